@@ -1,0 +1,5 @@
+//! The `nightsafe` program.
+
+fn main() -> std::process::ExitCode {
+    nightsafe::cli::run()
+}

@@ -1,0 +1,158 @@
+//! CBOR records: strict decoding of what `minicbor` derives (`docs/format.md`, section 1).
+
+use crate::repo::codec::Malformed;
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode};
+
+/// Deepest nesting of arrays and maps.
+const MAX_NESTING: usize = 16;
+
+/// The record as CBOR.
+///
+/// # Panics
+/// Never: writing to memory doesn't fail.
+pub fn encode<T: Encode<()>>(record: &T) -> Vec<u8> {
+    minicbor::to_vec(record).expect("encoding to memory can't fail")
+}
+
+/// The record that `bytes` hold, all of them.
+///
+/// Rejects trailing bytes, deep nesting, indefinite lengths and map keys that aren't in ascending order.
+pub fn decode<'b, T: Decode<'b, ()>>(what: &'static str, bytes: &'b [u8]) -> Result<T, Malformed> {
+    let mut scan = Decoder::new(bytes);
+    well_formed(&mut scan).ok_or(Malformed(what))?;
+    if scan.position() != bytes.len() {
+        return Err(Malformed(what));
+    }
+    minicbor::decode(bytes).map_err(|_| Malformed(what))
+}
+
+/// What an open array or map still expects.
+struct Open {
+    items_left: u64,
+    is_map: bool,
+    last_key: Option<i128>,
+}
+
+/// Walks over one item without recursion.
+fn well_formed(d: &mut Decoder<'_>) -> Option<()> {
+    let mut open: Vec<Open> = Vec::new();
+    loop {
+        let key_of_map = open.last().is_some_and(|top| top.is_map && top.items_left.is_multiple_of(2));
+        let opened = match d.datatype().ok()? {
+            Type::Array => Some(Open { items_left: d.array().ok()??, is_map: false, last_key: None }),
+            Type::Map => {
+                Some(Open { items_left: d.map().ok()??.checked_mul(2)?, is_map: true, last_key: None })
+            }
+            Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => {
+                let value = i128::from(d.int().ok()?);
+                if key_of_map {
+                    let top = open.last_mut()?;
+                    if top.last_key.is_some_and(|last| last >= value) {
+                        return None;
+                    }
+                    top.last_key = Some(value);
+                }
+                None
+            }
+            Type::Bytes => d.bytes().ok().map(|_| None)?,
+            Type::String => d.str().ok().map(|_| None)?,
+            Type::Bool | Type::Null => d.skip().ok().map(|()| None)?,
+            _ => return None,
+        };
+        if key_of_map && (opened.is_some() || open.last()?.last_key.is_none()) {
+            return None;
+        }
+        if let Some(top) = open.last_mut() {
+            top.items_left -= 1;
+        }
+        open.extend(opened);
+        if open.len() > MAX_NESTING {
+            return None;
+        }
+        while open.last().is_some_and(|top| top.items_left == 0) {
+            open.pop();
+        }
+        if open.is_empty() {
+            return Some(());
+        }
+    }
+}
+
+/// A moment: seconds since 1970-01-01T00:00:00Z, negative before, and nanoseconds below 10⁹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time {
+    /// Seconds since the epoch.
+    pub seconds: i64,
+    /// Nanoseconds of that second.
+    pub nanoseconds: u32,
+}
+
+impl<C> Encode<C> for Time {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(2)?.i64(self.seconds)?.u32(self.nanoseconds)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Time {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        if d.array()? != Some(2) {
+            return Err(minicbor::decode::Error::message("a time has two parts"));
+        }
+        let time = Self { seconds: d.i64()?, nanoseconds: d.u32()? };
+        if time.nanoseconds < 1_000_000_000 {
+            Ok(time)
+        } else {
+            Err(minicbor::decode::Error::message("a second has fewer nanoseconds"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, PartialEq, Encode, Decode)]
+    #[cbor(map)]
+    struct Sample {
+        #[n(0)]
+        number: u64,
+        #[n(3)]
+        text: Option<String>,
+        #[n(7)]
+        times: Vec<Time>,
+    }
+
+    proptest! {
+        #[test]
+        fn records_survive(number: u64, text: Option<String>, seconds: Vec<i64>) {
+            let times = seconds.into_iter().map(|seconds| Time { seconds, nanoseconds: 5 }).collect();
+            let sample = Sample { number, text, times };
+            prop_assert_eq!(decode::<Sample>("sample", &encode(&sample)), Ok(sample));
+        }
+
+        #[test]
+        fn any_bytes_are_answered(bytes: Vec<u8>) {
+            let _ = decode::<Sample>("sample", &bytes);
+        }
+    }
+
+    #[test]
+    fn what_the_format_forbids_is_refused() {
+        let ok = |bytes: &[u8]| decode::<Sample>("sample", bytes).is_ok();
+        assert!(ok(&[0xa2, 0, 1, 7, 0x80]));
+        assert!(ok(&[0xa3, 0, 1, 7, 0x80, 8, 9]), "unknown keys are ignored");
+        assert!(!ok(&[0xa2, 0, 1, 7, 0x80, 0]), "trailing bytes");
+        assert!(!ok(&[0xa2, 7, 0x80, 0, 1]), "keys out of order");
+        assert!(!ok(&[0xa3, 0, 1, 0, 2, 7, 0x80]), "a key twice");
+        assert!(!ok(&[0xbf, 0, 1, 7, 0x80, 0xff]), "indefinite length");
+        let deep = [&[0xa3, 0, 1, 7, 0x80, 8][..], &[0x81; 40], &[0]].concat();
+        assert!(!ok(&deep), "deep nesting");
+        assert!(!ok(&[0xa2, 0, 1, 7, 0x81, 0x82, 0, 0x1a, 0x3b, 0x9a, 0xca, 0]), "10⁹ nanoseconds");
+    }
+}
