@@ -1,1 +1,22 @@
 //! Pure: bytes in, boundaries of chunks out. Knows no keys beyond a gear table and does no I/O of its own.
+//!
+//! | noun | meaning |
+//! | --- | --- |
+//! | [`Profile`] | minimum, average and maximum length of the chunks of a stream |
+//! | [`Gear`] | the secret table that decides where boundaries lie |
+//! | [`cut`] | the length of the first chunk of a slice |
+//! | [`Chunks`] | the chunks of what a reader gives |
+//! | [`Cutter`] | the chunks of what is pushed into it |
+//!
+//! The boundaries of a stream depend on its bytes, the gear table and the profile alone, not on how the bytes arrive
+//! (`docs/format.md`, section 5).
+
+mod cut;
+mod gear;
+mod profile;
+mod stream;
+
+pub use cut::cut;
+pub use gear::Gear;
+pub use profile::Profile;
+pub use stream::{Buffer, Chunks, Cutter};
