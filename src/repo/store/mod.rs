@@ -4,18 +4,47 @@
 //!
 //! Every implementation keeps it, and one conformance suite (`tests/it/store/`) is run over all of them.
 //!
-//! - **Keys** are relative paths of `[a-z0-9.-]` components separated by `/`.
+//! - **Keys** are relative paths as [`check_key`] wants them: components of `[a-z0-9.-]` separated by `/`, none of which begins with a dot, the
+//!   last not ending in `.tmp`. Every call refuses another key with [`StoreErrorKind::Other`] before it does anything.
 //! - **Objects are written once.** [`Store::put`] of a key that exists with the same bytes succeeds (so a retry is harmless); with other bytes it fails with
-//!   [`StoreErrorKind::Exists`] where the service allows to see that, and the old bytes stay.
-//! - **Whole or absent.** After `put` returned, the object is durable and a `get` by anyone sees all of its bytes; after it failed, the object is
+//!   [`StoreErrorKind::Exists`], and the old bytes stay. Two puts of one key with different bytes *at the same time* are told apart only where the service can: folders
+//!   (hard links), S3, GCS and Azure (conditional writes) can; services where an object is moved into place (`sftp`, `webdav`, OpenDAL's `fs`) can't, and keep the later.
+//! - **Whole or absent.** After `put` returned, the object is durable (as far as the service makes it so) and a `get` by anyone sees all of its bytes; after it failed, the object is
 //!   absent, or whole (a lost answer), never a part of it under its key.
-//! - **Listings** that start after a `put` returned include it. They may come in any order and omit nothing else.
+//! - **Listings** that start after a `put` returned include it. They may come in any order, name each key once and omit nothing else; what isn't an object of ours
+//!   (temporary files, other names, symbolic links) is not listed. If a listing fails, `each` may have seen a part of it.
+//! - **Empty objects** don't occur in a repository; services may refuse them.
 //! - **A missing object** is [`StoreErrorKind::NotFound`]. **A missing root** (folder or bucket; an unmounted disk) is [`StoreErrorKind::RootMissing`], from every
 //!   call including `list`; nothing but [`Store::create_root`] creates it.
 //! - **Ranges** are exact: a `get_range` that can't give all bytes asked for is an error ([`StoreErrorKind::Short`]), never fewer bytes.
 //! - **Delete** of an absent key succeeds.
-//! - **Errors** name the key and the store's URL, which never holds a secret. [`StoreError::is_transient`] says whether trying again may help.
-//! - All methods may be called from many threads at once.
+//! - **Errors** name the key and the store's URL, which never holds a secret. [`StoreError::is_transient`] says whether trying again may help; the stores that
+//!   [`url::open`] makes have done so already.
+//! - All methods may be called from many threads at once, but not from within an asynchronous task.
+//!
+//! # Implementations
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`local`] | a folder |
+//! | [`opendal`] | everything that OpenDAL reaches |
+//! | [`memory`] | for tests |
+//! | [`retry`], [`record`], [`faulty`] | wrappers: tries again; writes down every call; breaks chosen calls |
+//!
+//! [`url`] finds the store for a URL, [`probe`] tries what this contract promises.
+
+pub mod faulty;
+pub mod key;
+pub mod local;
+pub mod memory;
+pub mod opendal;
+pub mod operation;
+pub mod probe;
+pub mod record;
+pub mod retry;
+pub mod url;
+
+pub use key::check_key;
 
 use bytes::Bytes;
 use std::fmt;
@@ -98,6 +127,17 @@ pub enum StoreErrorKind {
 }
 
 impl StoreError {
+    /// An error about the object `key` of the store at `url`.
+    pub fn new(kind: StoreErrorKind, key: &str, url: &str) -> Self {
+        Self { kind, key: key.to_owned(), url: url.to_owned(), source: None }
+    }
+
+    /// The same, with what the layer below said.
+    #[must_use]
+    pub fn because(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
     /// Whether trying the same call again may help.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient
