@@ -17,7 +17,8 @@ pub fn encode<T: Encode<()>>(record: &T) -> Vec<u8> {
 
 /// The record that `bytes` hold, all of them.
 ///
-/// Rejects trailing bytes, deep nesting, indefinite lengths and map keys that aren't in ascending order.
+/// Rejects trailing bytes, deep nesting, indefinite lengths, integers and lengths that aren't in their shortest form, map keys that
+/// aren't integers in ascending order, and all types of CBOR that the format doesn't use.
 pub fn decode<'b, T: Decode<'b, ()>>(what: &'static str, bytes: &'b [u8]) -> Result<T, Malformed> {
     let mut scan = Decoder::new(bytes);
     well_formed(&mut scan).ok_or(Malformed(what))?;
@@ -38,14 +39,23 @@ struct Open {
 fn well_formed(d: &mut Decoder<'_>) -> Option<()> {
     let mut open: Vec<Open> = Vec::new();
     loop {
+        let start = d.position();
         let key_of_map = open.last().is_some_and(|top| top.is_map && top.items_left.is_multiple_of(2));
         let opened = match d.datatype().ok()? {
-            Type::Array => Some(Open { items_left: d.array().ok()??, is_map: false, last_key: None }),
+            Type::Array => {
+                let items_left = d.array().ok()??;
+                shortest(items_left, d.position() - start)?;
+                Some(Open { items_left, is_map: false, last_key: None })
+            }
             Type::Map => {
-                Some(Open { items_left: d.map().ok()??.checked_mul(2)?, is_map: true, last_key: None })
+                let pairs = d.map().ok()??;
+                shortest(pairs, d.position() - start)?;
+                Some(Open { items_left: pairs.checked_mul(2)?, is_map: true, last_key: None })
             }
             Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => {
                 let value = i128::from(d.int().ok()?);
+                let argument = if value < 0 { -1 - value } else { value };
+                shortest(u64::try_from(argument).ok()?, d.position() - start)?;
                 if key_of_map {
                     let top = open.last_mut()?;
                     if top.last_key.is_some_and(|last| last >= value) {
@@ -55,9 +65,16 @@ fn well_formed(d: &mut Decoder<'_>) -> Option<()> {
                 }
                 None
             }
-            Type::Bytes => d.bytes().ok().map(|_| None)?,
-            Type::String => d.str().ok().map(|_| None)?,
-            Type::Bool | Type::Null => d.skip().ok().map(|()| None)?,
+            Type::Bytes => {
+                let length = d.bytes().ok()?.len();
+                shortest(length as u64, d.position() - start - length)?;
+                None
+            }
+            Type::String => {
+                let length = d.str().ok()?.len();
+                shortest(length as u64, d.position() - start - length)?;
+                None
+            }
             _ => return None,
         };
         if key_of_map && (opened.is_some() || open.last()?.last_key.is_none()) {
@@ -77,6 +94,23 @@ fn well_formed(d: &mut Decoder<'_>) -> Option<()> {
             return Some(());
         }
     }
+}
+
+/// Succeeds when `head_len`, in bytes, is the shortest in which the head of an item can give `argument`: each record has one spelling.
+fn shortest(argument: u64, head_len: usize) -> Option<()> {
+    let needed = match argument {
+        0..24 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    };
+    (head_len == needed).then_some(())
+}
+
+/// The head of an array that must have exactly `n` elements; what `minicbor` derives would skip more.
+pub fn array_of(d: &mut Decoder<'_>, n: u64) -> Result<(), minicbor::decode::Error> {
+    if d.array()? == Some(n) { Ok(()) } else { Err(minicbor::decode::Error::message("an array of another length")) }
 }
 
 /// A moment: seconds since 1970-01-01T00:00:00Z, negative before, and nanoseconds below 10⁹.
@@ -100,9 +134,7 @@ impl<C> Encode<C> for Time {
 
 impl<'b, C> Decode<'b, C> for Time {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        if d.array()? != Some(2) {
-            return Err(minicbor::decode::Error::message("a time has two parts"));
-        }
+        array_of(d, 2)?;
         let time = Self { seconds: d.i64()?, nanoseconds: d.u32()? };
         if time.nanoseconds < 1_000_000_000 {
             Ok(time)
@@ -151,6 +183,22 @@ mod tests {
         assert!(!ok(&[0xa2, 7, 0x80, 0, 1]), "keys out of order");
         assert!(!ok(&[0xa3, 0, 1, 0, 2, 7, 0x80]), "a key twice");
         assert!(!ok(&[0xbf, 0, 1, 7, 0x80, 0xff]), "indefinite length");
+        assert!(!ok(&[0xa2, 0, 1, 7, 0x9f, 0xff]), "indefinite length of an array");
+        assert!(!ok(&[0xa2, 0, 0x18, 1, 7, 0x80]), "a longer form of an integer");
+        assert!(!ok(&[0xa2, 0x18, 0, 1, 7, 0x80]), "a longer form of a key");
+        assert!(!ok(&[0xa2, 0, 1, 7, 0x98, 0]), "a longer form of a length");
+        assert!(!ok(&[0xb8, 2, 0, 1, 7, 0x80]), "a longer form of a map's length");
+        assert!(!ok(&[0xa3, 0, 1, 3, 0x78, 1, b'x', 7, 0x80]), "a longer form of a text's length");
+        assert!(!ok(&[0xa3, 0, 1, 3, 0xf6, 7, 0x80]), "null for an absent field");
+        assert!(!ok(&[0xa3, 0, 1, 7, 0x80, 8, 0xf4]), "a boolean");
+        assert!(!ok(&[0xa3, 0, 1, 7, 0x80, 8, 0xc0, 0]), "a tag");
+        assert!(!ok(&[0xa2, 0x41, 0, 1, 7, 0x80]), "a key that is no integer");
+        assert!(!ok(&[0xa3, 0, 1, 3, 0x61, 0xff, 7, 0x80]), "text that isn't UTF-8");
+        assert!(!ok(&[0xa2, 0, 1, 7, 0x81, 0x83, 0, 0, 0]), "an array of another length");
+        let longest = [&[0xa2, 0][..], &[0x1b], &u64::MAX.to_be_bytes(), &[7, 0x80]].concat();
+        assert!(ok(&longest), "the largest integer");
+        let nested = |depth: usize| [&[0xa3, 0, 1, 7, 0x80, 8][..], &vec![0x81; depth - 2], &[0x80]].concat();
+        assert!(ok(&nested(16)) && !ok(&nested(17)), "16 levels, the record's own included");
         let deep = [&[0xa3, 0, 1, 7, 0x80, 8][..], &[0x81; 40], &[0]].concat();
         assert!(!ok(&deep), "deep nesting");
         assert!(!ok(&[0xa2, 0, 1, 7, 0x81, 0x82, 0, 0x1a, 0x3b, 0x9a, 0xca, 0]), "10⁹ nanoseconds");

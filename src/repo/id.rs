@@ -293,7 +293,7 @@ fn unbase32(text: &str) -> Option<[u8; 16]> {
             at += 1;
         }
     }
-    (held & 3 == 0).then_some(bytes)
+    (held.trailing_zeros() >= 2).then_some(bytes)
 }
 
 #[cfg(test)]
