@@ -1,0 +1,125 @@
+//! Frame id → where its copies are.
+
+use super::{IndexError, Tiers};
+use crate::repo::id::FrameId;
+use std::path::Path;
+
+/// Bytes of a [`FramePlace`].
+const PLACE_LEN: usize = 17;
+
+/// One copy of a frame. A hint: the frame is believed when it was opened and its id compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FramePlace {
+    /// The pack's number in the [`PackTable`](super::PackTable).
+    pub pack: u32,
+    /// Where the frame begins in the pack, in bytes.
+    pub offset: u32,
+    /// Its length in the pack, in bytes.
+    pub stored: u32,
+    /// The lengths of the chunks that are present, together, in bytes.
+    pub raw: u32,
+    /// As in segments (`docs/format.md`, section 3): bits 0–1 the class, bit 2 set when not all chunks are present.
+    pub flags: u8,
+}
+
+impl FramePlace {
+    fn encode(&self) -> [u8; PLACE_LEN] {
+        let mut bytes = [0; PLACE_LEN];
+        let numbers = [self.pack, self.offset, self.stored, self.raw];
+        for (field, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+            *field = number.to_le_bytes();
+        }
+        bytes[16] = self.flags;
+        bytes
+    }
+
+    fn decode(bytes: &[u8; PLACE_LEN]) -> Self {
+        let [pack, offset, stored, raw] =
+            std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|byte| bytes[4 * i + byte])));
+        Self { pack, offset, stored, raw, flags: bytes[16] }
+    }
+}
+
+/// Where the copies of each frame are. Usable from many threads.
+#[derive(Debug)]
+pub struct FrameIndex {
+    tiers: Tiers<{ FrameId::LEN }, PLACE_LEN>,
+}
+
+impl FrameIndex {
+    const KIND: &'static str = "frames";
+
+    /// An empty index in `folder`.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { tiers: Tiers::new(folder, Self::KIND) }
+    }
+
+    /// The index of these files; fails if any isn't whole.
+    pub(super) fn open(folder: &Path, names: &[String]) -> Result<Self, IndexError> {
+        Ok(Self { tiers: Tiers::open(folder, Self::KIND, names)? })
+    }
+
+    pub(super) const fn tiers(&self) -> &Tiers<{ FrameId::LEN }, PLACE_LEN> {
+        &self.tiers
+    }
+
+    /// The copy of `frame` that was noted last.
+    pub fn get(&self, frame: &FrameId) -> Option<FramePlace> {
+        self.tiers.get(frame.as_bytes()).map(|bytes| FramePlace::decode(&bytes))
+    }
+
+    /// All copies of `frame`, the one that was noted last first.
+    pub fn all(&self, frame: &FrameId) -> Vec<FramePlace> {
+        self.tiers.all(frame.as_bytes()).iter().map(FramePlace::decode).collect()
+    }
+
+    /// Notes a copy of `frame`. Fails when memory was full and couldn't be written to the folder; the copy is noted all
+    /// the same.
+    pub fn insert(&self, frame: &FrameId, place: &FramePlace) -> Result<(), IndexError> {
+        self.tiers.insert(frame.as_bytes(), &place.encode())
+    }
+
+    /// Calls `each` for every copy of every frame.
+    pub fn for_each(&self, each: &dyn Fn(&FrameId, &FramePlace)) -> Result<(), IndexError> {
+        // Rewrites the index on the way; needed after damage only, so it has no way of its own.
+        self.retain(&|frame, place| {
+            each(frame, place);
+            true
+        })
+    }
+
+    /// Forgets the copies that `keep` doesn't want, as those in packs that are gone. Rewrites the whole index.
+    pub fn retain(&self, keep: &dyn Fn(&FrameId, &FramePlace) -> bool) -> Result<(), IndexError> {
+        self.tiers.retain(&|frame, place| keep(&FrameId::from_bytes(*frame), &FramePlace::decode(place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_survive(pack: u32, offset: u32, stored: u32, raw: u32, flags: u8) {
+            let place = FramePlace { pack, offset, stored, raw, flags };
+            prop_assert_eq!(FramePlace::decode(&place.encode()), place);
+        }
+    }
+
+    #[test]
+    fn all_copies_are_found_until_they_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = FrameIndex::new(folder.path());
+        let frame = FrameId::from_bytes([5; 32]);
+        let place = |pack| FramePlace { pack, offset: 140, stored: 500, raw: 900, flags: 4 };
+        assert_eq!(index.get(&frame), None);
+        index.insert(&frame, &place(1)).unwrap();
+        index.insert(&frame, &place(2)).unwrap();
+        index.insert(&frame, &place(2)).unwrap();
+        assert_eq!(index.get(&frame), Some(place(2)));
+        assert_eq!(index.all(&frame), [place(2), place(1)]);
+        index.retain(&|_, place| place.pack != 2).unwrap();
+        assert_eq!(index.all(&frame), [place(1)]);
+    }
+}
