@@ -1,12 +1,25 @@
-//! The repository: content-addressed, deduplicated, sealed and packed, on any store.
+//! The repository: content-addressed, deduplicating, sealed and packed, on any store.
 //!
 //! `docs/format.md` specifies the bytes, `docs/protocol.md` the order in which they are written.
 
 pub mod cbor;
 pub mod codec;
+pub mod envelope;
+pub mod error;
+pub mod failure;
 pub mod format;
+pub mod header;
 pub mod id;
+pub mod index;
 pub mod keys;
+pub mod needs;
+pub mod pack;
+pub mod pack_set;
+pub mod reader;
 pub mod record;
+pub mod repository;
+pub mod run;
 pub mod seal;
 pub mod store;
+pub mod view;
+pub mod writer;

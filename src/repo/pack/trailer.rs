@@ -1,0 +1,139 @@
+//! The sealed trailer of a pack: every frame with its table. Writers of the domain learn from it which chunks exist.
+
+use crate::repo::cbor;
+use crate::repo::codec::Malformed;
+use crate::repo::format::{Class, MAX_FRAME};
+use crate::repo::id::FrameId;
+use crate::repo::keys::domain::IdKeys;
+use crate::repo::pack::frame::SealedFrame;
+use crate::repo::pack::table::Table;
+use minicbor::decode::Error as DecodeError;
+use minicbor::{Decode, Decoder, Encode};
+
+/// One frame of a trailer, as stored.
+#[derive(Debug, Clone, Encode)]
+#[cbor(array)]
+struct TrailerRecord {
+    #[n(0)]
+    id: FrameId,
+    #[n(1)]
+    stored_length: u32,
+    #[n(2)]
+    raw_length: u32,
+    #[cbor(n(3), with = "minicbor::bytes")]
+    table: Vec<u8>,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    present: Vec<u8>,
+}
+
+impl<'b, C> Decode<'b, C> for TrailerRecord {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+        cbor::array_of(d, 5)?;
+        Ok(Self {
+            id: d.decode()?,
+            stored_length: d.u32()?,
+            raw_length: d.u32()?,
+            table: d.bytes()?.to_vec(),
+            present: d.bytes()?.to_vec(),
+        })
+    }
+}
+
+/// One frame of a trailer, its table decoded and checked against its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrailerFrame {
+    /// The frame's id.
+    pub id: FrameId,
+    /// Where it starts in the pack.
+    pub offset: u32,
+    /// Its length in the pack.
+    pub stored_length: u32,
+    /// Bytes of plaintext that are present.
+    pub raw_length: u32,
+    /// Its chunks.
+    pub table: Table,
+    /// Which chunks are present; `None`: all.
+    pub present: Option<Vec<u8>>,
+}
+
+impl TrailerFrame {
+    /// Whether chunk `ordinal` is present.
+    pub fn holds(&self, ordinal: usize) -> bool {
+        let bit = |bitmap: &Vec<u8>| bitmap.get(ordinal / 8).is_some_and(|byte| byte >> (ordinal % 8) & 1 == 1);
+        self.present.as_ref().is_none_or(bit)
+    }
+}
+
+/// Collects what the trailer will say.
+#[derive(Default)]
+pub struct TrailerBuilder {
+    records: Vec<TrailerRecord>,
+}
+
+impl TrailerBuilder {
+    /// Adds a frame that follows the ones before; every chunk is present.
+    pub fn push(&mut self, frame: &SealedFrame) {
+        self.records.push(TrailerRecord {
+            id: frame.id,
+            stored_length: u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX),
+            raw_length: frame.raw_length,
+            table: frame.encoded_table.clone(),
+            present: Vec::new(),
+        });
+    }
+
+    /// The trailer's plaintext.
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::encode(&self.records)
+    }
+}
+
+/// Reads a trailer's plaintext. `frames_start` and `frames_end` are where the pack's frames may lie.
+///
+/// Rejects tables that don't hash to their ids (class secret excepted: its keys are in its frames), frames beyond the pack, lengths
+/// that don't agree with the tables, and mixed classes.
+pub fn decode(plain: &[u8], keys: &IdKeys, frames_start: u64, frames_end: u64) -> Result<Vec<TrailerFrame>, Malformed> {
+    let malformed = || Malformed("trailer of a pack");
+    let records: Vec<TrailerRecord> = cbor::decode("trailer of a pack", plain)?;
+    let mut frames = Vec::with_capacity(records.len());
+    let mut class = None;
+    let mut offset = frames_start;
+    for record in records {
+        let table = Table::decode(&record.table)?;
+        if *class.get_or_insert(table.class) != table.class {
+            return Err(malformed());
+        }
+        if table.class != Class::Secret && keys.frame_id(&record.table) != record.id {
+            return Err(malformed());
+        }
+        let present = Some(record.present).filter(|bitmap| !bitmap.is_empty());
+        let end = offset.checked_add(u64::from(record.stored_length)).filter(|&end| end <= frames_end);
+        let frame = TrailerFrame {
+            id: record.id,
+            offset: u32::try_from(offset).map_err(|_| malformed())?,
+            stored_length: record.stored_length,
+            raw_length: record.raw_length,
+            table,
+            present,
+        };
+        check(&frame).ok_or_else(malformed)?;
+        offset = end.ok_or_else(malformed)?;
+        frames.push(frame);
+    }
+    if frames.is_empty() { Err(malformed()) } else { Ok(frames) }
+}
+
+/// Whether bitmap and raw length agree with the table.
+fn check(frame: &TrailerFrame) -> Option<()> {
+    let n = frame.table.chunks.len();
+    if let Some(bitmap) = &frame.present {
+        let unused_bits_clear = n.is_multiple_of(8) || bitmap.last()? >> (n % 8) == 0;
+        let set: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
+        // All and none have one spelling each: no bitmap, and no frame.
+        let some_absent = 0 < set && (set as usize) < n;
+        (bitmap.len() == n.div_ceil(8) && unused_bits_clear && some_absent).then_some(())?;
+    }
+    let chunks = frame.table.chunks.iter().enumerate();
+    let raw: usize = chunks.filter(|(i, _)| frame.holds(*i)).map(|(_, chunk)| chunk.length as usize).sum();
+    (raw == frame.raw_length as usize && raw <= MAX_FRAME).then_some(())
+}

@@ -1,0 +1,300 @@
+//! Reading content back: frames by their ids, in coalesced ranged reads, each verified before it is believed.
+
+use crate::repo::error::ReadError;
+use crate::repo::failure::Failure;
+use crate::repo::format::{Class, key};
+use crate::repo::id::{FrameId, PackId, RunId};
+use crate::repo::index::FramePlace;
+use crate::repo::keys::domain::DomainKeys;
+use crate::repo::keys::wrap::RunKey;
+use crate::repo::pack::builder::FRAMES_START;
+use crate::repo::pack::frame::{self, OpenFrame, Zstd};
+use crate::repo::pack::parse::{self, PackError};
+use crate::repo::repository::{Full, Repo};
+use crate::repo::view::{self, View};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Frames closer than this in a pack are read at once: one request costs more than the bytes between.
+const COALESCE_GAP: u32 = 64 << 10;
+/// Longest coalesced read.
+const COALESCE_MAX: u32 = 8 << 20;
+/// Raw bytes of frames that are kept at hand.
+const RECENT_BYTES: usize = 24 << 20;
+
+/// Packs of a run whose heads are looked at when one is damaged.
+const MAX_OPENINGS: usize = 8;
+
+/// Reads frames of a repository.
+pub struct Reader<'r> {
+    repo: &'r Repo<Full>,
+    view: Arc<View>,
+    runs: Mutex<HashMap<RunId, Arc<RunAccess>>>,
+    recent: Mutex<Recent>,
+}
+
+/// What opens the frames that a run wrote.
+struct RunAccess {
+    run_key: RunKey,
+    domain: DomainKeys,
+}
+
+/// Frames opened not long ago, first in, first out.
+#[derive(Default)]
+struct Recent {
+    frames: HashMap<FrameId, Arc<OpenFrame>>,
+    order: VecDeque<FrameId>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn keep(&mut self, id: FrameId, frame: &Arc<OpenFrame>) {
+        if self.frames.insert(id, Arc::clone(frame)).is_none() {
+            self.order.push_back(id);
+            self.bytes += frame.raw_length();
+        }
+        while self.bytes > RECENT_BYTES && self.order.len() > 1 {
+            if let Some(old) = self.order.pop_front().and_then(|oldest| self.frames.remove(&oldest)) {
+                self.bytes -= old.raw_length();
+            }
+        }
+    }
+}
+
+/// Frames that were fetched together.
+#[derive(Default)]
+pub struct Fetched {
+    /// Those that can be used.
+    pub frames: HashMap<FrameId, Arc<OpenFrame>>,
+    /// Those that can't, and why.
+    pub lost: HashMap<FrameId, String>,
+}
+
+/// A frame, or why it can't be used.
+type FrameOrWhy = Result<Arc<OpenFrame>, String>;
+
+/// One ranged read that brings several frames.
+struct Request {
+    pack: u32,
+    offset: u32,
+    end: u32,
+    frames: Vec<(FrameId, FramePlace)>,
+}
+
+/// Puts frames that lie close together into one request.
+fn coalesce(mut wanted: Vec<(FrameId, FramePlace)>) -> Vec<Request> {
+    wanted.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
+    let mut requests: Vec<Request> = Vec::new();
+    for (id, place) in wanted {
+        let end = place.offset.saturating_add(place.stored);
+        match requests.last_mut() {
+            Some(last)
+                if last.pack == place.pack
+                    && place.offset <= last.end.saturating_add(COALESCE_GAP)
+                    && end.saturating_sub(last.offset) <= COALESCE_MAX =>
+            {
+                last.end = last.end.max(end);
+                last.frames.push((id, place));
+            }
+            _ => requests.push(Request { pack: place.pack, offset: place.offset, end, frames: vec![(id, place)] }),
+        }
+    }
+    requests
+}
+
+impl<'r> Reader<'r> {
+    /// A reader that finds frames by `view`.
+    pub fn new(repo: &'r Repo<Full>, view: Arc<View>) -> Self {
+        Self { repo, view, runs: Mutex::default(), recent: Mutex::default() }
+    }
+
+    /// What is known of packs and frames.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Whether some pack that exists holds a frame.
+    pub fn exists(&self, id: FrameId) -> bool {
+        self.view.places(id).next().is_some()
+    }
+
+    /// Bytes of a frame's plaintext, as far as the index knows.
+    pub fn raw_length(&self, id: FrameId) -> u32 {
+        self.view.places(id).next().map_or(0, |place| place.raw)
+    }
+
+    /// One frame; those used last are at hand.
+    pub fn frame(&self, id: FrameId) -> Result<Arc<OpenFrame>, ReadError> {
+        let at_hand = self.recent.lock().unwrap_or_else(PoisonError::into_inner).frames.get(&id).cloned();
+        if let Some(frame) = at_hand {
+            return Ok(frame);
+        }
+        let frame = Arc::new(self.any_copy(id, &mut Zstd::new()?)?);
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(id, &frame);
+        Ok(frame)
+    }
+
+    /// Many frames at once, in as few reads as possible and by several threads. Fails only when the store does; frames that can't be
+    /// used are among the result.
+    pub fn fetch(&self, ids: &[FrameId]) -> Result<Fetched, ReadError> {
+        let mut fetched = Fetched::default();
+        let mut wanted = Vec::with_capacity(ids.len());
+        for &id in ids {
+            match self.view.places(id).next() {
+                Some(place) => wanted.push((id, place)),
+                None => drop(fetched.lost.insert(id, ReadError::Missing { frame: id }.to_string())),
+            }
+        }
+        let requests = coalesce(wanted);
+        let next = AtomicUsize::new(0);
+        let failure = Failure::default();
+        let found = Mutex::new(fetched);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = self.repo.store().connections().max(cores).min(requests.len());
+        let work = || -> Result<(), ReadError> {
+            let mut zstd = Zstd::new()?;
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if failure.is_set() {
+                    break;
+                }
+                for (id, frame) in self.request(request, &mut zstd)? {
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    match frame {
+                        Ok(frame) => drop(found.frames.insert(id, frame)),
+                        Err(why) => drop(found.lost.insert(id, why)),
+                    }
+                }
+            }
+            Ok(())
+        };
+        if threads <= 1 {
+            work()?;
+        } else {
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| work().unwrap_or_else(|error| failure.set(error)));
+                }
+            });
+        }
+        match failure.take() {
+            Some(error) => Err(error),
+            None => Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// The frames of one request; one that can't be used is looked for elsewhere.
+    fn request(&self, request: &Request, zstd: &mut Zstd) -> Result<Vec<(FrameId, FrameOrWhy)>, ReadError> {
+        let pack = self.pack_id(request.pack)?;
+        let length = u64::from(request.end - request.offset);
+        let bytes = self.repo.store().get_range(&key::pack(pack), u64::from(request.offset), length);
+        let mut frames = Vec::with_capacity(request.frames.len());
+        for &(id, place) in &request.frames {
+            let start = (place.offset - request.offset) as usize;
+            let sealed = bytes.as_ref().ok().and_then(|bytes| bytes.get(start..start + place.stored as usize));
+            let opened = sealed.map(|sealed| self.open(id, place, pack, sealed, zstd));
+            let frame = match opened {
+                Some(Ok(frame)) => Ok(frame),
+                _ => self.any_copy(id, zstd),
+            };
+            match frame {
+                Ok(frame) => frames.push((id, Ok(Arc::new(frame)))),
+                Err(error) if error.is_store_failure() => return Err(error),
+                Err(error) => frames.push((id, Err(error.to_string()))),
+            }
+        }
+        Ok(frames)
+    }
+
+    /// A frame from whichever copy can be used.
+    fn any_copy(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
+        let mut last = ReadError::Missing { frame: id };
+        for place in self.view.places(id) {
+            match self.copy(id, place, zstd) {
+                Ok(frame) => return Ok(frame),
+                // That the store failed says more than that another copy is broken: it may pass.
+                Err(error) if !last.is_store_failure() => last = error,
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    fn copy(&self, id: FrameId, place: FramePlace, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
+        let pack = self.pack_id(place.pack)?;
+        let range = self.repo.store().get_range(&key::pack(pack), u64::from(place.offset), u64::from(place.stored));
+        let sealed = range.map_err(|error| ReadError::Pack { pack, source: error.into() })?;
+        self.open(id, place, pack, &sealed, zstd)
+    }
+
+    fn open(
+        &self,
+        id: FrameId,
+        place: FramePlace,
+        pack: PackId,
+        sealed: &[u8],
+        zstd: &mut Zstd,
+    ) -> Result<OpenFrame, ReadError> {
+        let class = view::class_of(&place).unwrap_or(Class::Data);
+        let mut attempt = |run: &RunAccess| {
+            frame::open(sealed, id, class, (self.repo.id(), pack.run, &run.run_key), run.domain.ids(), zstd)
+                .map_err(|source| ReadError::Frame { frame: id, pack, source })
+        };
+        let known = self.run(pack)?;
+        attempt(&known).or_else(|error| {
+            // What is known of the run came from one pack's head, whose domain nothing vouches for: others may say otherwise.
+            let mut others = self.openings(pack).filter(|run| run.domain.id() != known.domain.id());
+            others.find_map(|run| attempt(&run).ok()).ok_or(error)
+        })
+    }
+
+    /// What the heads of a pack and of some others of its run say, as far as they can be used.
+    fn openings(&self, pack: PackId) -> impl Iterator<Item = RunAccess> + '_ {
+        let listed = self.view.all_listed().into_iter().map(|(other, _)| other);
+        let others = listed.filter(move |other| other.run == pack.run && *other != pack);
+        std::iter::once(pack).chain(others).take(MAX_OPENINGS).filter_map(|pack| self.run_by(pack).ok())
+    }
+
+    fn pack_id(&self, number: u32) -> Result<PackId, ReadError> {
+        let missing = || std::io::Error::other("the local index names a pack that it doesn't know; delete the cache");
+        Ok(self.view.pack_id(number).ok_or_else(missing)?)
+    }
+
+    /// The keys of the run that wrote a pack, from the pack's opening, or if that is damaged from another one's.
+    fn run(&self, pack: PackId) -> Result<Arc<RunAccess>, ReadError> {
+        let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&pack.run).cloned();
+        if let Some(access) = known {
+            return Ok(access);
+        }
+        let access = match self.run_by(pack) {
+            Err(error) if !error.is_store_failure() => {
+                // Every pack of a run tells its key: that the head of one is damaged is no reason to lose what it holds.
+                self.openings(pack).next().ok_or(error)?
+            }
+            access => access?,
+        };
+        let access = Arc::new(access);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.run, Arc::clone(&access));
+        Ok(access)
+    }
+
+    /// The same, from this very pack.
+    fn run_by(&self, pack: PackId) -> Result<RunAccess, ReadError> {
+        let of_pack = |source: PackError| ReadError::Pack { pack, source };
+        let range = self.repo.store().get_range(&key::pack(pack), 0, FRAMES_START as u64);
+        let bytes = range.map_err(|error| of_pack(error.into()))?;
+        let opening = parse::opening(&bytes, self.repo.id(), pack.run).map_err(of_pack)?;
+        self.run_access(&opening.wrap, pack.run, opening.domain)
+    }
+
+    fn run_access(
+        &self,
+        wrap: &crate::repo::keys::wrap::Wrap,
+        run: RunId,
+        domain: crate::repo::id::DomainId,
+    ) -> Result<RunAccess, ReadError> {
+        let unwrapped = self.repo.read_keys().unwrap_run_key(wrap, run);
+        let run_key = unwrapped.map_err(|_| ReadError::RunKey { run })?;
+        Ok(RunAccess { run_key, domain: self.repo.read_keys().domain(domain) })
+    }
+}

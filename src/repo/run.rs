@@ -1,0 +1,156 @@
+//! The steps of a run, in the order that keeps it safe beside pruners (`docs/protocol.md`; numbers are its steps).
+//!
+//! Each step is one function. `snapshot::backup` calls them in order.
+
+use crate::repo::cbor::Time;
+use crate::repo::error::RepoError;
+use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::id::{PackId, RunId};
+use crate::repo::keys::sign::Signer;
+use crate::repo::needs::Needs;
+use crate::repo::pack_set::PackSet;
+use crate::repo::record::{self, Condemned, Pins, RunRecord, Stop};
+use crate::repo::repository::{Access, Repo};
+use crate::repo::store::StoreErrorKind;
+use crate::repo::view::View;
+use crate::repo::writer::Durable;
+use bytes::Bytes;
+use std::collections::HashSet;
+
+/// A run that was announced.
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Packs that its pins name.
+    pinned: HashSet<PackId>,
+    pins_written: u64,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// The snapshot is there and stays.
+    Done,
+    /// A pruner had declared the run dead: it must be done again as a new run.
+    Stopped,
+}
+
+impl Run {
+    /// Step 1: announces a run, before anything else of it is written.
+    pub fn announce<A: Access>(repo: &Repo<A>, started: Time, host: &str, tool: &str) -> Result<Self, RepoError> {
+        let id = repo.keys().new_run();
+        let key = key::run(id);
+        let body = RunRecord { needs: Needs::NONE, started, host: host.to_owned(), tool: tool.to_owned() };
+        put_record(repo, &key, &body)?;
+        Ok(Self { id, pinned: HashSet::new(), pins_written: 0 })
+    }
+
+    /// Step 2a: pins packs that the run will rely on; nothing if all of them are pinned.
+    pub fn pin<A: Access>(&mut self, repo: &Repo<A>, packs: impl IntoIterator<Item = PackId>) -> Result<(), RepoError> {
+        let mut packs: Vec<PackId> = packs.into_iter().filter(|pack| !self.pinned.contains(pack)).collect();
+        if packs.is_empty() {
+            return Ok(());
+        }
+        packs.sort_unstable();
+        put_record(repo, &key::pins(self.id, self.pins_written), &Pins { needs: Needs::NONE, packs: packs.clone() })?;
+        self.pins_written += 1;
+        self.pinned.extend(packs);
+        Ok(())
+    }
+
+    /// Whether a pack is pinned.
+    pub fn has_pinned(&self, pack: PackId) -> bool {
+        self.pinned.contains(&pack)
+    }
+
+    /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
+    /// condemned by nobody.
+    pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {
+        let condemned = condemned(repo)?;
+        view.list_packs(&**repo.store())?;
+        let passed = PackSet::new(view.pack_numbers());
+        for (number, row) in view.packs().rows() {
+            if view.is_listed(number) && row.indexed.chunks && !condemned.contains(&row.id) {
+                passed.insert(number);
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Step 6: commits the manifest, then looks for a stop.
+    pub fn commit<A: Access>(&self, repo: &Repo<A>, durable: &Durable, manifest: Vec<u8>) -> Result<Commit, RepoError> {
+        debug_assert_eq!(durable.run, self.id);
+        repo.store().put(&key::snapshot(self.id), &Bytes::from(manifest))?;
+        let key = key::stop(self.id);
+        let bytes = match repo.store().get(&key, MAX_OBJECT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Commit::Done),
+            Err(error) => return Err(error.into()),
+        };
+        // A stop that the admin key didn't sign is nobody's: it counts as absent.
+        match record::open_record::<Stop>(&**repo.keys(), &key, &bytes) {
+            Ok((_, Signer::Admin)) => Ok(Commit::Stopped),
+            // A newer nightsafe's stop can't be told from nothing: nothing may be promised then.
+            Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(&key, &why.fault)),
+            _ => Ok(Commit::Done),
+        }
+    }
+
+    /// Step 7: removes the pins. They count for nothing any more, so a failure is no error.
+    pub fn unpin<A: Access>(self, repo: &Repo<A>) {
+        for n in 0..self.pins_written {
+            let _ = repo.store().delete(&key::pins(self.id, n));
+        }
+    }
+}
+
+/// Step 5, the last look: which packs that the run relies on are missing, of another length, or condemned.
+pub fn last_look<A: Access>(
+    repo: &Repo<A>,
+    view: &View,
+    own: &[(PackId, u64)],
+    relied: &[u32],
+) -> Result<LastLook, RepoError> {
+    let condemned = condemned(repo)?;
+    view.list_packs(&**repo.store())?;
+    let is_sound =
+        |number: u32| view.is_listed(number) && view.pack_id(number).is_some_and(|id| !condemned.contains(&id));
+    let own_lost = own.iter().any(|(id, _)| !view.packs().number(id).is_some_and(is_sound));
+    let lost = relied.iter().copied().filter(|&number| !is_sound(number));
+    Ok(LastLook { own_lost, lost: lost.collect() })
+}
+
+/// What the last look found.
+pub struct LastLook {
+    /// Whether a pack that this run wrote is gone.
+    pub own_lost: bool,
+    /// Packs of others that can't be relied on any more.
+    pub lost: Vec<u32>,
+}
+
+/// The packs that some pruner condemned. Records that the admin key didn't sign count as absent.
+fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
+    let mut keys = Vec::new();
+    repo.store().list(key::GC, &mut |listed| keys.push(listed.key))?;
+    let mut packs = HashSet::new();
+    for key in keys {
+        let bytes = match repo.store().get(&key, MAX_OBJECT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == StoreErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match record::open_record::<Condemned>(&**repo.keys(), &key, &bytes) {
+            Ok((body, Signer::Admin)) => packs.extend(body.condemned),
+            // What a newer nightsafe condemned must not be relied on, and which packs these are can't be told.
+            Err(why) if why.fault.is_unknown_version() => return Err(RepoError::damaged(&key, &why.fault)),
+            _ => {}
+        }
+    }
+    Ok(packs)
+}
+
+/// Seals, signs and writes a record.
+fn put_record<A: Access, T: record::ByRun>(repo: &Repo<A>, key: &str, body: &T) -> Result<(), RepoError> {
+    let sealed = record::seal_record(repo.keys(), key, body);
+    Ok(repo.store().put(key, &Bytes::from(sealed))?)
+}

@@ -1,0 +1,356 @@
+//! What this client knows of the repository's packs, frames and chunks: hints, kept in a local folder and brought up to date
+//! from the store. Wrong or lost, they cost time or space, never data.
+//!
+//! Readers learn frames from segments, and from the trailers of packs that no segment names. Writers learn the chunks of their domain from
+//! trailers. What was learnt is kept, so a pack is looked at once.
+
+use crate::repo::error::RepoError;
+use crate::repo::failure::Failure;
+use crate::repo::format::{Class, MAX_OBJECT, key};
+use crate::repo::id::{DomainId, FrameId, PackId, RunId};
+use crate::repo::index::{
+    ChunkPlace, FrameIndex, FrameNumbers, FramePlace, IndexCache, IndexError, Indexed, KnownChunks, PackRow, PackTable,
+};
+use crate::repo::keys::{Role, Signer};
+use crate::repo::pack::builder::FRAMES_START;
+use crate::repo::pack::parse::{self, PackError, Trailer};
+use crate::repo::record::{self, Segment};
+use crate::repo::repository::{Access, Full, Repo};
+use crate::repo::store::{Store, StoreErrorKind};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+/// The flag of a frame of which not all chunks are present.
+const PARTIAL: u8 = 4;
+
+/// What is known of packs, frames and chunks.
+pub struct View {
+    index: IndexCache,
+    /// By number, whether a pack was in the last listing with the length that is known.
+    listed: RwLock<Vec<bool>>,
+    /// One learner at a time puts a pack's frames in, so that a frame isn't put in twice.
+    learning: Mutex<()>,
+}
+
+impl View {
+    /// For writing: all packs are listed, and the chunks of the credential's own domain known.
+    pub fn for_writing<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
+        let view = Self::open(repo)?;
+        view.list_packs(&**repo.store())?;
+        let own = |domain: DomainId| domain == repo.keys().domain().id();
+        // A pack that can't be understood adds nothing: its chunks are stored again.
+        view.learn_packs(repo, &view.unlearnt(|indexed| !indexed.chunks), &own)?;
+        view.save()?;
+        Ok(view)
+    }
+
+    /// For reading: all packs are listed, and all frames known. Also gives what was odd.
+    pub fn for_reading(repo: &Repo<Full>) -> Result<(Self, Vec<String>), RepoError> {
+        let view = Self::open(repo)?;
+        view.list_packs(&**repo.store())?;
+        let mut warnings = view.learn_segments(repo)?;
+        let any = |_: DomainId| true;
+        warnings.extend(view.learn_packs(repo, &view.unlearnt(|indexed| !indexed.frames), &any)?);
+        view.save()?;
+        Ok((view, warnings))
+    }
+
+    fn open<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
+        // The cache folder is one of this repository behind this URL; the domain decides what may be deduplicated against.
+        let binding =
+            *blake3::hash(&[&repo.id().as_bytes()[..], repo.keys().domain().id().as_bytes()].concat()).as_bytes();
+        // Whatever was found instead of a whole index: it's made anew from the repository.
+        let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
+        let listed = RwLock::new(vec![false; index.packs.len()]);
+        Ok(Self { index, listed, learning: Mutex::default() })
+    }
+
+    /// Keeps what was learnt for the next time.
+    pub fn save(&self) -> Result<(), RepoError> {
+        self.index.commit()?;
+        Ok(())
+    }
+
+    /// Every pack that was ever seen, with a local number.
+    pub fn packs(&self) -> &PackTable {
+        &self.index.packs
+    }
+
+    /// Where frames are.
+    pub fn frames(&self) -> &FrameIndex {
+        &self.index.frames
+    }
+
+    /// Which chunks exist, for writers.
+    pub fn known(&self) -> &KnownChunks {
+        &self.index.known
+    }
+
+    /// Local numbers of frames, which known chunks refer to.
+    pub fn numbers(&self) -> &FrameNumbers {
+        &self.index.numbers
+    }
+
+    /// The name of a pack.
+    pub fn pack_id(&self, number: u32) -> Option<PackId> {
+        self.packs().get(number).map(|row| row.id)
+    }
+
+    /// How many pack numbers there are.
+    pub fn pack_numbers(&self) -> u32 {
+        u32::try_from(self.packs().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a pack was in the last listing, with its length.
+    pub fn is_listed(&self, number: u32) -> bool {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        listed.get(number as usize).copied().unwrap_or(false)
+    }
+
+    /// All packs of the last listing, with their lengths.
+    pub fn all_listed(&self) -> Vec<(PackId, u64)> {
+        let rows = self.packs().rows().into_iter().filter(|(number, _)| self.is_listed(*number));
+        rows.map(|(_, row)| (row.id, row.length)).collect()
+    }
+
+    /// The copies of a frame in packs that were listed, whole ones first.
+    pub fn places(&self, id: FrameId) -> impl Iterator<Item = FramePlace> + '_ {
+        let mut places = self.frames().all(&id);
+        places.sort_by_key(is_partial);
+        places.into_iter().filter(|place| self.is_listed(place.pack))
+    }
+
+    /// The frames that a pack holds, as far as the index knows. Looks through all of it.
+    pub fn frames_of(&self, pack: PackId) -> Result<Vec<FrameId>, RepoError> {
+        let frames = Mutex::new(Vec::new());
+        if let Some(number) = self.packs().number(&pack) {
+            self.frames().for_each(&|frame, place| {
+                if place.pack == number {
+                    frames.lock().unwrap_or_else(PoisonError::into_inner).push(*frame);
+                }
+            })?;
+        }
+        Ok(frames.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a pack that this client has just stored, all of whose chunks are known already.
+    pub fn add_own(
+        &self,
+        id: PackId,
+        length: u64,
+        trailer: u32,
+        places: &[(FrameId, FramePlace)],
+    ) -> Result<(), IndexError> {
+        let number = self.packs().add(id, length, trailer)?;
+        self.set_listed(number, true);
+        for (frame, place) in places {
+            self.frames().insert(frame, &FramePlace { pack: number, ..*place })?;
+        }
+        self.packs().mark(number, Indexed { frames: true, chunks: true });
+        Ok(())
+    }
+
+    fn set_listed(&self, number: u32, is_listed: bool) {
+        let mut listed = self.listed.write().unwrap_or_else(PoisonError::into_inner);
+        let index = number as usize;
+        if listed.len() <= index {
+            listed.resize(index + 1, false);
+        }
+        listed[index] = is_listed;
+    }
+
+    /// Listed packs of which something isn't in the index yet.
+    fn unlearnt(&self, lacks: impl Fn(Indexed) -> bool) -> Vec<(u32, PackRow)> {
+        let rows = self.packs().rows().into_iter();
+        rows.filter(|(number, row)| lacks(row.indexed) && self.is_listed(*number)).collect()
+    }
+
+    /// Lists the packs of the store. Those of another length than they had count as gone.
+    pub fn list_packs(&self, store: &dyn Store) -> Result<(), RepoError> {
+        let mut found = Vec::new();
+        store.list(key::PACKS, &mut |object| {
+            if let Some(pack) = key::parse_pack(&object.key) {
+                found.push((pack, object.length));
+            }
+        })?;
+        self.listed.write().unwrap_or_else(PoisonError::into_inner).fill(false);
+        for (pack, length) in found {
+            let known = self.packs().number(&pack).and_then(|number| Some((number, self.packs().get(number)?)));
+            match known {
+                Some((number, row)) if row.length == length || row.indexed.frames || row.indexed.chunks => {
+                    self.set_listed(number, row.length == length);
+                }
+                // Nothing is known of it but a length that was listed, perhaps while it was damaged: that says nothing.
+                Some(_) | None => self.set_listed(self.packs().add(pack, length, 0)?, true),
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns the frames that segments name. Segments that can't be used are odd, no more: the trailers say the same.
+    fn learn_segments(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
+        let unlearnt = self.unlearnt(|indexed| !indexed.frames);
+        if unlearnt.is_empty() {
+            return Ok(Vec::new());
+        }
+        let runs: HashSet<RunId> = unlearnt.iter().map(|(_, row)| row.id.run).collect();
+        let mut keys = Vec::new();
+        repo.store().list(key::INDEX, &mut |listed| {
+            if key::parse_numbered(key::INDEX, &listed.key).is_some_and(|(run, _)| runs.contains(&run)) {
+                keys.push(listed.key);
+            }
+        })?;
+        let odd: Mutex<Vec<String>> = Mutex::default();
+        in_parallel(repo.store().connections(), &keys, &|key: &String| {
+            let bytes = match repo.store().get(key, MAX_OBJECT) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            match record::open_record::<Segment>(repo.read_keys(), key, &bytes) {
+                Ok((segment, signer)) => self.learn_segment(&segment, &signer),
+                Err(why) => {
+                    odd.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{key}: {why}"));
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(odd.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A write-only credential is believed about packs of its own runs only, lest a stolen one misplace the frames of others.
+    fn learn_segment(&self, segment: &Segment, signer: &Signer) -> Result<(), RepoError> {
+        let may_speak_of = |run: RunId| match signer {
+            Signer::Admin => true,
+            Signer::Credential(by) => by.role() == Role::Full || run.belongs_to(by.credential()),
+        };
+        for pack in segment.packs.iter().filter(|pack| may_speak_of(pack.pack.run)) {
+            let Some(number) = self.packs().number(&pack.pack) else { continue };
+            let Some(row) = self.packs().get(number) else { continue };
+            let _alone = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+            if row.indexed.frames || row.length != u64::from(pack.length) {
+                continue;
+            }
+            let mut offset = record::PACK_HEAD_LEN;
+            for frame in &pack.frames {
+                let class = frame.class().map_or(0, Class::code);
+                let flags = class | if frame.is_partial() { PARTIAL } else { 0 };
+                let (stored, raw) = (frame.stored_length, frame.raw_length);
+                self.frames().insert(&frame.id, &FramePlace { pack: number, offset, stored, raw, flags })?;
+                offset += stored; // within the pack's length: records that don't make sense weren't opened
+            }
+            self.packs().mark(number, Indexed { frames: true, chunks: false });
+        }
+        Ok(())
+    }
+
+    /// Learns from trailers. Gives what was odd.
+    fn learn_packs<A: Access>(
+        &self,
+        repo: &Repo<A>,
+        packs: &[(u32, PackRow)],
+        wanted: &(dyn Fn(DomainId) -> bool + Sync),
+    ) -> Result<Vec<String>, RepoError> {
+        let odd: Mutex<Vec<String>> = Mutex::default();
+        in_parallel(repo.store().connections(), packs, &|&(number, row): &(u32, PackRow)| {
+            match Self::read_pack(repo, row.id, row.length, wanted) {
+                Ok(Some(trailer)) => self.learn_trailer(number, row, &trailer),
+                Ok(None) => {
+                    // Of another domain: there is nothing to know.
+                    self.packs().mark(number, Indexed { frames: false, chunks: true });
+                    Ok(())
+                }
+                Err(PackError::Store(error))
+                    if !matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Short) =>
+                {
+                    Err(error.into())
+                }
+                Err(error) => {
+                    odd.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{}: {error}", key::pack(row.id)));
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(odd.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The trailer of a pack; `None` if it's of a domain that isn't wanted.
+    fn read_pack<A: Access>(
+        repo: &Repo<A>,
+        pack: PackId,
+        length: u64,
+        wanted: &dyn Fn(DomainId) -> bool,
+    ) -> Result<Option<Trailer>, PackError> {
+        let store = &**repo.store();
+        // Own packs need no look at the opening.
+        let domain = if pack.run.belongs_to(repo.credential()) {
+            repo.keys().domain().id()
+        } else {
+            let opening = store.get_range(&key::pack(pack), 0, FRAMES_START as u64)?;
+            parse::opening(&opening, repo.id(), pack.run)?.domain
+        };
+        if !wanted(domain) {
+            return Ok(None);
+        }
+        repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
+    }
+
+    fn learn_trailer(&self, number: u32, row: PackRow, trailer: &Trailer) -> Result<(), RepoError> {
+        let _alone = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        self.packs().add(row.id, row.length, trailer.length)?;
+        for frame in &trailer.frames {
+            let class = frame.table.class;
+            let is_partial = frame.present.is_some();
+            let flags = class.code() | if is_partial { PARTIAL } else { 0 };
+            let (stored, raw) = (frame.stored_length, frame.raw_length);
+            self.frames().insert(&frame.id, &FramePlace { pack: number, offset: frame.offset, stored, raw, flags })?;
+            if class == Class::Secret || is_partial {
+                continue; // never deduplicated against
+            }
+            let frame_number = self.numbers().push(&frame.id)?;
+            for (ordinal, chunk) in (0..).zip(&frame.table.chunks) {
+                self.known().insert(&chunk.id, ChunkPlace { frame: frame_number, ordinal })?;
+            }
+        }
+        self.packs().mark(number, Indexed { frames: true, chunks: true });
+        Ok(())
+    }
+}
+
+/// Whether not all chunks of a frame are at a place.
+pub fn is_partial(place: &FramePlace) -> bool {
+    place.flags & PARTIAL != 0
+}
+
+/// The class of a frame at a place.
+pub fn class_of(place: &FramePlace) -> Option<Class> {
+    Class::from_code(place.flags & !PARTIAL)
+}
+
+/// Calls `work` for each item, on so many threads; the first error ends it.
+pub fn in_parallel<T: Sync, E: Send>(
+    threads: usize,
+    items: &[T],
+    work: &(dyn Fn(&T) -> Result<(), E> + Sync),
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let failure = Failure::default();
+    let take = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if failure.is_set() {
+                break;
+            }
+            if let Err(error) = work(item) {
+                failure.set(error);
+            }
+        }
+    };
+    let threads = threads.clamp(1, 16).min(items.len());
+    if threads <= 1 {
+        take();
+    } else {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(take))));
+    }
+    failure.take().map_or(Ok(()), Err)
+}

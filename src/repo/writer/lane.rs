@@ -1,0 +1,143 @@
+//! Lanes: where chunks become frames, unless they are known.
+
+use crate::repo::format::Class;
+use crate::repo::id::ChunkId;
+use crate::repo::index::ChunkPlace;
+use crate::repo::keys::domain::IdKeys;
+use crate::repo::pack::frame::{FrameBuilder, RawFrame};
+use crate::repo::writer::{Shared, WriteError, count, lock};
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+
+/// A reference to chunks of a frame that may not be closed yet: the frame by its number, which
+/// [`Writer::frame_id`](super::Writer::frame_id) turns into its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRef {
+    /// The frame's number.
+    pub frame: u32,
+    /// The first chunk.
+    pub first: u32,
+    /// How many chunks.
+    pub count: u32,
+}
+
+impl PendingRef {
+    /// Appends a chunk to references, extending the last one where it follows it.
+    fn append(references: &mut Vec<Self>, frame: u32, ordinal: u32) {
+        match references.last_mut() {
+            Some(last) if last.frame == frame && last.first + last.count == ordinal => last.count += 1,
+            _ => references.push(Self { frame, first: ordinal, count: 1 }),
+        }
+    }
+}
+
+/// A frame that is being filled, and its number.
+struct Filling {
+    number: u32,
+    builder: FrameBuilder,
+}
+
+/// Puts chunks that belong together into the same frames.
+pub struct Lane {
+    shared: Arc<Shared>,
+    frames: Option<Sender<RawFrame>>,
+    class: Class,
+    filling: Option<Filling>,
+    /// The frame of the last chunk that was found: its neighbours are probably there too, and it need not be looked at again.
+    believed: Option<u32>,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, frames: Option<Sender<RawFrame>>, class: Class) -> Self {
+        Self { shared, frames, class, filling: None, believed: None }
+    }
+
+    /// Stores a chunk unless it's known, and appends it to `references`.
+    ///
+    /// `chunk` has 1 byte to 8 MiB.
+    pub fn put(&mut self, chunk: &[u8], references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
+        let id = self.id_keys().chunk_id(chunk);
+        let (frame, ordinal) = match self.find(id) {
+            Some(place) => place,
+            None => self.store(id, chunk)?,
+        };
+        PendingRef::append(references, frame, u32::from(ordinal));
+        Ok(())
+    }
+
+    /// Closes the open frame, so that its chunks can be referred to.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        // One that lost its only chunk to another thread is kept for the next chunk: a frame of nothing isn't one.
+        let open = self.filling.take_if(|filling| !filling.builder.is_empty());
+        let Some(Filling { number, builder }) = open else { return Ok(()) };
+        let frame = builder.finish(self.id_keys());
+        if !self.shared.view.numbers().set(number, &frame.id) {
+            return Err(self.shared.fail(WriteError::Numbers));
+        }
+        let sender = self.frames.as_ref().ok_or(WriteError::Stopped)?;
+        if self.shared.failure.is_set() || sender.send(frame).is_err() {
+            return Err(WriteError::Stopped);
+        }
+        Ok(())
+    }
+
+    fn id_keys(&self) -> &IdKeys {
+        match self.class {
+            Class::Secret => self.shared.secret_root.ids(),
+            Class::Data | Class::Meta => self.shared.keys.domain().ids(),
+        }
+    }
+
+    /// Where a chunk is, if it's somewhere that this run may refer to.
+    fn find(&mut self, id: ChunkId) -> Option<(u32, u16)> {
+        if self.class == Class::Secret {
+            return lock(&self.shared.secrets).get(&id).copied();
+        }
+        let place = self.shared.view.known().get(&id)?;
+        self.believes(place.frame).then_some((place.frame, place.ordinal))
+    }
+
+    /// Whether chunks of a frame count as stored: it's this run's own, or lies in a pack that passed the fence.
+    fn believes(&mut self, frame: u32) -> bool {
+        if frame >= self.shared.first_own || self.believed == Some(frame) {
+            return true;
+        }
+        let believed = self.shared.id_of(frame).is_some_and(|id| self.shared.rely_on(id));
+        if believed {
+            self.believed = Some(frame);
+        }
+        believed
+    }
+
+    /// Puts a chunk into the open frame. Two threads that meet the same new chunk at once store it once.
+    fn store(&mut self, id: ChunkId, chunk: &[u8]) -> Result<(u32, u16), WriteError> {
+        if self.filling.as_ref().is_some_and(|filling| filling.builder.is_full_for(chunk.len())) {
+            self.flush()?;
+        }
+        let shared = Arc::clone(&self.shared);
+        let class = self.class;
+        let filling = match &mut self.filling {
+            Some(filling) => filling,
+            empty => {
+                empty.insert(Filling { number: shared.view.numbers().reserve()?, builder: FrameBuilder::new(class) })
+            }
+        };
+        let place = (filling.number, u16::try_from(filling.builder.next_ordinal()).unwrap_or(u16::MAX));
+        if class == Class::Secret {
+            lock(&shared.secrets).insert(id, place);
+        } else {
+            let mine = ChunkPlace { frame: place.0, ordinal: place.1 };
+            match shared.view.known().insert_if_absent(&id, mine)? {
+                // Another thread has placed it since `find` looked.
+                Some(theirs) if theirs.frame >= shared.first_own => return Ok((theirs.frame, theirs.ordinal)),
+                // An older place, which isn't believed: from now on this one counts.
+                Some(_) => shared.view.known().insert(&id, mine)?,
+                None => {}
+            }
+        }
+        filling.builder.push(id, chunk);
+        count(&shared.written.chunks, 1);
+        count(&shared.written.raw_bytes, chunk.len());
+        Ok(place)
+    }
+}

@@ -1,0 +1,66 @@
+//! The stage that compresses, seals, verifies and puts frames into packs: one thread per core.
+
+use crate::repo::pack::builder::{FinishedPack, PackBuilder};
+use crate::repo::pack::frame::{FrameSealer, RawFrame, SealedFrame, Zstd};
+use crate::repo::writer::{PACK_TARGET, SealChannels, Shared, WriteError, lock};
+use crossbeam_channel::Sender;
+use std::sync::atomic::Ordering;
+
+/// Works until no lane is left, then closes the packs that are open (the last thread to end does).
+pub(super) fn work(shared: &Shared, (frames, packs): SealChannels) {
+    match seal_all(shared, &frames, &packs) {
+        Ok(()) => {}
+        Err(error) => {
+            shared.fail(error);
+            // Lanes that wait for room must see that nothing comes any more.
+            for _ in &frames {}
+        }
+    }
+}
+
+fn seal_all(
+    shared: &Shared,
+    frames: &crossbeam_channel::Receiver<RawFrame>,
+    packs: &Sender<FinishedPack>,
+) -> Result<(), WriteError> {
+    let mut zstd = Zstd::new()?;
+    let sealer = FrameSealer {
+        repository: shared.opening.repository,
+        run: shared.opening.run,
+        run_key: &shared.run_key,
+        secret_root: &shared.secret_root,
+    };
+    for frame in frames {
+        if shared.failure.is_set() {
+            return Err(WriteError::Stopped);
+        }
+        let sealed = sealer.seal(frame, &mut zstd).map_err(WriteError::Verify)?;
+        if let Some(pack) = add(shared, &sealed) {
+            send(shared, packs, pack)?;
+        }
+    }
+    if shared.sealing.fetch_sub(1, Ordering::AcqRel) > 1 {
+        return Ok(());
+    }
+    for open in &shared.open_packs {
+        let last = lock(open).take().filter(|pack| !pack.is_empty());
+        if let Some(pack) = last {
+            send(shared, packs, pack)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a frame to the open pack of its class; gives the pack back when it's full.
+fn add(shared: &Shared, frame: &SealedFrame) -> Option<PackBuilder> {
+    let mut open = lock(&shared.open_packs[usize::from(frame.class.code())]);
+    let pack = open.get_or_insert_with(|| PackBuilder::new(frame.class, &shared.opening, PACK_TARGET));
+    pack.push(frame);
+    if pack.len() >= PACK_TARGET { open.take() } else { None }
+}
+
+/// Finishes a pack and hands it to the uploaders.
+fn send(shared: &Shared, packs: &Sender<FinishedPack>, pack: PackBuilder) -> Result<(), WriteError> {
+    let pack = pack.finish(&shared.opening, shared.keys.domain().index());
+    packs.send(pack).map_err(|_| WriteError::Stopped)
+}

@@ -1,0 +1,101 @@
+//! The stage that stores packs and the segments that say where their frames are.
+
+use crate::repo::format::key;
+use crate::repo::id::PackId;
+use crate::repo::index::FramePlace;
+use crate::repo::needs::Needs;
+use crate::repo::pack::builder::{FinishedPack, PlacedFrame};
+use crate::repo::record::{self, Segment, SegmentFrame, SegmentPack};
+use crate::repo::writer::{Shared, WriteError, count, lock};
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A segment is written after so many packs …
+const SEGMENT_PACKS: usize = 64;
+/// … or after so long, so that the work of a run that is killed can be found.
+const SEGMENT_AGE: Duration = Duration::from_mins(5);
+
+/// Packs that are stored.
+#[derive(Default)]
+pub(super) struct Segments {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those that no segment names yet.
+    unnamed: Vec<SegmentPack>,
+    oldest_unnamed: Option<Instant>,
+    written: u64,
+    own: Vec<(PackId, u64)>,
+}
+
+impl Segments {
+    pub(super) fn own_packs(&self) -> Vec<(PackId, u64)> {
+        lock(&self.state).own.clone()
+    }
+}
+
+/// Works until no sealer is left.
+#[expect(clippy::needless_pass_by_value, reason = "the thread's end of the channel closes when it ends")]
+pub(super) fn work(shared: &Shared, packs: Receiver<FinishedPack>) {
+    for pack in &packs {
+        if shared.failure.is_set() {
+            continue; // drain, so that nobody waits for room
+        }
+        if let Err(error) = store(shared, &pack) {
+            shared.fail(error);
+        }
+    }
+}
+
+/// Stores one pack and tells the index.
+fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
+    shared.store.put(&key::pack(pack.id), &pack.bytes)?;
+    let length = pack.bytes.len() as u64;
+    let place = |frame: &PlacedFrame| {
+        let (stored, raw) = (frame.stored_length, frame.raw_length);
+        (frame.id, FramePlace { pack: 0, offset: frame.offset, stored, raw, flags: pack.class.code() })
+    };
+    let places: Vec<_> = pack.frames.iter().map(place).collect();
+    shared.view.add_own(pack.id, length, pack.trailer_length, &places)?;
+    count(&shared.written.packs, 1);
+    count(&shared.written.stored_bytes, pack.bytes.len());
+    let due = {
+        let mut state = lock(&shared.segments.state);
+        state.own.push((pack.id, length));
+        state.unnamed.push(segment_pack(pack, length));
+        let since = *state.oldest_unnamed.get_or_insert_with(Instant::now);
+        state.unnamed.len() >= SEGMENT_PACKS || since.elapsed() >= SEGMENT_AGE
+    };
+    if due { write_segment(shared) } else { Ok(()) }
+}
+
+fn segment_pack(pack: &FinishedPack, length: u64) -> SegmentPack {
+    let frame =
+        |frame: &PlacedFrame| SegmentFrame::new(frame.id, frame.stored_length, frame.raw_length, pack.class, false);
+    SegmentPack {
+        pack: pack.id,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        trailer_length: pack.trailer_length,
+        frames: pack.frames.iter().map(frame).collect(),
+    }
+}
+
+/// Writes a segment that names all packs that none names yet.
+pub(super) fn write_segment(shared: &Shared) -> Result<(), WriteError> {
+    let (packs, n) = {
+        let mut state = lock(&shared.segments.state);
+        if state.unnamed.is_empty() {
+            return Ok(());
+        }
+        state.oldest_unnamed = None;
+        state.written += 1;
+        (std::mem::take(&mut state.unnamed), state.written - 1)
+    };
+    let key = key::segment(shared.run(), n);
+    let sealed = record::seal_record(&shared.keys, &key, &Segment { needs: Needs::NONE, packs });
+    Ok(shared.store.put(&key, &Bytes::from(sealed))?)
+}
