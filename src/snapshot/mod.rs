@@ -1,4 +1,16 @@
 //! What is captured, how, and how it comes back.
 
+pub mod backup;
+pub mod browse;
+pub mod capture;
+pub mod check;
+pub mod history;
+pub mod manifest;
+pub mod monitor;
+pub mod restore;
+pub mod seen;
+pub mod snapshots;
 pub mod source;
+pub mod stream;
+pub mod target;
 pub mod tree;

@@ -1,0 +1,323 @@
+//! One backup: the steps of a run in their order, around a capture (`docs/protocol.md`).
+
+use crate::repo::cbor::{self, Time};
+use crate::repo::envelope;
+use crate::repo::error::RepoError;
+use crate::repo::format::key;
+use crate::repo::id::{PackId, RunId};
+use crate::repo::repository::{Access, Repo};
+use crate::repo::run::{self, Commit, Run};
+use crate::repo::view::View;
+use crate::repo::writer::{Durable, WriteError, Writer, WriterStart};
+use crate::snapshot::capture::{self, Capture};
+use crate::snapshot::history::{History, OwnManifest};
+use crate::snapshot::manifest::{OpenPart, SealedPart, Source, State, Statistics};
+use crate::snapshot::monitor::Monitor;
+use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
+use crate::snapshot::source::roots::RootError;
+use crate::snapshot::source::secrets::SecretPatternError;
+use crate::snapshot::source::walk::WalkError;
+use crate::snapshot::tree::problem::Problem;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// How often a run is begun again when its own packs were lost or it was declared dead.
+const MAX_ATTEMPTS: u32 = 3;
+/// How often a capture is repeated within a run because packs that it relies on were lost meanwhile.
+const MAX_PASSES: u32 = 4;
+/// What the manifest names as its writer.
+pub const TOOL: &str = concat!("nightsafe ", env!("CARGO_PKG_VERSION"));
+
+/// What to back up, and how.
+#[derive(Debug, Clone, Default)]
+pub struct BackupOptions {
+    /// What to back up: existing paths.
+    pub paths: Vec<PathBuf>,
+    /// Stores a single path under this name, without its parents.
+    pub rename: Option<String>,
+    /// The app that the snapshot is of.
+    pub app: Option<String>,
+    /// The host.
+    pub host: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The time to record instead of now.
+    pub time: Option<Time>,
+    /// The zone of the host, an IANA name.
+    pub zone: String,
+    /// The user who runs it.
+    pub user: Option<String>,
+    /// What to leave out.
+    pub excludes: ExcludeOptions,
+    /// Further files to treat as secret, as gitignore-style patterns.
+    pub secrets: Vec<String>,
+    /// Whether to read every file, whatever the cache of seen files says.
+    pub no_cache: bool,
+    /// Whether to store nothing.
+    pub dry_run: bool,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone)]
+pub struct BackupSummary {
+    /// The snapshot; none after a dry run.
+    pub snapshot: Option<RunId>,
+    /// Whether everything was captured.
+    pub state: State,
+    /// Counts.
+    pub statistics: Statistics,
+    /// What wasn't captured as it should.
+    pub problems: Vec<Problem>,
+    /// What was captured.
+    pub sources: Vec<Source>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// What was asked for can't be captured.
+    #[error(transparent)]
+    Roots(#[from] RootError),
+    /// What should be left out can't be understood.
+    #[error(transparent)]
+    Excludes(#[from] ExcludeError),
+    /// A pattern for secret files can't be understood.
+    #[error(transparent)]
+    Secrets(#[from] SecretPatternError),
+    /// The walk can't begin.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// Only a single path can be renamed.
+    #[error("a new name can be given to a single path only")]
+    RenameOne,
+    /// The repository failed.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// Writing failed.
+    #[error(transparent)]
+    Write(WriteError),
+    /// The user wanted it.
+    #[error("interrupted")]
+    Interrupted,
+    /// Packs kept vanishing while the run went on.
+    #[error(
+        "packs that this run needs were removed {0} times while it went on: something else deletes objects of this repository"
+    )]
+    Unstable(u32),
+}
+
+impl From<WriteError> for BackupError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Interrupted => Self::Interrupted,
+            other => Self::Write(other),
+        }
+    }
+}
+
+/// How an attempt ended.
+enum Attempt {
+    Done(Box<BackupSummary>),
+    /// It must be begun again: this run's packs can be used, its id can't.
+    Again(RunId),
+}
+
+/// Takes a snapshot.
+pub fn backup<A: Access>(
+    repo: &Repo<A>,
+    options: &BackupOptions,
+    monitor: &dyn Monitor,
+) -> Result<BackupSummary, BackupError> {
+    let begun = Instant::now();
+    let capture = Capture::prepare(options)?;
+    capture.warnings().for_each(|warning| monitor.warning(&warning));
+    let mut replaces = Vec::new();
+    for _ in 0..MAX_ATTEMPTS {
+        match attempt(repo, options, &capture, &replaces, begun, monitor)? {
+            Attempt::Done(summary) => return Ok(*summary),
+            Attempt::Again(dead) => replaces.push(dead),
+        }
+    }
+    Err(BackupError::Unstable(MAX_ATTEMPTS))
+}
+
+/// One run, from its announcement to its commit.
+fn attempt<A: Access>(
+    repo: &Repo<A>,
+    options: &BackupOptions,
+    capture: &Capture,
+    replaces: &[RunId],
+    begun: Instant,
+    monitor: &dyn Monitor,
+) -> Result<Attempt, BackupError> {
+    let started = options.time.unwrap_or_else(now);
+    monitor.progress().enter("reading the index");
+    let history = History::load(repo)?;
+    let parent = history.parent(&options.host, options.app.as_deref()).cloned();
+    if let Some(parent) = &parent {
+        // About what it was the last time: good enough for the time left.
+        monitor.progress().files_total.store(parent.files, Ordering::Relaxed);
+        monitor.progress().bytes_total.store(parent.bytes, Ordering::Relaxed);
+    }
+    let mut run = Run::announce(repo, started, &options.host, TOOL)?;
+    let view = Arc::new(View::for_writing(repo)?);
+    run.pin(repo, history.reach.iter().copied().filter(|pack| view.packs().number(pack).is_some()))?;
+    let fenced = run.fence(repo, &view)?;
+    let writer = Writer::start(WriterStart {
+        store: Arc::clone(repo.store()),
+        keys: Arc::clone(repo.keys()),
+        run: run.id,
+        view: Arc::clone(&view),
+        fenced,
+    })?;
+    monitor.progress().enter("backing up");
+    let captured = capture_until_stable(repo, &mut run, &view, &writer, capture, parent.is_some(), monitor)?;
+    let written = writer.written();
+    let mut statistics = captured.statistics;
+    statistics.raw_added = written.raw_bytes.load(Ordering::Relaxed);
+    statistics.chunks_added = written.chunks.load(Ordering::Relaxed);
+    monitor.progress().enter("finishing");
+    let durable = writer.finish()?;
+    statistics.stored_added = durable.own.iter().map(|(_, length)| length).sum();
+    statistics.packs_added = durable.own.len() as u64;
+    statistics.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if options.dry_run {
+        return Ok(Attempt::Done(Box::new(dry_summary(captured, statistics, begun))));
+    }
+    let look = run::last_look(repo, &view, &durable.own, &durable.relied)?;
+    if look.own_lost || !look.lost.is_empty() {
+        return Ok(Attempt::Again(run.id));
+    }
+    let state = if captured.problems.is_empty() { State::Complete } else { State::Incomplete };
+    let open = OpenPart {
+        needs: None,
+        time: started,
+        zone: options.zone.clone(),
+        host: options.host.clone(),
+        app: options.app.clone(),
+        tags: options.tags.clone(),
+        state,
+        sequence: history.last().map_or(0, |last| last.sequence + 1),
+        previous: history.last().map(|last| last.hash),
+        parent: parent.map(|parent| parent.run),
+        replaces: Some(replaces.to_vec()).filter(|runs| !runs.is_empty()),
+        tool: TOOL.to_owned(),
+        statistics,
+        sources: vec![Source { name: "files".to_owned(), kind: "files".to_owned(), state }],
+    };
+    let sealed = SealedPart {
+        needs: None,
+        root: captured.top,
+        paths: capture.paths().map(|path| path.to_vec().into()).collect(),
+        problems: captured.problems,
+        secrets: captured.secrets,
+        user: options.user.clone(),
+    };
+    let summary = BackupSummary {
+        snapshot: Some(run.id),
+        state,
+        statistics,
+        problems: sealed.problems.clone(),
+        sources: open.sources.clone(),
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    commit(repo, run, &view, &durable, history, &open, &sealed).map(|commit| match commit {
+        Ok(()) => {
+            // What can't be kept costs time the next time, no more.
+            let _ = captured.seen.map(|mut seen| seen.commit());
+            Attempt::Done(Box::new(summary))
+        }
+        Err(dead) => Attempt::Again(dead),
+    })
+}
+
+/// Captures, and captures again as long as packs that the run relies on turn out to be gone: steps 4 and 5.
+fn capture_until_stable<A: Access>(
+    repo: &Repo<A>,
+    run: &mut Run,
+    view: &View,
+    writer: &Writer,
+    capture: &Capture,
+    known_total: bool,
+    monitor: &dyn Monitor,
+) -> Result<capture::Captured, BackupError> {
+    for _ in 0..MAX_PASSES {
+        let captured = capture.run(repo, writer, known_total, monitor).map_err(|error| match error {
+            BackupError::Write(error) => writer.first_error(error).into(),
+            other => other,
+        })?;
+        let relied = writer.relied();
+        let further = relied.iter().filter_map(|&number| view.pack_id(number)).collect::<Vec<PackId>>();
+        run.pin(repo, further)?;
+        let look = run::last_look(repo, view, &[], &relied)?;
+        if look.lost.is_empty() {
+            return Ok(captured);
+        }
+        look.lost.into_iter().for_each(|pack| writer.distrust(pack));
+    }
+    Err(BackupError::Unstable(MAX_PASSES))
+}
+
+/// Steps 6 and 7. Gives the run's id back if it must be done again.
+fn commit<A: Access>(
+    repo: &Repo<A>,
+    run: Run,
+    view: &View,
+    durable: &Durable,
+    history: History,
+    open: &OpenPart,
+    sealed: &SealedPart,
+) -> Result<Result<(), RunId>, BackupError> {
+    let key = key::snapshot(run.id);
+    let (open_part, sealed_part) = (cbor::encode(open), cbor::encode(sealed));
+    let wrap = &durable.opening.wrap;
+    let manifest = envelope::seal_manifest(repo.keys(), run.id, &durable.run_key, wrap, &open_part, &sealed_part)
+        .map_err(|why| RepoError::damaged(&key, why))?;
+    let hash = *blake3::hash(&manifest).as_bytes();
+    if run.commit(repo, durable, manifest)? == Commit::Stopped {
+        return Ok(Err(run.id));
+    }
+    let reach = durable.relied.iter().filter_map(|&number| view.pack_id(number));
+    let reach = reach.chain(durable.own.iter().map(|(id, _)| *id)).collect();
+    history.add(
+        OwnManifest {
+            run: run.id,
+            sequence: open.sequence,
+            hash,
+            time: open.time,
+            host: open.host.clone(),
+            app: open.app.clone(),
+            state: open.state,
+            files: open.statistics.files,
+            bytes: open.statistics.bytes,
+        },
+        reach,
+    );
+    // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
+    let _ = view.save();
+    run.unpin(repo);
+    Ok(Ok(()))
+}
+
+/// What a dry run would have done.
+fn dry_summary(captured: capture::Captured, statistics: Statistics, begun: Instant) -> BackupSummary {
+    BackupSummary {
+        snapshot: None,
+        state: if captured.problems.is_empty() { State::Complete } else { State::Incomplete },
+        statistics,
+        problems: captured.problems,
+        sources: Vec::new(),
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+/// The time of this host.
+pub fn now() -> Time {
+    let now = jiff::Timestamp::now();
+    let seconds = now.as_second();
+    Time { seconds, nanoseconds: u32::try_from(now.subsec_nanosecond()).unwrap_or(0) }
+}

@@ -1,0 +1,309 @@
+//! Capturing one regular file: read, cut, put; again if it changed meanwhile.
+
+use crate::chunker::{Buffer, Chunks, Gear, Profile};
+use crate::repo::cbor::Time;
+use crate::repo::format::MAX_INLINE_FILE;
+use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
+use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
+use crate::snapshot::source::variables;
+use crate::snapshot::tree::entry::{Entry, Flags};
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use crate::snapshot::tree::reference::Extent;
+use std::io::{Cursor, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// How often a file that changes while it's read is read again.
+const MAX_READS: u32 = 3;
+/// Bytes at the start of a file that tell what it is.
+const SNIFF: usize = 4096;
+
+/// A file that was captured; its frames may still be open.
+#[derive(Debug)]
+pub struct Captured {
+    /// Its bytes, if they stand in the entry.
+    inline: Option<Vec<u8>>,
+    stream: Option<(Vec<PendingRef>, u64, [u8; 32])>,
+    size: u64,
+    extents: Option<Vec<Extent>>,
+    /// Its path in the snapshot.
+    pub path: SafePath,
+    /// Its name in its directory.
+    pub at: Vec<u8>,
+    /// What was known of it before.
+    pub before: Before,
+    /// What it was when it was read.
+    pub metadata: Metadata,
+    /// When the reading began.
+    pub read_at: Time,
+    /// Whether it changed all the time.
+    pub changed: bool,
+    /// Names of the variables that a secret file sets.
+    pub names: Vec<String>,
+    /// Whether it was marked secret.
+    pub is_secret: bool,
+}
+
+impl Captured {
+    /// Gives an entry what was found when the file was read.
+    pub fn describe(&self, entry: &mut Entry) {
+        entry.mtime = self.metadata.mtime;
+        entry.ctime = Some(self.metadata.ctime);
+        entry.size = Some(self.size);
+        entry.extents.clone_from(&self.extents);
+        entry.inline.clone_from(&self.inline);
+        if self.is_secret {
+            entry.flags.insert(Flags::SECRET);
+        }
+        if self.changed {
+            entry.flags.insert(Flags::CHANGED);
+        }
+    }
+
+    /// The numbers of the frames that it's in, in order.
+    pub fn frame_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.stream.iter().flat_map(|(references, _, _)| references).map(|reference| reference.frame)
+    }
+
+    /// How many bytes were read.
+    pub fn bytes_read(&self) -> u64 {
+        let inline = self.inline.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        self.stream.as_ref().map_or(inline, |(_, bytes, _)| *bytes)
+    }
+
+    /// The stream; none if the bytes stand in the entry.
+    pub fn stream(&self) -> Option<PendingStream> {
+        let (references, bytes, hash) = self.stream.as_ref()?;
+        Some(PendingStream { references: references.clone(), bytes: *bytes, hash: *hash })
+    }
+}
+
+/// What was known of a file before it was read.
+#[derive(Debug, Clone)]
+pub enum Before {
+    /// Nothing.
+    New,
+    /// It looked otherwise, or its content is no longer stored. If its content turns out to be that of this entry, it's unmodified all the same.
+    Changed(Option<Box<Entry>>),
+    /// It looked the same, and its content was that of this entry.
+    Unchanged(Box<Entry>),
+}
+
+/// How the capture of a file ended.
+pub enum Outcome {
+    /// It's stored.
+    Captured(Box<Captured>),
+    /// It couldn't be read; the problem was reported.
+    Lost,
+}
+
+/// Where the outcome will be; several names of one file share it.
+pub type FileSlot = OnceLock<Outcome>;
+
+/// A file to capture.
+pub struct FileJob {
+    /// Its directory, kept open.
+    pub directory: Arc<OwnedFd>,
+    /// How to open it there.
+    pub at: Vec<u8>,
+    /// Its path in the snapshot.
+    pub path: SafePath,
+    /// What it was when it was found.
+    pub metadata: Metadata,
+    /// Whether it's marked secret.
+    pub is_secret: bool,
+    /// What is known of it from before.
+    pub before: Before,
+    /// Where the outcome goes.
+    pub slot: Arc<FileSlot>,
+}
+
+/// What a thread that captures files works with.
+pub struct FileReaderThread<'c> {
+    /// Where chunks go.
+    pub writer: &'c Writer,
+    /// The boundaries.
+    pub gear: &'c Gear,
+    /// This thread's lane of class data.
+    pub data: &'c Mutex<Lane>,
+    /// The lane of class secret, shared.
+    pub secret: &'c Mutex<Lane>,
+    /// Where problems go.
+    pub problems: &'c dyn Fn(Problem),
+    /// Who wants to know.
+    pub monitor: &'c dyn Monitor,
+}
+
+/// What happened to one reading.
+enum Reading {
+    Done(Box<Captured>),
+    Changed(Box<Captured>),
+}
+
+impl FileReaderThread<'_> {
+    /// Captures a file. Only errors of the repository are errors; the file's are problems.
+    pub fn capture(&self, job: &FileJob, buffer: &mut Buffer) -> Result<(), WriteError> {
+        let outcome = match self.read_until_stable(job, buffer) {
+            Ok(captured) => {
+                if captured.changed {
+                    let message = format!("it changed during each of {MAX_READS} readings; the last one is kept");
+                    self.problem(job, ProblemKind::Changed, message);
+                }
+                Outcome::Captured(captured)
+            }
+            Err(FileError::Repository(error)) => return Err(error),
+            Err(FileError::Source { kind, message }) => {
+                self.problem(job, kind, message);
+                Outcome::Lost
+            }
+        };
+        // The slot is set once, by this thread alone.
+        let _ = job.slot.set(outcome);
+        Ok(())
+    }
+
+    fn problem(&self, job: &FileJob, kind: ProblemKind, message: String) {
+        (self.problems)(Problem { path: job.path.clone(), kind, message });
+    }
+
+    fn read_until_stable(&self, job: &FileJob, buffer: &mut Buffer) -> Result<Box<Captured>, FileError> {
+        let name = &job.at;
+        let mut metadata = job.metadata;
+        let mut reads = 1;
+        loop {
+            match self.read(job, name, metadata, buffer)? {
+                Reading::Done(captured) => return Ok(captured),
+                Reading::Changed(captured) if reads == MAX_READS => return Ok(captured),
+                Reading::Changed(_) => {}
+            }
+            reads += 1;
+            metadata = Metadata::of(job.directory.as_fd(), name).map_err(|error| FileError::of("look", &error))?;
+        }
+    }
+
+    /// Reads a file once.
+    fn read(&self, job: &FileJob, name: &[u8], metadata: Metadata, buffer: &mut Buffer) -> Result<Reading, FileError> {
+        let read_at = crate::snapshot::backup::now();
+        let mut reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
+        let mut captured = Captured {
+            inline: None,
+            stream: None,
+            size: metadata.size,
+            extents: None,
+            path: job.path.clone(),
+            at: job.at.clone(),
+            before: job.before.clone(),
+            metadata,
+            read_at,
+            changed: false,
+            names: Vec::new(),
+            is_secret: job.is_secret,
+        };
+        if job.is_secret {
+            self.read_secret(&mut reader, &mut captured)?;
+        } else if reader.stream_len() <= MAX_INLINE_FILE as u64 && reader.extents().is_none() {
+            let mut bytes = Vec::with_capacity(MAX_INLINE_FILE);
+            reader.read_to_end(&mut bytes).map_err(|error| FileError::of("read", &error))?;
+            captured.inline = Some(bytes);
+        } else {
+            self.read_data(&mut reader, &mut captured, buffer)?;
+        }
+        let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
+        (captured.size, captured.extents, captured.changed) = (size, extents, changed);
+        Ok(if changed { Reading::Changed(Box::new(captured)) } else { Reading::Done(Box::new(captured)) })
+    }
+
+    /// Reads a file of class data, as large as it may be.
+    fn read_data(
+        &self,
+        reader: &mut FileReader,
+        captured: &mut Captured,
+        buffer: &mut Buffer,
+    ) -> Result<(), FileError> {
+        let length = reader.stream_len();
+        let mut head = Vec::with_capacity(SNIFF);
+        reader.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(|error| FileError::of("read", &error))?;
+        let profile = profile(&head, length);
+        let mut lane = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut references = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let mut chunks = Chunks::new(self.gear, profile, Cursor::new(head).chain(reader), buffer);
+        while let Some(chunk) = chunks.next_chunk().map_err(|error| FileError::of("read", &error))? {
+            if self.monitor.interrupted() {
+                return Err(WriteError::Interrupted.into());
+            }
+            hasher.update(chunk);
+            lane.put(chunk, &mut references)?;
+            bytes += chunk.len() as u64;
+            Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
+        }
+        captured.stream = Some((references, bytes, *hasher.finalize().as_bytes()));
+        Ok(())
+    }
+
+    /// Reads a file of class secret, which is small.
+    fn read_secret(&self, reader: &mut FileReader, captured: &mut Captured) -> Result<(), FileError> {
+        let mut content = zeroize::Zeroizing::new(Vec::new());
+        // So that no copy of it is left behind where the buffer grew.
+        content.reserve_exact(usize::try_from(reader.stream_len()).unwrap_or(0));
+        reader.read_to_end(&mut content).map_err(|error| FileError::of("read", &error))?;
+        captured.names = variables::variable_names(&content);
+        let mut references = Vec::new();
+        let mut lane = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in content.chunks(Profile::for_opaque(Some(0)).max()) {
+            lane.put(chunk, &mut references)?;
+        }
+        let hash = if content.is_empty() {
+            blake3::hash(b"")
+        } else {
+            self.writer.secret_content_hasher().update(&content).finalize()
+        };
+        captured.stream = Some((references, content.len() as u64, *hash.as_bytes()));
+        Progress::add(&self.monitor.progress().bytes_done, content.len() as u64);
+        Ok(())
+    }
+}
+
+/// How a file is cut: dumps as plain text finely, since a changed row is small; all else by size.
+fn profile(head: &[u8], length: u64) -> Profile {
+    if head.starts_with(b"--\n-- PostgreSQL database") {
+        Profile::for_text(Some(length))
+    } else {
+        Profile::for_opaque(Some(length))
+    }
+}
+
+/// Why a file wasn't captured.
+enum FileError {
+    /// The repository's fault: ends the run.
+    Repository(WriteError),
+    /// The file's fault: a problem of the snapshot.
+    Source { kind: ProblemKind, message: String },
+}
+
+impl FileError {
+    fn of(what: &str, error: &std::io::Error) -> Self {
+        Self::Source { kind: ProblemKind::of(error), message: format!("{what}: {error}") }
+    }
+}
+
+impl From<WriteError> for FileError {
+    fn from(error: WriteError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+impl From<OpenError> for FileError {
+    fn from(error: OpenError) -> Self {
+        let kind = match &error {
+            OpenError::Replaced => ProblemKind::Changed,
+            OpenError::Open(error) => ProblemKind::of(error),
+        };
+        Self::Source { kind, message: error.to_string() }
+    }
+}

@@ -1,0 +1,251 @@
+//! What came of the files: counts, rows for the cache of seen files, names of secrets.
+
+use crate::repo::cbor::{self, Time};
+use crate::repo::id::FrameId;
+use crate::repo::repository::{Access, Repo};
+use crate::repo::seal;
+use crate::repo::writer::WriteError;
+use crate::snapshot::capture::assembler::Finished;
+use crate::snapshot::capture::file::{Before, Captured};
+use crate::snapshot::capture::visit::Place;
+use crate::snapshot::capture::{Capture, Shared};
+use crate::snapshot::manifest::{SecretFile, Statistics};
+use crate::snapshot::monitor::{EntryAction, Progress};
+use crate::snapshot::seen::{SeenDir, SeenFiles, SeenOwner, Stamp};
+use crate::snapshot::source::event::Found;
+use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::tree::entry::Entry;
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use minicbor::{Decode, Encode};
+
+/// Most secret files whose variable names stand in the manifest.
+const MAX_SECRET_FILES: usize = 1_000;
+/// One of so many unchanged files is read again all the same …
+const REREAD_ONE_IN: u64 = 100;
+/// … unless it was read in the last so many seconds.
+const REREAD_AFTER: i64 = 24 * 60 * 60;
+
+/// What the cache keeps of a file.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Kept {
+    /// Its entry; of which the content counts.
+    #[n(0)]
+    entry: Entry,
+    /// If the entry has a list: the ids of all frames that the list refers to, one after the other.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    frames: Option<Vec<u8>>,
+    /// The variable names of a secret file.
+    #[n(2)]
+    names: Option<Vec<String>>,
+}
+
+/// Whether a file has to be read.
+pub(super) enum Recalled {
+    /// No: its content is this entry's.
+    Known(Box<Entry>),
+    /// Yes, and what was known of it before.
+    Unknown(Before),
+}
+
+/// What came of the files.
+pub(super) struct Ledger<'c> {
+    pub(super) statistics: Statistics,
+    pub(super) secrets: Vec<SecretFile>,
+    pub(super) seen: Option<SeenFiles>,
+    use_cache: bool,
+    capture: &'c Capture,
+    shared: &'c Shared<'c>,
+    now: i64,
+}
+
+impl<'c> Ledger<'c> {
+    /// Opens the cache of seen files. A cache that can't be used costs time, no more.
+    pub(super) fn open<A: Access>(repo: &Repo<A>, capture: &'c Capture, shared: &'c Shared<'c>) -> Self {
+        let owner = SeenOwner { repository: repo.id(), credential: repo.credential() };
+        let key = blake3::derive_key("nightsafe 1 cache of seen files", repo.keys().domain().index().as_bytes());
+        let seen = SeenFiles::open(&repo.cache().join("seen"), owner, &key).unwrap_or(None);
+        let now = jiff::Timestamp::now().as_second();
+        let (statistics, secrets) = (Statistics::default(), Vec::new());
+        Self { statistics, secrets, seen, use_cache: capture.use_cache, capture, shared, now }
+    }
+
+    /// What was seen in a directory.
+    pub(super) fn directory(&mut self, key: &[u8]) -> SeenDir {
+        self.seen.as_mut().and_then(|seen| seen.dir(key).ok()).unwrap_or_default()
+    }
+
+    /// Forgets the files that were seen in a directory and are gone.
+    pub(super) fn left(&mut self, place: &Place) {
+        if let Some(seen) = &mut self.seen
+            && place.met < place.seen.files().len()
+        {
+            for name in place.gone() {
+                let _ = seen.remove(&place.key, name); // costs time only
+            }
+        }
+    }
+
+    /// Forgets the directories that are gone.
+    pub(super) fn swept(&mut self, capture: &Capture) {
+        if let Some(seen) = &mut self.seen {
+            for root in capture.paths() {
+                let _ = seen.sweep(root); // costs time only
+            }
+        }
+    }
+
+    /// Whether a file is as it was when it was seen last, and its content still there.
+    pub(super) fn recall(&mut self, place: &mut Place, found: &Found<'_>, is_secret: bool) -> Recalled {
+        let Some(file) = place.seen.get(found.at) else { return Recalled::Unknown(Before::New) };
+        let (stamp, read_at) = (file.stamp, file.read_at);
+        let kept: Option<Kept> = cbor::decode("row of the cache", &file.content).ok();
+        place.meet(found.at);
+        let Some(kept) = kept.filter(|kept| kept.entry.is_secret() == is_secret) else {
+            return Recalled::Unknown(Before::Changed(None));
+        };
+        if stamp != stamp_of(&found.metadata) {
+            return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))));
+        }
+        if !self.use_cache {
+            return Recalled::Unknown(Before::Unchanged(Box::new(kept.entry)));
+        }
+        let due = self.now - read_at > REREAD_AFTER && u64::from_le_bytes(seal::random()).is_multiple_of(REREAD_ONE_IN);
+        if due {
+            return Recalled::Unknown(Before::Unchanged(Box::new(kept.entry)));
+        }
+        if !self.is_stored(&kept) {
+            return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))));
+        }
+        if let Some(names) = kept.names {
+            self.secret(found.path, names);
+        }
+        Recalled::Known(Box::new(kept.entry))
+    }
+
+    /// Whether every frame of a content is where this run may rely on it.
+    fn is_stored(&self, kept: &Kept) -> bool {
+        let entry = &kept.entry;
+        let direct = entry.references.iter().chain(&entry.list).flatten().map(|reference| reference.frame);
+        let (listed, rest) = kept.frames.as_deref().unwrap_or_default().as_chunks::<{ FrameId::LEN }>();
+        rest.is_empty()
+            && (entry.list.is_none() || !listed.is_empty())
+            && direct.chain(listed.iter().map(|id| FrameId::from_bytes(*id))).all(|id| self.shared.writer.rely_on(id))
+    }
+
+    /// Counts a file that is as it was.
+    pub(super) fn unmodified(&mut self, found: &Found<'_>, entry: &Entry) {
+        let size = entry.size.unwrap_or(0);
+        self.statistics.files_unmodified += 1;
+        self.statistics.bytes += size;
+        let progress = self.shared.monitor.progress();
+        Progress::add(&progress.files_done, 1);
+        Progress::add(&progress.bytes_done, size);
+        self.shared.entry(found.path, EntryAction::Unmodified, size);
+    }
+
+    /// Gives an entry the content of another name of the same file, or of the same file seen before.
+    pub(super) fn copy_content(from: &Entry, to: &mut Entry) {
+        to.size = from.size;
+        to.inline.clone_from(&from.inline);
+        to.references.clone_from(&from.references);
+        to.list.clone_from(&from.list);
+        to.hash = from.hash;
+        to.flags = from.flags;
+        to.extents.clone_from(&from.extents);
+    }
+
+    fn secret(&mut self, path: &SafePath, names: Vec<String>) {
+        if self.secrets.len() < MAX_SECRET_FILES {
+            self.secrets.push(SecretFile { path: path.clone(), names });
+        }
+    }
+
+    /// Notes a file in the cache, so that it needn't be read the next time.
+    fn note(&mut self, entry: &Entry, captured: &Captured) {
+        let mut frames = None;
+        if entry.list.is_some() {
+            let mut numbers: Vec<u32> = captured.frame_numbers().collect();
+            numbers.dedup();
+            let ids = numbers.into_iter().map(|number| self.shared.writer.frame_id(number));
+            // A frame without an id couldn't be looked for the next time: then the row isn't written.
+            let Some(ids) = ids.collect::<Option<Vec<FrameId>>>() else { return };
+            frames = Some(ids.iter().flat_map(|id| *id.as_bytes()).collect());
+        }
+        let names = captured.is_secret.then(|| captured.names.clone());
+        let content = cbor::encode(&Kept { entry: entry.clone(), frames, names });
+        let Some(parent) = captured.path.parent() else { return };
+        let key = self.capture.cache_key(&parent);
+        if let Some(seen) = &mut self.seen {
+            let mut stamp = stamp_of(&captured.metadata);
+            if stamp.is_racy(captured.read_at) {
+                // It may be changed again without looking otherwise, so it's never believed to be unchanged; but it's no new file the next time.
+                stamp = Stamp { size: stamp.size, mtime: Time::default(), ctime: Time::default(), inode: 0 };
+            }
+            // Costs time only.
+            let _ = seen.record(&key, &captured.at, stamp, &content, captured.read_at);
+        }
+    }
+}
+
+impl Finished for Ledger<'_> {
+    fn file(&mut self, entry: &Entry, captured: &Captured) -> Result<(), WriteError> {
+        let size = entry.size.unwrap_or(0);
+        self.statistics.bytes += size;
+        self.statistics.bytes_read += captured.bytes_read();
+        Progress::add(&self.shared.monitor.progress().files_done, 1);
+        let action = match &captured.before {
+            Before::New => EntryAction::New,
+            Before::Unchanged(before) if has_same_content(before, entry) || captured.is_secret => {
+                EntryAction::Unmodified
+            }
+            Before::Unchanged(before) => {
+                // Unless it was changed just now, after it was looked at.
+                if (before.mtime, before.ctime) == (entry.mtime, entry.ctime) {
+                    self.silent_change(captured);
+                }
+                EntryAction::Changed
+            }
+            Before::Changed(Some(before)) if has_same_content(before, entry) => EntryAction::Unmodified,
+            Before::Changed(_) => EntryAction::Changed,
+        };
+        match action {
+            EntryAction::New => self.statistics.files_new += 1,
+            EntryAction::Unmodified => self.statistics.files_unmodified += 1,
+            EntryAction::Changed | EntryAction::Restored => self.statistics.files_changed += 1,
+        }
+        self.shared.entry(&captured.path, action, size);
+        if captured.is_secret {
+            self.secret(&captured.path, captured.names.clone());
+        }
+        if !captured.changed {
+            self.note(entry, captured);
+        }
+        Ok(())
+    }
+}
+
+impl Ledger<'_> {
+    /// A file's content changed and its times didn't: nothing that the cache says can be believed.
+    fn silent_change(&mut self, captured: &Captured) {
+        if let Some(seen) = &mut self.seen {
+            let _ = seen.clear(); // what can't be cleared is authentic all the same
+        }
+        self.use_cache = false;
+        let message = "its content changed although size and times didn't: the disk or a program changes data \
+                       silently; from here on every file is read";
+        let (path, kind) = (captured.path.clone(), ProblemKind::Changed);
+        self.shared.problem(Problem { path, kind, message: message.to_owned() });
+    }
+}
+
+/// Whether two entries have the same bytes.
+fn has_same_content(a: &Entry, b: &Entry) -> bool {
+    (a.size, a.hash, &a.inline) == (b.size, b.hash, &b.inline)
+}
+
+/// What tells, without reading, whether a file changed.
+fn stamp_of(metadata: &Metadata) -> Stamp {
+    Stamp { size: metadata.size, mtime: metadata.mtime, ctime: metadata.ctime, inode: metadata.inode }
+}

@@ -1,0 +1,248 @@
+//! The walking thread: decides for each entry whether it's known, known to the cache of seen files, or has to be read.
+
+use crate::repo::writer::WriteError;
+use crate::snapshot::backup::BackupError;
+use crate::snapshot::capture::assembler::Assembler;
+use crate::snapshot::capture::file::{Before, FileJob, FileSlot};
+use crate::snapshot::capture::ledger::{Ledger, Recalled};
+use crate::snapshot::capture::{Capture, Shared};
+use crate::snapshot::monitor::EntryAction;
+use crate::snapshot::seen::SeenDir;
+use crate::snapshot::source::event::{Event, Found};
+use crate::snapshot::source::owners::Owners;
+use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A directory that the walk is in.
+pub(super) struct Place {
+    /// Its absolute path, for the cache.
+    pub key: Vec<u8>,
+    /// What the cache knows of it.
+    pub seen: SeenDir,
+    /// How many of the files that the cache knows were met.
+    pub met: usize,
+    /// Which ones.
+    is_met: Vec<bool>,
+    /// It, kept open for readers.
+    handle: Option<Arc<OwnedFd>>,
+}
+
+impl Place {
+    /// Notes that a file that the cache knows is still there.
+    pub(super) fn meet(&mut self, name: &[u8]) {
+        if let Ok(at) = self.seen.files().binary_search_by(|file| file.name.as_slice().cmp(name)) {
+            self.met += usize::from(!self.is_met[at]);
+            self.is_met[at] = true;
+        }
+    }
+
+    /// The files that the cache knows and that are gone.
+    pub(super) fn gone(&self) -> impl Iterator<Item = &[u8]> {
+        let files = self.seen.files().iter().zip(&self.is_met);
+        files.filter(|(_, met)| !**met).map(|(file, _)| file.name.as_slice())
+    }
+}
+
+/// The first name of a file that has several.
+enum FirstName {
+    /// It's being read.
+    Reading(Arc<FileSlot>),
+    /// It was known.
+    Known(Box<Entry>),
+}
+
+/// What the walking thread holds.
+pub(super) struct Visit<'c> {
+    capture: &'c Capture,
+    shared: &'c Shared<'c>,
+    ledger: Ledger<'c>,
+    assembler: Assembler<'c>,
+    jobs: Sender<FileJob>,
+    in_flight: usize,
+    places: Vec<Place>,
+    owners: Owners,
+    /// Files with several names, until as many were met as there are.
+    names: HashMap<[u8; 8], (FirstName, u64)>,
+}
+
+impl<'c> Visit<'c> {
+    pub(super) fn new(
+        capture: &'c Capture,
+        shared: &'c Shared<'c>,
+        ledger: Ledger<'c>,
+        assembler: Assembler<'c>,
+        jobs: Sender<FileJob>,
+    ) -> Self {
+        let (places, names) = (Vec::new(), HashMap::new());
+        Self { capture, shared, ledger, assembler, jobs, in_flight: 0, places, owners: Owners::default(), names }
+    }
+
+    /// Takes in what the walk came across.
+    pub(super) fn event(&mut self, event: Event<'_>, done: &Receiver<()>) -> Result<(), BackupError> {
+        while done.try_recv().is_ok() {
+            self.in_flight -= 1;
+        }
+        match event {
+            Event::Enter(found) => self.enter(&found),
+            Event::Leave => self.leave()?,
+            Event::Entry(found) if found.metadata.kind == EntryType::File => self.file(&found)?,
+            Event::Entry(found) => {
+                self.ledger.statistics.others += 1;
+                let entry = found.entry(&mut self.owners);
+                self.assembler.add(entry);
+            }
+            Event::Excluded(..) => {}
+            Event::Problem(problem) => self.shared.problem(problem),
+        }
+        if self.assembler.is_crowded() { self.make_room(done) } else { Ok(()) }
+    }
+
+    /// Waits for what is under way and stores all that can be stored. Gives the top of the tree.
+    pub(super) fn finish(mut self, done: &Receiver<()>) -> Result<(Entry, Ledger<'c>), BackupError> {
+        self.wait_for_readers(done)?;
+        self.shared.flush()?;
+        // Each round closes the frame that the directories of one level are in; there are no more levels than directories on the longest path.
+        for _ in 0..=2 * crate::repo::format::MAX_DEPTH {
+            self.assembler.flush(&mut self.ledger)?;
+            if let Some(top) = self.assembler.take_top() {
+                self.ledger.swept(self.capture);
+                return Ok((top, self.ledger));
+            }
+            self.shared.go_on()?;
+        }
+        Err(WriteError::Stopped.into())
+    }
+
+    fn wait_for_readers(&mut self, done: &Receiver<()>) -> Result<(), BackupError> {
+        while self.in_flight > 0 {
+            self.shared.go_on()?;
+            if done.recv_timeout(std::time::Duration::from_millis(100)).is_ok() {
+                self.in_flight -= 1;
+            }
+        }
+        Ok(self.shared.go_on()?)
+    }
+
+    /// Too much waits: closes frames early.
+    fn make_room(&mut self, done: &Receiver<()>) -> Result<(), BackupError> {
+        self.assembler.sweep(&mut self.ledger)?;
+        if self.assembler.is_crowded() {
+            self.wait_for_readers(done)?;
+            self.shared.flush()?;
+            self.assembler.flush(&mut self.ledger)?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, found: &Found<'_>) {
+        self.ledger.statistics.directories += u64::from(!found.path.is_top());
+        let key = self.capture.cache_key(found.path);
+        let seen = self.ledger.directory(&key);
+        self.places.push(Place { is_met: vec![false; seen.files().len()], key, seen, met: 0, handle: None });
+        let entry = found.entry(&mut self.owners);
+        self.assembler.enter(entry);
+    }
+
+    fn leave(&mut self) -> Result<(), BackupError> {
+        if let Some(place) = self.places.pop() {
+            self.ledger.left(&place);
+        }
+        Ok(self.assembler.leave(&mut self.ledger)?)
+    }
+
+    fn file(&mut self, found: &Found<'_>) -> Result<(), BackupError> {
+        self.ledger.statistics.files += 1;
+        let mut entry = found.entry(&mut self.owners);
+        if let Some(group) = entry.link_group
+            && let Some((first, met)) = self.names.get_mut(&group)
+        {
+            match first {
+                FirstName::Reading(slot) => self.assembler.add_file(entry, Arc::clone(slot), false),
+                FirstName::Known(known) => {
+                    Ledger::copy_content(known, &mut entry);
+                    self.assembler.add(entry);
+                }
+            }
+            self.ledger.statistics.files_unmodified += 1;
+            *met += 1;
+            if *met >= found.metadata.links {
+                self.names.remove(&group);
+            }
+            return Ok(());
+        }
+        let group = entry.link_group;
+        let is_secret = self.capture.secrets.is_secret(found.path.as_bytes(), &found.metadata);
+        let recalled = match self.places.last_mut() {
+            Some(place) => self.ledger.recall(place, found, is_secret),
+            None => Recalled::Unknown(Before::New),
+        };
+        let first = match recalled {
+            Recalled::Known(known) => {
+                Ledger::copy_content(&known, &mut entry);
+                self.ledger.unmodified(found, &entry);
+                let first = group.map(|_| FirstName::Known(Box::new(entry.clone())));
+                self.assembler.add(entry);
+                first
+            }
+            Recalled::Unknown(before) => {
+                let slot = self.read(found, is_secret, before)?;
+                self.assembler.add_file(entry, Arc::clone(&slot), true);
+                group.map(|_| FirstName::Reading(slot))
+            }
+        };
+        if let (Some(group), Some(first)) = (group, first) {
+            self.names.insert(group, (first, 1));
+        }
+        Ok(())
+    }
+
+    /// Hands a file to the readers.
+    fn read(&mut self, found: &Found<'_>, is_secret: bool, before: Before) -> Result<Arc<FileSlot>, BackupError> {
+        let slot = Arc::new(FileSlot::new());
+        let directory = if let Some(directory) = self.places.last().and_then(|place| place.handle.clone()) {
+            directory
+        } else {
+            let directory = Arc::new(found.dir.try_clone_to_owned().map_err(WriteError::System)?);
+            if let Some(place) = self.places.last_mut() {
+                place.handle = Some(Arc::clone(&directory));
+            }
+            directory
+        };
+        let job = FileJob {
+            directory,
+            at: found.at.to_vec(),
+            path: found.path.clone(),
+            metadata: found.metadata,
+            is_secret,
+            before,
+            slot: Arc::clone(&slot),
+        };
+        self.jobs.send(job).map_err(|_| WriteError::Stopped)?;
+        self.in_flight += 1;
+        Ok(slot)
+    }
+}
+
+impl Capture {
+    /// The absolute path of a directory, by which the cache knows it.
+    pub(super) fn cache_key(&self, path: &SafePath) -> Vec<u8> {
+        let Some(inner) = &self.renamed else { return [b"/", path.as_bytes()].concat() };
+        if path.is_top() {
+            // The top, which holds only the root under its new name, is another directory than the root.
+            return [inner, &b"/"[..]].concat();
+        }
+        let below = path.as_bytes().iter().position(|&byte| byte == b'/').map(|slash| &path.as_bytes()[slash..]);
+        [inner.as_slice(), below.unwrap_or_default()].concat()
+    }
+}
+
+impl Shared<'_> {
+    /// Tells that an entry is done.
+    pub(super) fn entry(&self, path: &SafePath, action: EntryAction, bytes: u64) {
+        self.monitor.entry(path.as_bytes(), action, bytes);
+    }
+}

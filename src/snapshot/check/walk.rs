@@ -1,0 +1,184 @@
+//! Walks the trees of snapshots: does everything exist, and which paths does damage hit?
+
+use crate::repo::error::ReadError;
+use crate::repo::format::Class;
+use crate::repo::id::{FrameId, RunId};
+use crate::repo::reader::Reader;
+use crate::snapshot::check::{CheckError, Damage, Findings, MAX_PATHS};
+use crate::snapshot::monitor::Monitor;
+use crate::snapshot::snapshots::{Snapshot, Snapshots};
+use crate::snapshot::stream::{self, StreamReader};
+use crate::snapshot::tree::entry::{Content, Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::reader::EntryReader;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::BufReader;
+
+/// The damage that paths of snapshots suffer, by frame.
+pub(super) type Hits = BTreeMap<FrameId, BTreeMap<RunId, Vec<SafePath>>>;
+
+/// Looks up every frame that some snapshot refers to. Directories that several snapshots share are read once.
+pub(super) fn frames_exist(
+    reader: &Reader<'_>,
+    snapshots: &Snapshots,
+    findings: &mut Findings,
+    monitor: &dyn Monitor,
+) -> Result<(), CheckError> {
+    // 16 bytes of a hash: enough to know a directory again, half the memory.
+    let mut visited: HashSet<[u8; 16]> = HashSet::new();
+    for snapshot in &snapshots.list {
+        let mut first_visit = |entry: &Entry| {
+            // With the references: the same directory may be stored twice, and one of the two be lost.
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&entry.hash.unwrap_or_default());
+            for reference in entry.references.iter().chain(&entry.list).flatten() {
+                hasher.update(reference.frame.as_bytes());
+                hasher.update(&reference.first.to_le_bytes()).update(&reference.count.to_le_bytes());
+            }
+            let mut short = [0; 16];
+            short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+            visited.insert(short)
+        };
+        let mut each = |path: &SafePath, entry: &Entry| -> Result<bool, CheckError> {
+            if monitor.interrupted() {
+                return Err(CheckError::Interrupted);
+            }
+            if entry.kind == EntryType::Directory && !first_visit(entry) {
+                return Ok(false);
+            }
+            match lookup(reader, entry) {
+                Ok(missing) => {
+                    let note = || "it is in no pack of the repository".to_owned();
+                    for frame in missing {
+                        findings.frames.entry(frame).or_insert_with(note);
+                    }
+                    Ok(true)
+                }
+                Err(error) => damaged(snapshot, path, error, findings).map(|()| false),
+            }
+        };
+        let mut unreadable = Vec::new();
+        walk(reader, snapshot, &mut each, &mut |path, error| {
+            unreadable.push((path.clone(), error));
+            Ok(())
+        })?;
+        for (path, error) in unreadable {
+            damaged(snapshot, &path, error, findings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that something at `path` can't be read; a store that fails altogether ends the check.
+fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mut Findings) -> Result<(), CheckError> {
+    if error.is_store_failure() {
+        return Err(error.into());
+    }
+    match error {
+        ReadError::Missing { frame } => {
+            findings.frames.entry(frame).or_insert_with(|| "it is in no pack of the repository".to_owned());
+        }
+        ReadError::Frame { frame, .. } => {
+            findings.frames.entry(frame).or_insert_with(|| error.to_string());
+        }
+        other => findings.other.push(Damage {
+            object: path.to_string(),
+            what: other.to_string(),
+            snapshots: vec![(snapshot.id, vec![path.clone()])],
+        }),
+    }
+    Ok(())
+}
+
+/// The frames that an entry refers to and no pack holds.
+fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError> {
+    let mut missing: Vec<FrameId> = Vec::new();
+    let mut last = None;
+    for reference in stream::references(reader, entry)? {
+        if last != Some(reference.frame) && !reader.exists(reference.frame) {
+            missing.push(reference.frame);
+        }
+        last = Some(reference.frame);
+    }
+    Ok(missing)
+}
+
+/// For each of `wanted`, the snapshots and paths that need it.
+pub(super) fn paths_hit(
+    reader: &Reader<'_>,
+    snapshots: &Snapshots,
+    wanted: &BTreeSet<FrameId>,
+    monitor: &dyn Monitor,
+) -> Result<Hits, CheckError> {
+    let mut hits = Hits::new();
+    for snapshot in &snapshots.list {
+        let mut hit = |path: &SafePath, frame: FrameId| {
+            let paths = hits.entry(frame).or_default().entry(snapshot.id).or_default();
+            if paths.len() < MAX_PATHS && paths.last() != Some(path) {
+                paths.push(path.clone());
+            }
+        };
+        let mut each = |path: &SafePath, entry: &Entry| -> Result<bool, CheckError> {
+            if monitor.interrupted() {
+                return Err(CheckError::Interrupted);
+            }
+            // A list that can't be read hits its file by its own frames.
+            let own = match entry.content() {
+                Some(Content::List(list)) => list.to_vec(),
+                _ => Vec::new(),
+            };
+            let of_stream = stream::references(reader, entry).unwrap_or_default();
+            for reference in own.iter().chain(&of_stream) {
+                if wanted.contains(&reference.frame) {
+                    hit(path, reference.frame);
+                }
+            }
+            Ok(true)
+        };
+        walk(reader, snapshot, &mut each, &mut |_, _| Ok(()))?;
+    }
+    Ok(hits)
+}
+
+/// Calls `each` for every entry of a snapshot, the top included; `each` says whether to go into a directory. Directories that
+/// can't be read go to `unreadable`.
+fn walk(
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    each: &mut dyn FnMut(&SafePath, &Entry) -> Result<bool, CheckError>,
+    unreadable: &mut dyn FnMut(&SafePath, ReadError) -> Result<(), CheckError>,
+) -> Result<(), CheckError> {
+    let top = SafePath::top();
+    if !each(&top, &snapshot.manifest.root)? {
+        return Ok(());
+    }
+    // Directories that are still to be read. Bounded by depth times the directories of one level; entries themselves aren't kept.
+    let mut pending = vec![(top, snapshot.manifest.root.clone())];
+    while let Some((path, directory)) = pending.pop() {
+        debug_assert_eq!(stream::class_of(&directory), Class::Meta);
+        let entries = match StreamReader::of(reader, &directory) {
+            Ok(stream) => EntryReader::new(BufReader::new(stream)),
+            Err(error) => {
+                unreadable(&path, error)?;
+                continue;
+            }
+        };
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    unreadable(&path, stream::of_tree_error(error))?;
+                    break;
+                }
+            };
+            let Ok(below) = path.join(&entry.name) else {
+                unreadable(&path, ReadError::Directory { why: "the path of an entry is too long".to_owned() })?;
+                continue;
+            };
+            if each(&below, &entry)? && entry.kind == EntryType::Directory {
+                pending.push((below, entry));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The manifests that a credential has written: the next one continues their sequence.
+//!
+//! Manifests never change, so what was read of one is kept in the cache; only new ones are fetched.
+
+use crate::repo::cbor::{self, Time};
+use crate::repo::envelope;
+use crate::repo::error::RepoError;
+use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::id::{PackId, RunId};
+use crate::repo::repository::{Access, Repo};
+use crate::repo::store::StoreErrorKind;
+use crate::snapshot::manifest::{OpenPart, State};
+use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What is kept of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OwnManifest {
+    /// The run that wrote it.
+    #[n(0)]
+    pub run: RunId,
+    /// Its number.
+    #[n(1)]
+    pub sequence: u64,
+    /// The hash of the object.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub hash: [u8; 32],
+    /// When it was taken.
+    #[n(3)]
+    pub time: Time,
+    /// The host.
+    #[n(4)]
+    pub host: String,
+    /// The app.
+    #[n(5)]
+    pub app: Option<String>,
+    /// Whether it's complete.
+    #[n(6)]
+    pub state: State,
+    /// How many files it holds.
+    #[n(7)]
+    pub files: u64,
+    /// Their bytes.
+    #[n(8)]
+    pub bytes: u64,
+}
+
+/// What the cache file holds.
+#[derive(Default, Encode, Decode)]
+#[cbor(map)]
+struct Kept {
+    #[n(0)]
+    manifests: Vec<OwnManifest>,
+    /// The packs of others that the last snapshot made here relies on: what the next one will rely on too.
+    #[n(1)]
+    reach: Vec<PackId>,
+}
+
+/// The manifests of one credential.
+pub struct History {
+    manifests: BTreeMap<RunId, OwnManifest>,
+    /// Packs that the last snapshot made here reaches, where that is known.
+    pub reach: Vec<PackId>,
+    file: PathBuf,
+}
+
+impl History {
+    /// Reads the manifests that the repository's credential wrote.
+    pub fn load<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
+        let file = repo.cache().join(format!("history-{}", repo.credential()));
+        let kept = std::fs::read(&file).ok().and_then(|bytes| checked(&bytes)).unwrap_or_default();
+        let mut history = Self { manifests: BTreeMap::new(), reach: kept.reach, file };
+        let mut known: BTreeMap<RunId, OwnManifest> = kept.manifests.into_iter().map(|m| (m.run, m)).collect();
+        let mut runs = Vec::new();
+        let prefix = key::SNAPSHOTS;
+        repo.store().list(prefix, &mut |listed| {
+            runs.extend(key::parse_run(prefix, &listed.key).filter(|run| run.belongs_to(repo.credential())));
+        })?;
+        for run in runs {
+            let manifest = match known.remove(&run) {
+                Some(manifest) => Some(manifest),
+                None => fetch(repo, run)?,
+            };
+            history.manifests.extend(manifest.map(|manifest| (run, manifest)));
+        }
+        Ok(history)
+    }
+
+    /// The manifest with the highest number.
+    pub fn last(&self) -> Option<&OwnManifest> {
+        self.manifests.values().max_by_key(|manifest| (manifest.sequence, manifest.run))
+    }
+
+    /// The snapshot that a new one of this app on this host continues: the newest.
+    pub fn parent(&self, host: &str, app: Option<&str>) -> Option<&OwnManifest> {
+        let of_same = self.manifests.values().filter(|m| m.host == host && m.app.as_deref() == app);
+        of_same.max_by_key(|manifest| (manifest.time, manifest.run))
+    }
+
+    /// Adds a manifest that was committed, and keeps all for the next time. A cache that can't be written costs time only.
+    pub fn add(mut self, manifest: OwnManifest, reach: Vec<PackId>) {
+        self.manifests.insert(manifest.run, manifest);
+        let kept = Kept { manifests: self.manifests.into_values().collect(), reach };
+        let body = cbor::encode(&kept);
+        let bytes = [blake3::hash(&body).as_bytes(), &body[..]].concat();
+        let temporary = self.file.with_extension(format!("{}.tmp", std::process::id()));
+        let _ = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &self.file));
+    }
+}
+
+/// The content of a cache file, if it's whole.
+fn checked(bytes: &[u8]) -> Option<Kept> {
+    let (hash, body) = bytes.split_at_checked(32)?;
+    (blake3::hash(body).as_bytes() == hash).then_some(())?;
+    cbor::decode("history", body).ok()
+}
+
+/// Reads the open part of one manifest. One that can't be used counts for nothing here; `check` reports it.
+fn fetch<A: Access>(repo: &Repo<A>, run: RunId) -> Result<Option<OwnManifest>, RepoError> {
+    let key = key::snapshot(run);
+    let bytes = match repo.store().get(&key, MAX_OBJECT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None), // removed meanwhile
+        Err(error) => return Err(error.into()),
+    };
+    let Ok(envelope) = envelope::open_manifest(&**repo.keys(), run, &bytes) else { return Ok(None) };
+    let Ok(open) = cbor::decode::<OpenPart>("manifest", envelope.open_part()) else { return Ok(None) };
+    let hash = *blake3::hash(&bytes).as_bytes();
+    Ok(Some(OwnManifest {
+        run,
+        sequence: open.sequence,
+        hash,
+        time: open.time,
+        host: open.host,
+        app: open.app,
+        state: open.state,
+        files: open.statistics.files,
+        bytes: open.statistics.bytes,
+    }))
+}

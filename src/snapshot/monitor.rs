@@ -1,0 +1,79 @@
+//! What long work tells while it goes on, and how it's interrupted.
+
+use crate::snapshot::tree::problem::Problem;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counters that grow while work goes on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Files to do, as far as known.
+    pub files_total: AtomicU64,
+    /// Files done.
+    pub files_done: AtomicU64,
+    /// Bytes to do, as far as known.
+    pub bytes_total: AtomicU64,
+    /// Bytes done.
+    pub bytes_done: AtomicU64,
+    /// Bytes stored in the repository.
+    pub bytes_stored: AtomicU64,
+    /// Whether the totals still grow.
+    pub scanning: AtomicBool,
+    /// What is being done, for people.
+    pub phase: Mutex<&'static str>,
+}
+
+impl Progress {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Says what is being done.
+    pub fn enter(&self, phase: &'static str) {
+        *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+    }
+}
+
+/// What happened to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryAction {
+    /// It wasn't in the parent snapshot.
+    New,
+    /// It changed since the parent snapshot.
+    Changed,
+    /// It's as it was.
+    Unmodified,
+    /// It was restored.
+    Restored,
+}
+
+/// Hears of what happens, from many threads.
+pub trait Monitor: Sync {
+    /// The counters.
+    fn progress(&self) -> &Progress;
+    /// Something couldn't be captured or restored; the work goes on.
+    fn problem(&self, problem: &Problem);
+    /// Something that a person should know and that loses nothing.
+    fn warning(&self, text: &str);
+    /// An entry is done.
+    fn entry(&self, path: &[u8], action: EntryAction, bytes: u64);
+    /// Whether the user wants the work to stop.
+    fn interrupted(&self) -> bool;
+}
+
+/// A monitor that keeps the counters and hears nothing.
+#[derive(Debug, Default)]
+pub struct Silent(Progress);
+
+impl Monitor for Silent {
+    fn progress(&self) -> &Progress {
+        &self.0
+    }
+    fn problem(&self, _: &Problem) {}
+    fn warning(&self, _: &str) {}
+    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}

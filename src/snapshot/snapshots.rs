@@ -1,0 +1,236 @@
+//! The snapshots of a repository, and how people name one of them.
+
+use crate::repo::cbor::Time;
+use crate::repo::envelope;
+use crate::repo::error::RepoError;
+use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::id::RunId;
+use crate::repo::keys::sign::Signer;
+use crate::repo::needs;
+use crate::repo::record::{self, Tombstone};
+use crate::repo::repository::{Full, Repo};
+use crate::repo::store::StoreErrorKind;
+use crate::snapshot::manifest::{Manifest, OpenPart, SealedPart, State};
+use crate::snapshot::tree::path::SafePath;
+use std::collections::{BTreeMap, HashSet};
+
+/// A committed snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Its id, which is that of the run that made it.
+    pub id: RunId,
+    /// The record of that run.
+    pub manifest: Manifest,
+    /// The hash of the manifest object.
+    pub hash: [u8; 32],
+}
+
+impl Snapshot {
+    /// When it was taken.
+    pub fn time(&self) -> Time {
+        self.manifest.time
+    }
+
+    /// Whether it holds all that it should.
+    pub fn is_complete(&self) -> bool {
+        self.manifest.state == State::Complete
+    }
+}
+
+/// All snapshots that aren't forgotten.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshots {
+    /// Those that can be used, oldest first.
+    pub list: Vec<Snapshot>,
+    /// Those that can't, and why.
+    pub unreadable: Vec<(RunId, String)>,
+}
+
+/// Loads all snapshots that aren't forgotten.
+pub fn snapshots(repo: &Repo<Full>) -> Result<Snapshots, RepoError> {
+    let forgotten = forgotten(repo)?;
+    let mut ids = Vec::new();
+    repo.store().list(key::SNAPSHOTS, &mut |listed| ids.extend(key::parse_run(key::SNAPSHOTS, &listed.key)))?;
+    let mut snapshots = Snapshots { list: Vec::new(), unreadable: Vec::new() };
+    for id in ids.into_iter().filter(|id| !forgotten.contains(id)) {
+        match load(repo, id) {
+            Ok(snapshot) => snapshots.list.push(snapshot),
+            Err(RepoError::Damaged { why, .. }) => snapshots.unreadable.push((id, why)),
+            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {} // removed meanwhile
+            Err(error) => return Err(error),
+        }
+    }
+    snapshots.list.sort_by_key(|snapshot| (snapshot.time(), snapshot.id));
+    Ok(snapshots)
+}
+
+/// Loads one snapshot.
+pub fn load(repo: &Repo<Full>, id: RunId) -> Result<Snapshot, RepoError> {
+    let key = key::snapshot(id);
+    let bytes = repo.store().get(&key, MAX_OBJECT)?;
+    let damaged = |why: &dyn std::fmt::Display| RepoError::damaged(&key, why);
+    let envelope = envelope::open_manifest(repo.read_keys(), id, &bytes).map_err(|why| damaged(&why.fault))?;
+    let sealed = envelope.open_sealed_part(repo.read_keys()).map_err(|why| damaged(&why.fault))?;
+    let open: OpenPart = needs::decode("manifest", envelope.open_part()).map_err(|why| damaged(&why))?;
+    let sealed: SealedPart = needs::decode("manifest", &sealed).map_err(|why| damaged(&why))?;
+    sealed.root.check_top().map_err(|why| damaged(&why))?;
+    Ok(Snapshot { id, manifest: Manifest::join(open, sealed), hash: *blake3::hash(&bytes).as_bytes() })
+}
+
+/// Snapshots that were forgotten: those with a tombstone that the admin key signed.
+fn forgotten(repo: &Repo<Full>) -> Result<HashSet<RunId>, RepoError> {
+    let mut found = HashSet::new();
+    let mut keys = Vec::new();
+    repo.store().list(key::FORGOTTEN, &mut |listed| keys.push(listed.key))?;
+    for key in keys {
+        let Some(id) = key::parse_run(key::FORGOTTEN, &key) else { continue };
+        let bytes = repo.store().get(&key, MAX_OBJECT)?;
+        if let Ok((_, Signer::Admin)) = record::open_record::<Tombstone>(repo.read_keys(), &key, &bytes) {
+            found.insert(id);
+        }
+    }
+    Ok(found)
+}
+
+/// Which snapshots come into question.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only of this app.
+    pub app: Option<String>,
+    /// Only of this host.
+    pub host: Option<String>,
+    /// Only with all of these tags.
+    pub tags: Vec<String>,
+}
+
+impl Filter {
+    /// Whether a snapshot comes into question.
+    pub fn admits(&self, snapshot: &Snapshot) -> bool {
+        let open = &snapshot.manifest;
+        self.app.as_ref().is_none_or(|app| open.app.as_ref() == Some(app))
+            && self.host.as_ref().is_none_or(|host| open.host == *host)
+            && self.tags.iter().all(|tag| open.tags.contains(tag))
+    }
+}
+
+/// What a person wrote to name a snapshot: `latest`, `latest:APP` or a prefix of an id, each perhaps followed by `:/PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    which: Which,
+    /// The path inside the snapshot.
+    pub path: Option<SafePath>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Which {
+    Latest { app: Option<String> },
+    Prefix(String),
+}
+
+/// A name that no snapshot, or more than one, answers to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// It isn't written as a name of a snapshot is.
+    #[error("{0:?} doesn't name a snapshot: write an id, `latest` or `latest:APP`, and `:/PATH` for a path inside it")]
+    Syntax(String),
+    /// No snapshot answers.
+    #[error("no snapshot matches {selector:?}")]
+    NotFound {
+        /// What was written.
+        selector: String,
+    },
+    /// Several ids begin like that.
+    #[error("{selector:?} is the beginning of {} ids", candidates.len())]
+    Ambiguous {
+        /// What was written.
+        selector: String,
+        /// The ids.
+        candidates: Vec<RunId>,
+    },
+    /// `latest` could be of any of these hosts.
+    #[error("`{selector}` would mix snapshots of {} hosts", list.len())]
+    MixedHosts {
+        /// What was written.
+        selector: String,
+        /// The hosts, and the newest complete snapshot of each.
+        list: Vec<(String, RunId)>,
+    },
+}
+
+impl std::str::FromStr for Selector {
+    type Err = ResolveError;
+
+    fn from_str(text: &str) -> Result<Self, ResolveError> {
+        let syntax = || ResolveError::Syntax(text.to_owned());
+        let (name, path) = match text.split_once(":/") {
+            Some((name, path)) => (name, Some(SafePath::parse(path.as_bytes()).map_err(|_| syntax())?)),
+            None => (text, None),
+        };
+        let which = match name.split_once(':') {
+            None if name == "latest" => Which::Latest { app: None },
+            Some(("latest", app)) if !app.is_empty() => Which::Latest { app: Some(app.to_owned()) },
+            None if !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') => {
+                Which::Prefix(name.to_ascii_lowercase())
+            }
+            _ => return Err(syntax()),
+        };
+        Ok(Self { which, path })
+    }
+}
+
+impl Snapshots {
+    /// The snapshot that a selector names, and the path inside it. `latest` is the newest complete one, and never mixes hosts.
+    pub fn resolve(&self, selector: &Selector, filter: &Filter) -> Result<(&Snapshot, Option<SafePath>), ResolveError> {
+        let snapshot = match &selector.which {
+            Which::Latest { app } => self.latest(app.as_deref(), filter),
+            Which::Prefix(prefix) => self.by_prefix(prefix),
+        };
+        Ok((snapshot?, selector.path.clone()))
+    }
+
+    fn latest(&self, app: Option<&str>, filter: &Filter) -> Result<&Snapshot, ResolveError> {
+        let of_app = |snapshot: &&Snapshot| app.is_none_or(|app| snapshot.manifest.app.as_deref() == Some(app));
+        let admitted = self.list.iter().filter(|s| s.is_complete() && filter.admits(s)).filter(of_app);
+        let candidates: Vec<&Snapshot> = admitted.collect();
+        let selector = app.map_or_else(|| "latest".to_owned(), |app| format!("latest:{app}"));
+        let hosts: BTreeMap<&String, RunId> = candidates.iter().map(|s| (&s.manifest.host, s.id)).collect();
+        if hosts.len() > 1 {
+            let list = hosts.into_iter().map(|(host, id)| (host.clone(), id)).collect();
+            return Err(ResolveError::MixedHosts { selector, list });
+        }
+        candidates.last().copied().ok_or(ResolveError::NotFound { selector })
+    }
+
+    /// By the beginning of the whole id, or of its random part, which is what tables show.
+    fn by_prefix(&self, prefix: &str) -> Result<&Snapshot, ResolveError> {
+        let matches = |id: RunId| id.to_string().starts_with(prefix) || id.random_part().starts_with(prefix);
+        let mut found = self.list.iter().filter(|snapshot| matches(snapshot.id));
+        let first = found.next().ok_or_else(|| ResolveError::NotFound { selector: prefix.to_owned() })?;
+        let others: Vec<RunId> = found.map(|snapshot| snapshot.id).collect();
+        if others.is_empty() {
+            return Ok(first);
+        }
+        let candidates = std::iter::once(first.id).chain(others).collect();
+        Err(ResolveError::Ambiguous { selector: prefix.to_owned(), candidates })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_read_as_people_write_them() {
+        let path = |text: &str| Some(SafePath::parse(text.as_bytes()).unwrap());
+        let parse = |text: &str| text.parse::<Selector>();
+        assert_eq!(parse("latest"), Ok(Selector { which: Which::Latest { app: None }, path: None }));
+        let app = Some("shop".to_owned());
+        assert_eq!(parse("latest:shop"), Ok(Selector { which: Which::Latest { app: app.clone() }, path: None }));
+        assert_eq!(parse("latest:shop:/a/b"), Ok(Selector { which: Which::Latest { app }, path: path("a/b") }));
+        assert_eq!(parse("latest:/etc"), Ok(Selector { which: Which::Latest { app: None }, path: path("etc") }));
+        assert_eq!(parse("3F2K:/x:y"), Ok(Selector { which: Which::Prefix("3f2k".into()), path: path("x:y") }));
+        for wrong in ["", ":", "latest:", "a:b", "a b", "x:/../y", ":/a"] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
