@@ -1,0 +1,174 @@
+//! `snapshots`: what there is, grouped by app.
+
+use crate::cli::args::FilterArgs;
+use crate::cli::commands::{Context, exit_of_reading};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::json;
+use crate::cli::ui::table::{Align, Table};
+use crate::cli::ui::{clean, style, units};
+use crate::snapshot::manifest::State;
+use crate::snapshot::snapshots::{Filter, Snapshot};
+use crate::snapshot::tree::path::escape_name;
+use anstyle::Style;
+use clap::Args;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// How many paths of a snapshot a table names.
+const PATHS: usize = 2;
+
+/// List the snapshots
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Grouped by app, the newest last. ADDED is what a snapshot made the repository grow by.
+
+Examples:
+  nightsafe snapshots
+  nightsafe snapshots --app wiki --json")]
+pub struct SnapshotsArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Lists them.
+pub fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<Exit, CliError> {
+    let open = context.open_full()?;
+    let all = context.snapshots(&open.repo)?;
+    let filter = Filter::from(args.filter);
+    let mut list: Vec<&Snapshot> = all.list.iter().filter(|snapshot| fits(snapshot, &filter)).collect();
+    list.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.id));
+    if context.ui.is_json() {
+        context.ui.json(&list.into_iter().map(json::Snapshot::from).collect::<Vec<_>>())?;
+    } else {
+        context.ui.print(&render(&list, all.list.len(), context.ui.zone()))?;
+    }
+    Ok(exit_of_reading(&all))
+}
+
+fn fits(snapshot: &Snapshot, filter: &Filter) -> bool {
+    let manifest = &snapshot.manifest;
+    filter.app.as_ref().is_none_or(|app| manifest.app.as_ref() == Some(app))
+        && filter.host.as_ref().is_none_or(|host| manifest.host == *host)
+        && filter.tags.iter().all(|tag| manifest.tags.contains(tag))
+}
+
+/// The tables, one for each app.
+fn render(list: &[&Snapshot], of: usize, zone: &TimeZone) -> String {
+    if list.is_empty() {
+        return match of {
+            0 => "no snapshots yet: nightsafe backup PATH… makes one\n".to_owned(),
+            _ => format!("none of the {} fits\n", units::counted(of as u64, "snapshot")),
+        };
+    }
+    let mut apps: BTreeMap<Option<&str>, Vec<&Snapshot>> = BTreeMap::new();
+    for snapshot in list {
+        apps.entry(snapshot.manifest.app.as_deref()).or_default().push(snapshot);
+    }
+    let mut text = String::new();
+    let headed = apps.len() > 1 || apps.keys().any(Option::is_some);
+    for (app, snapshots) in apps {
+        if headed {
+            let name = app.map_or_else(|| "without an app".to_owned(), clean);
+            writeln!(text, "{}", style::paint(style::HEADING, &name)).expect("writing to a String can't fail");
+        }
+        text.push_str(&table(&snapshots, zone));
+        text.push('\n');
+    }
+    let incomplete = list.iter().filter(|snapshot| snapshot.manifest.state == State::Incomplete).count();
+    text.push_str(&units::counted(list.len() as u64, "snapshot"));
+    if incomplete > 0 {
+        write!(text, ", {} incomplete", units::count(incomplete as u64)).expect("writing to a String can't fail");
+    }
+    text.push('\n');
+    text
+}
+
+fn table(snapshots: &[&Snapshot], zone: &TimeZone) -> String {
+    use Align::{Left, Right};
+    let columns = [
+        ("ID", Left),
+        ("TIME", Left),
+        ("HOST", Left),
+        ("STATE", Left),
+        ("FILES", Right),
+        ("SIZE", Right),
+        ("ADDED", Right),
+        ("PATHS", Left),
+        ("TAGS", Left),
+    ];
+    let mut table = Table::new(&columns);
+    for snapshot in snapshots {
+        let m = &snapshot.manifest;
+        let complete = m.state == State::Complete;
+        let cells = [
+            json::short_id(snapshot.id),
+            units::time(m.time, zone),
+            clean(&m.host),
+            if complete { "ok" } else { "incomplete" }.to_owned(),
+            units::count(m.statistics.files),
+            units::size(m.statistics.bytes),
+            format!("+{}", units::size(m.statistics.stored_added)),
+            paths(&m.paths),
+            clean(&m.tags.join(",")),
+        ];
+        table.styled_row(cells, if complete { Style::new() } else { style::WARNING });
+    }
+    table.render()
+}
+
+fn paths(paths: &[Vec<u8>]) -> String {
+    let named: Vec<_> = paths.iter().take(PATHS).map(|path| escape_name(path)).collect();
+    match paths.len().saturating_sub(PATHS) {
+        0 => named.join(" "),
+        more => format!("{} and {more} more", named.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::commands::test_data;
+
+    #[test]
+    fn the_table() {
+        let mut list = [1, 2, 3].map(test_data::snapshot);
+        list[1].manifest.state = State::Incomplete;
+        list[2].manifest.app = None;
+        list[2].manifest.host = "evil\u{1b}[2J".to_owned();
+        list[2].manifest.paths = vec![b"/a\nb".to_vec(), b"/\xff".to_vec(), b"/c".to_vec()];
+        let list: Vec<_> = list.iter().collect();
+        insta::assert_snapshot!(style::plain(&render(&list, 3, &TimeZone::UTC)), @r"
+        without an app
+        ID        TIME              HOST         STATE   FILES     SIZE     ADDED  PATHS                   TAGS
+        vfdxqpyv  2026-11-22 12:05  evil\x1b[2J  ok     20 360  2.0 GiB  +4.1 MiB  /a\nb /\xff and 1 more  nightly
+
+        wiki
+        ID        TIME              HOST  STATE        FILES     SIZE     ADDED  PATHS     TAGS
+        954mjja9  2026-11-20 12:05  web1  ok          20 360  2.0 GiB  +4.1 MiB  /srv/app  nightly
+        ja9954mj  2026-11-21 12:05  web1  incomplete  20 360  2.0 GiB  +4.1 MiB  /srv/app  nightly
+
+        3 snapshots, 1 incomplete
+        ");
+    }
+
+    #[test]
+    fn no_snapshots() {
+        assert_eq!(render(&[], 0, &TimeZone::UTC), "no snapshots yet: nightsafe backup PATH… makes one\n");
+        assert_eq!(render(&[], 7, &TimeZone::UTC), "none of the 7 snapshots fits\n");
+    }
+
+    #[test]
+    fn filters() {
+        let snapshot = test_data::snapshot(1);
+        let fits = |app: Option<&str>, host: Option<&str>, tags: &[&str]| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+            super::fits(&snapshot, &Filter { app: owned(app), host: owned(host), tags })
+        };
+        assert!(fits(None, None, &[]) && fits(Some("wiki"), Some("web1"), &["nightly"]));
+        assert!(
+            !fits(Some("blog"), None, &[]) && !fits(None, Some("web2"), &[]) && !fits(None, None, &["nightly", "x"])
+        );
+    }
+}

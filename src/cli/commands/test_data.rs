@@ -1,0 +1,165 @@
+//! Made-up data for the tests of what is shown.
+
+use crate::repo::cbor::Time;
+use crate::repo::id::{CredentialId, RunId};
+use crate::repo::keys::credential::Method;
+use crate::repo::keys::{KdfParams, Label, Role};
+use crate::repo::repository::{CredentialFacts, CredentialInfo};
+use crate::snapshot::backup::BackupSummary;
+use crate::snapshot::check::{CheckReport, Damage};
+use crate::snapshot::manifest::{Manifest, SecretFile, Source, State, Statistics};
+use crate::snapshot::restore::{RestorePlan, RestoreSummary};
+use crate::snapshot::snapshots::Snapshot;
+use crate::snapshot::tree::entry::{Entry, EntryType, Flags};
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::{Problem, ProblemKind};
+
+/// 2026-11-20 12:05:00.5 UTC.
+pub(crate) const NOON: Time = Time { seconds: 1_795_176_300, nanoseconds: 500_000_000 };
+
+pub(crate) fn run(n: u8) -> RunId {
+    RunId::new(CredentialId::from_bytes([0x11; 16]), [n.wrapping_mul(73); 16])
+}
+
+pub(crate) fn path(text: &str) -> SafePath {
+    SafePath::parse(text.as_bytes()).unwrap()
+}
+
+pub(crate) fn statistics() -> Statistics {
+    Statistics {
+        files: 20_360,
+        directories: 1_205,
+        others: 3,
+        bytes: 2 << 30,
+        files_new: 12,
+        files_changed: 3,
+        files_unmodified: 20_345,
+        bytes_read: 35_757_000,
+        raw_added: 12_800_000,
+        stored_added: 4_300_000,
+        packs_added: 2,
+        chunks_added: 830,
+        milliseconds: 12_340,
+    }
+}
+
+pub(crate) fn source() -> Source {
+    Source { name: "files".to_owned(), kind: "files".to_owned(), state: State::Complete }
+}
+
+pub(crate) fn backup_summary() -> BackupSummary {
+    BackupSummary {
+        snapshot: Some(run(1)),
+        state: State::Complete,
+        statistics: statistics(),
+        problems: vec![],
+        sources: vec![source()],
+        seconds: 12.34,
+    }
+}
+
+pub(crate) fn problems(number: usize) -> Vec<Problem> {
+    let kinds = [ProblemKind::Denied, ProblemKind::Changed, ProblemKind::Vanished];
+    let problem = |n: usize| Problem {
+        path: path(&format!("/srv/app/file\u{1b}{n}")),
+        kind: kinds[n % 3],
+        message: format!("open: number {n}"),
+    };
+    (0..number).map(problem).collect()
+}
+
+pub(crate) fn snapshot(n: u8) -> Snapshot {
+    let manifest = Manifest {
+        time: Time { seconds: NOON.seconds + 86_400 * i64::from(n - 1), ..NOON },
+        zone: "Europe/Berlin".to_owned(),
+        host: "web1".to_owned(),
+        app: Some("wiki".to_owned()),
+        tags: vec!["nightly".to_owned()],
+        state: State::Complete,
+        sequence: 41 + u64::from(n),
+        previous: None,
+        root: Entry::new("", EntryType::Directory),
+        parent: (n > 1).then(|| run(n - 1)),
+        tool: "nightsafe 0.1.0".to_owned(),
+        statistics: statistics(),
+        sources: vec![source()],
+        paths: vec![b"/srv/app".to_vec()],
+        problems: vec![],
+        secrets: vec![SecretFile {
+            path: path("/srv/app/.env"),
+            names: vec!["DB_PASSWORD".to_owned(), "JWT_KEY".to_owned()],
+        }],
+        user: Some("root".to_owned()),
+    };
+    Snapshot { id: run(n), manifest, hash: [n; 32] }
+}
+
+pub(crate) fn entries() -> Vec<(SafePath, Entry)> {
+    let mut folder = Entry::new("app", EntryType::Directory);
+    folder.mode = 0o755;
+    folder.size = Some(400);
+    folder.mtime = NOON;
+    let mut file = Entry::new(".env", EntryType::File);
+    file.mode = 0o600;
+    file.size = Some(1_234_567);
+    file.user = Some(b"root".to_vec());
+    file.group = Some(b"www-data".to_vec());
+    file.flags.insert(Flags::SECRET);
+    let mut link = Entry::new("a\nb", EntryType::Symlink);
+    link.mode = 0o777;
+    link.uid = 1000;
+    link.target = Some(b"/\xff".to_vec());
+    let mut device = Entry::new("null", EntryType::CharacterDevice);
+    device.device = Some((1, 3));
+    let at = |parent: &str, entry: Entry| (path(parent).join(&entry.name).unwrap(), entry);
+    vec![at("srv", folder), at("srv/app", file), at("srv/app", link), at("dev", device)]
+}
+
+pub(crate) fn plan() -> RestorePlan {
+    RestorePlan {
+        files: 20_360,
+        directories: 1_205,
+        others: 1,
+        bytes: 2 << 30,
+        target: "/mnt/new".into(),
+        free: Some(20 << 30),
+    }
+}
+
+pub(crate) fn restore_summary() -> RestoreSummary {
+    RestoreSummary { files: 20_360, directories: 1_205, others: 1, bytes: 2 << 30, problems: vec![], seconds: 20.0 }
+}
+
+pub(crate) fn check_report() -> CheckReport {
+    let paths = |number: usize| (0..number).map(|n| path(&format!("/srv/app/{n}"))).collect();
+    let damage =
+        |object: &str, what: &str, snapshots| Damage { object: object.to_owned(), what: what.to_owned(), snapshots };
+    CheckReport {
+        packs: 1234,
+        packs_read: 1234,
+        bytes_read: 5 << 30,
+        snapshots: 14,
+        errors: vec![
+            damage("packs/ab/x", "its hash differs", vec![(run(1), paths(7)), (run(2), paths(1))]),
+            damage("index/x/0", "missing", vec![]),
+            damage("packs/cd/y", "too short", vec![(run(1), paths(8))]),
+        ],
+        warnings: vec!["one segment is written twice".to_owned()],
+    }
+}
+
+pub(crate) fn credentials() -> Vec<CredentialInfo> {
+    let info = |byte: u8, role, method, label: &str, current| CredentialInfo {
+        id: CredentialId::from_bytes([byte; 16]),
+        current,
+        what: Ok(CredentialFacts {
+            role,
+            method,
+            label: Label { text: label.to_owned(), created: NOON, host: "web1".to_owned() },
+        }),
+    };
+    vec![
+        info(0x11, Role::Full, Method::Passphrase(KdfParams::STANDARD), "first", true),
+        info(0xab, Role::WriteOnly, Method::KeyFile, "night\u{1b}", false),
+    ]
+}

@@ -1,0 +1,191 @@
+//! What is said about snapshots and what is in them.
+#![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
+
+use super::{Problem, name, path, short_id, state};
+use crate::cli::ui::units;
+use crate::snapshot::manifest::{self, Statistics};
+use crate::snapshot::snapshots;
+use crate::snapshot::tree::entry::{self, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use serde::Serialize;
+
+/// The counts of a run.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Counts {
+    pub files: u64,
+    pub directories: u64,
+    pub others: u64,
+    pub bytes: u64,
+    pub files_new: u64,
+    pub files_changed: u64,
+    pub files_unmodified: u64,
+    pub data_read: u64,
+    pub data_added: u64,
+    pub data_added_packed: u64,
+    pub packs_added: u64,
+    pub chunks_added: u64,
+}
+
+impl From<&Statistics> for Counts {
+    fn from(s: &Statistics) -> Self {
+        Self {
+            files: s.files,
+            directories: s.directories,
+            others: s.others,
+            bytes: s.bytes,
+            files_new: s.files_new,
+            files_changed: s.files_changed,
+            files_unmodified: s.files_unmodified,
+            data_read: s.bytes_read,
+            data_added: s.raw_added,
+            data_added_packed: s.stored_added,
+            packs_added: s.packs_added,
+            chunks_added: s.chunks_added,
+        }
+    }
+}
+
+/// One source of a snapshot.
+#[derive(Debug, Clone, Serialize)]
+pub struct Source {
+    pub name: String,
+    pub kind: String,
+    pub state: &'static str,
+}
+
+impl From<&manifest::Source> for Source {
+    fn from(source: &manifest::Source) -> Self {
+        Self { name: source.name.clone(), kind: source.kind.clone(), state: state(source.state) }
+    }
+}
+
+/// A snapshot in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    pub id: String,
+    pub short_id: String,
+    pub time: String,
+    pub host: String,
+    pub app: Option<String>,
+    pub tags: Vec<String>,
+    pub paths: Vec<String>,
+    pub parent: Option<String>,
+    pub state: &'static str,
+    pub app_version: Option<String>,
+    pub summary: Counts,
+}
+
+impl From<&snapshots::Snapshot> for Snapshot {
+    fn from(snapshot: &snapshots::Snapshot) -> Self {
+        let m = &snapshot.manifest;
+        Self {
+            id: snapshot.id.to_string(),
+            short_id: short_id(snapshot.id),
+            time: units::rfc3339(m.time),
+            host: m.host.clone(),
+            app: m.app.clone(),
+            tags: m.tags.clone(),
+            paths: m.paths.iter().map(|path| name(path)).collect(),
+            parent: m.parent.map(|id| id.to_string()),
+            state: state(m.state),
+            app_version: None,
+            summary: Counts::from(&m.statistics),
+        }
+    }
+}
+
+/// `manifest`: all that a snapshot says about itself.
+#[derive(Debug, Serialize)]
+pub struct Manifest {
+    pub message_type: &'static str,
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    pub zone: String,
+    pub user: Option<String>,
+    pub tool: String,
+    pub sequence: u64,
+    pub total_duration: f64,
+    pub sources: Vec<Source>,
+    pub secrets: Vec<SecretFile>,
+    pub problems: Vec<Problem>,
+}
+
+/// The names that a secret file defines; never their values.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecretFile {
+    pub path: String,
+    pub variables: Vec<String>,
+}
+
+impl From<&snapshots::Snapshot> for Manifest {
+    #[expect(clippy::cast_precision_loss, reason = "a duration in milliseconds is far below 2⁵³")]
+    fn from(snapshot: &snapshots::Snapshot) -> Self {
+        let m = &snapshot.manifest;
+        let secret = |file: &manifest::SecretFile| SecretFile { path: path(&file.path), variables: file.names.clone() };
+        Self {
+            message_type: "manifest",
+            snapshot: Snapshot::from(snapshot),
+            zone: m.zone.clone(),
+            user: m.user.clone(),
+            tool: m.tool.clone(),
+            sequence: m.sequence,
+            total_duration: m.statistics.milliseconds as f64 / 1000.0,
+            sources: m.sources.iter().map(Source::from).collect(),
+            secrets: m.secrets.iter().map(secret).collect(),
+            problems: m.problems.iter().map(Problem::from).collect(),
+        }
+    }
+}
+
+/// `entry`: a file, directory or other of a snapshot.
+#[derive(Debug, Serialize)]
+pub struct Entry {
+    pub message_type: &'static str,
+    pub path: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub size: Option<u64>,
+    pub mtime: String,
+    pub target: Option<String>,
+    pub device: Option<(u32, u32)>,
+    pub secret: bool,
+}
+
+impl Entry {
+    /// The message for an entry.
+    pub fn new(at: &SafePath, entry: &entry::Entry) -> Self {
+        let is_file = entry.kind == EntryType::File;
+        Self {
+            message_type: "entry",
+            path: path(at),
+            kind: entry_type(entry.kind),
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            user: entry.user.as_deref().map(name),
+            group: entry.group.as_deref().map(name),
+            size: entry.size.filter(|_| is_file),
+            mtime: units::rfc3339(entry.mtime),
+            target: entry.target.as_deref().map(name),
+            device: entry.device,
+            secret: entry.is_secret(),
+        }
+    }
+}
+
+fn entry_type(kind: EntryType) -> &'static str {
+    match kind {
+        EntryType::File => "file",
+        EntryType::Directory => "dir",
+        EntryType::Symlink => "symlink",
+        EntryType::Fifo => "fifo",
+        EntryType::Socket => "socket",
+        EntryType::CharacterDevice => "chardev",
+        EntryType::BlockDevice => "dev",
+    }
+}
