@@ -12,8 +12,9 @@ use crate::snapshot::tree::reference::Reference;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Longest encoded list that is read: two million references and more, a stream of at least a terabyte.
-const MAX_LIST: u64 = 256 << 20;
+/// Longest encoded list that is read: the format's 2²⁶ references, each to another frame, take a little more than 2 GiB. Bytes are read before memory is
+/// taken for them, so a list that claims more than it has costs nothing.
+const MAX_LIST: u64 = 3 << 30;
 
 /// Compares content with its hash. In class secret the key comes with the frames.
 pub struct ContentHasher {
