@@ -58,11 +58,6 @@ impl Run {
         Ok(())
     }
 
-    /// Whether a pack is pinned.
-    pub fn has_pinned(&self, pack: PackId) -> bool {
-        self.pinned.contains(&pack)
-    }
-
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
     pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {

@@ -327,7 +327,7 @@ pub fn restore(
     if monitor.interrupted() {
         return Err(RestoreError::Interrupted);
     }
-    let Walked { mut directories, later_names, others } = walked?;
+    let Walked { directories, later_names, others } = walked?;
     let mut links = 0;
     for name in &later_names {
         match link(&root, name) {
@@ -348,7 +348,6 @@ pub fn restore(
     if let Err(source) = root.sync_file_system() {
         return Err(RestoreError::Target { path: options.target.clone(), source });
     }
-    directories.shrink_to_fit();
     Ok(RestoreSummary {
         files: restore.files.into_inner(),
         directories: directories.len() as u64,

@@ -53,17 +53,17 @@ impl<O> Gatherer<'_, O> {
         let output = Arc::new(output);
         let mut part = Vec::new();
         for reference in references {
-            let is_new = !self.frames.contains(&reference.frame);
-            let length = if is_new { u64::from(self.reader.raw_length(reference.frame)) } else { 0 };
-            if self.bytes + length > WINDOW_BYTES && self.bytes > 0 {
-                if !part.is_empty() {
-                    let references = std::mem::take(&mut part);
-                    self.pieces.push(Piece { output: Arc::clone(&output), references, is_last: false });
+            if !self.frames.contains(&reference.frame) {
+                let length = u64::from(self.reader.raw_length(reference.frame));
+                if self.bytes + length > WINDOW_BYTES && self.bytes > 0 {
+                    if !part.is_empty() {
+                        let references = std::mem::take(&mut part);
+                        self.pieces.push(Piece { output: Arc::clone(&output), references, is_last: false });
+                    }
+                    self.flush()?;
                 }
-                self.flush()?;
-            }
-            if self.frames.insert(reference.frame) {
-                self.bytes += u64::from(self.reader.raw_length(reference.frame));
+                self.frames.insert(reference.frame);
+                self.bytes += length;
             }
             part.push(reference);
         }
