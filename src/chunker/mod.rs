@@ -7,10 +7,12 @@
 //! | [`cut`] | the length of the first chunk of a slice |
 //! | [`Chunks`] | the chunks of what a reader gives |
 //! | [`Cutter`] | the chunks of what is pushed into it |
+//! | [`archive::ArchiveCutter`] | the chunks of a `pg_dump` archive: tables and rows |
 //!
 //! The boundaries of a stream depend on its bytes, the gear table and the profile alone, not on how the bytes arrive
 //! (`docs/format.md`, section 5).
 
+pub mod archive;
 mod cut;
 mod gear;
 mod profile;
