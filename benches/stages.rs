@@ -6,7 +6,7 @@ use nightsafe::repo::format::Class;
 use nightsafe::repo::id::DomainId;
 use nightsafe::repo::keys::bundle::create_repository;
 use nightsafe::repo::keys::{DomainKeys, Opened, RunKey, SecretRoot};
-use nightsafe::repo::pack::frame::{self, FRAME_TARGET, FrameBuilder, FrameSealer, RawFrame, Zstd};
+use nightsafe::repo::pack::frame::{self, FRAME_TARGET, FrameBuilder, FrameSealer, FrameShape, RawFrame, Zstd};
 use nightsafe::repo::seal::{SealKey, seal_salted};
 use std::hint::black_box;
 
@@ -36,7 +36,7 @@ fn text() -> Vec<u8> {
 
 /// A frame of 8 KiB chunks.
 fn raw_frame(domain: &DomainKeys, bytes: &[u8]) -> RawFrame {
-    let mut builder = FrameBuilder::new(Class::Data);
+    let mut builder = FrameBuilder::new(Class::Data, FrameShape::FILES);
     for chunk in bytes.chunks(8 << 10) {
         builder.push(domain.ids().chunk_id(chunk), chunk);
     }

@@ -113,6 +113,27 @@ pub fn array_of(d: &mut Decoder<'_>, n: u64) -> Result<(), minicbor::decode::Err
     if d.array()? == Some(n) { Ok(()) } else { Err(minicbor::decode::Error::message("an array of another length")) }
 }
 
+/// Yes or no as 1 or 0, since the format has no booleans: for `#[cbor(with = "crate::repo::cbor::yes_or_no")]`.
+pub mod yes_or_no {
+    use minicbor::decode::Error as DecodeError;
+    use minicbor::encode::{Error as EncodeError, Write};
+    use minicbor::{Decoder, Encoder};
+
+    /// Writes 1 or 0.
+    pub fn encode<C, W: Write>(yes: &bool, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        e.u8(u8::from(*yes))?.ok()
+    }
+
+    /// Reads 1 or 0.
+    pub fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<bool, DecodeError> {
+        match d.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::message("neither 0 nor 1")),
+        }
+    }
+}
+
 /// A moment: seconds since 1970-01-01T00:00:00Z, negative before, and nanoseconds below 10⁹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time {

@@ -22,7 +22,7 @@
 //!
 //! # Memory
 //!
-//! Files are mapped and looked into, never loaded. Private memory: about 52 MiB for each [`Tiers`] while it spills (26
+//! Files are mapped and looked into, never loaded. Private memory: about 28 MiB for each [`Tiers`] while it spills (14
 //! MiB else), 16 MiB for frame numbers, and the pack table (see there); none of them but the last grows with the
 //! repository.
 

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 const MOST_TABLES: usize = 8;
 
 /// Bytes of records that are held in memory before they are written to a file. A hash map takes up to 1.7 times as
-/// much, and while one is written a second one fills: at most about 52 MiB.
-const MEMORY_BYTES: usize = 15 << 20;
+/// much, and while one is written a second one fills: at most about 28 MiB.
+const MEMORY_BYTES: usize = 8 << 20;
 
 /// A map of `K`-byte hashes to `V`-byte values, usable from many threads.
 #[derive(Debug)]

@@ -83,9 +83,10 @@ impl PackBuilder {
         Self { class, bytes, frames: Vec::new(), trailer: TrailerBuilder::default() }
     }
 
-    /// Bytes so far.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    /// About how long the pack would be with one more frame, in bytes before padding; at least that long.
+    pub fn length_with(&self, frame: &SealedFrame) -> usize {
+        let trailer = self.trailer.most_bytes() + TrailerBuilder::most_bytes_of(frame) + seal::SALTED_OVERHEAD;
+        self.bytes.len() + frame.bytes.len() + trailer + FOOTER_LEN
     }
 
     /// Whether no frame was added yet.

@@ -16,9 +16,6 @@ use std::ops::Range;
 pub const FRAME_TARGET: usize = 512 << 10;
 /// Frames of class secret are padded to a multiple of this.
 const SECRET_BLOCK: usize = 4096;
-/// zstd's own default; level 3 costs little more than 1 on text and gains 10 % (`docs/decisions.md`).
-const ZSTD_LEVEL: i32 = 3;
-
 /// What a zstd frame begins with (RFC 8878, section 3.1.1); skippable frames begin otherwise.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -39,27 +36,51 @@ pub enum FrameError {
     OtherFrame,
 }
 
+/// How the frames of a kind of stream are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameShape {
+    /// Raw bytes after which a frame is closed.
+    pub target: usize,
+    /// The level of zstd.
+    pub level: i32,
+}
+
+impl FrameShape {
+    /// Of files and directories. Level 3, zstd's own default, costs little more than 1 on text and gains 10 % (`docs/decisions.md`).
+    pub const FILES: Self = Self { target: FRAME_TARGET, level: 3 };
+    /// Of dumps whose chunks are rows. These are many and alike, and a night has few new ones: larger frames and a higher level make up for what the ids of rows cost
+    /// (`docs/decisions.md`).
+    pub const ROWS: Self = Self { target: 2 << 20, level: 6 };
+}
+
 /// A frame that is being filled.
 pub struct FrameBuilder {
     class: Class,
+    shape: FrameShape,
     chunks: Vec<TableChunk>,
     body: Vec<u8>,
 }
 
 impl FrameBuilder {
     /// An empty frame of this class.
-    pub fn new(class: Class) -> Self {
-        Self { class, chunks: Vec::new(), body: Vec::new() }
+    pub fn new(class: Class, shape: FrameShape) -> Self {
+        Self { class, shape, chunks: Vec::new(), body: Vec::new() }
     }
 
     /// Whether a chunk of `length` bytes should go into the next frame instead.
     pub fn is_full_for(&self, length: usize) -> bool {
-        !self.chunks.is_empty() && (self.body.len() + length > FRAME_TARGET || self.chunks.len() == MAX_FRAME_CHUNKS)
+        !self.chunks.is_empty()
+            && (self.body.len() + length > self.shape.target || self.chunks.len() == MAX_FRAME_CHUNKS)
     }
 
     /// Whether nothing was added yet.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
+    }
+
+    /// Bytes of its chunks.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// The place of the next chunk.
@@ -71,7 +92,7 @@ impl FrameBuilder {
     pub fn push(&mut self, id: ChunkId, plaintext: &[u8]) {
         debug_assert!(!plaintext.is_empty() && plaintext.len() <= MAX_CHUNK);
         if self.body.capacity() == 0 {
-            self.body.reserve(FRAME_TARGET.max(plaintext.len()));
+            self.body.reserve(self.shape.target.max(plaintext.len()));
         }
         self.chunks.push(TableChunk { length: u32::try_from(plaintext.len()).unwrap_or(u32::MAX), id });
         self.body.extend_from_slice(plaintext);
@@ -81,7 +102,7 @@ impl FrameBuilder {
     pub fn finish(self, keys: &IdKeys) -> RawFrame {
         let table = Table { class: self.class, chunks: self.chunks };
         let encoded_table = table.encode();
-        RawFrame { id: keys.frame_id(&encoded_table), table, encoded_table, body: self.body }
+        RawFrame { id: keys.frame_id(&encoded_table), table, encoded_table, body: self.body, level: self.shape.level }
     }
 }
 
@@ -95,6 +116,8 @@ pub struct RawFrame {
     pub encoded_table: Vec<u8>,
     /// The plaintext of all chunks.
     pub body: Vec<u8>,
+    /// The level of zstd that it's to be compressed with.
+    pub level: i32,
 }
 
 /// A frame as it stands in a pack.
@@ -142,7 +165,7 @@ pub struct Zstd {
 impl Zstd {
     /// Fails when memory is short.
     pub fn new() -> std::io::Result<Self> {
-        let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        let compressor = zstd::bulk::Compressor::new(FrameShape::FILES.level)?;
         Ok(Self { compressor, decompressor: zstd::bulk::Decompressor::new()? })
     }
 }
@@ -152,7 +175,7 @@ impl FrameSealer<'_> {
     /// only copy of the data is gone.
     pub fn seal(&self, frame: RawFrame, zstd: &mut Zstd) -> Result<SealedFrame, FrameError> {
         let class = frame.table.class;
-        let compressed = if class == Class::Secret { None } else { compress(&frame.body, zstd) };
+        let compressed = if class == Class::Secret { None } else { compress(&frame, zstd) };
         let body = compressed.as_ref().unwrap_or(&frame.body);
         let mut plain = Plain::with_capacity(body.len() + 5 * frame.table.chunks.len() + 64 + SECRET_BLOCK);
         plain.push(u8::from(compressed.is_some()));
@@ -196,9 +219,10 @@ impl FrameSealer<'_> {
 }
 
 /// The compressed body, if that is shorter.
-fn compress(body: &[u8], zstd: &mut Zstd) -> Option<Vec<u8>> {
-    let compressed = zstd.compressor.compress(body).ok()?;
-    (compressed.len() < body.len()).then_some(compressed)
+fn compress(frame: &RawFrame, zstd: &mut Zstd) -> Option<Vec<u8>> {
+    zstd.compressor.set_compression_level(frame.level).ok()?;
+    let compressed = zstd.compressor.compress(&frame.body).ok()?;
+    (compressed.len() < frame.body.len()).then_some(compressed)
 }
 
 /// The parts of a frame's plaintext, not yet verified.

@@ -10,6 +10,11 @@ use crate::repo::pack::table::Table;
 use minicbor::decode::Error as DecodeError;
 use minicbor::{Decode, Decoder, Encode};
 
+/// Most bytes before the records.
+const HEAD: usize = 16;
+/// Most bytes of a record besides its table: a CBOR array of id, two lengths, and the heads of table and bitmap.
+const RECORD_HEADS: usize = 1 + 2 + FrameId::LEN + 5 + 5 + 9 + 9;
+
 /// One frame of a trailer, as stored.
 #[derive(Debug, Clone, Encode)]
 #[cbor(array)]
@@ -68,11 +73,24 @@ impl TrailerFrame {
 #[derive(Default)]
 pub struct TrailerBuilder {
     records: Vec<TrailerRecord>,
+    /// Most bytes that they take.
+    bytes: usize,
 }
 
 impl TrailerBuilder {
+    /// Most bytes that the records so far take, encoded.
+    pub fn most_bytes(&self) -> usize {
+        HEAD + self.bytes
+    }
+
+    /// Most bytes that the record of a frame takes.
+    pub fn most_bytes_of(frame: &SealedFrame) -> usize {
+        RECORD_HEADS + frame.encoded_table.len()
+    }
+
     /// Adds a frame that follows the ones before; every chunk is present.
     pub fn push(&mut self, frame: &SealedFrame) {
+        self.bytes += Self::most_bytes_of(frame);
         self.records.push(TrailerRecord {
             id: frame.id,
             stored_length: u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX),

@@ -4,7 +4,7 @@ use crate::repo::format::Class;
 use crate::repo::id::ChunkId;
 use crate::repo::index::ChunkPlace;
 use crate::repo::keys::domain::IdKeys;
-use crate::repo::pack::frame::{FrameBuilder, RawFrame};
+use crate::repo::pack::frame::{FrameBuilder, FrameShape, RawFrame};
 use crate::repo::writer::{Shared, WriteError, count, lock};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
@@ -42,14 +42,15 @@ pub struct Lane {
     shared: Arc<Shared>,
     frames: Option<Sender<RawFrame>>,
     class: Class,
+    shape: FrameShape,
     filling: Option<Filling>,
     /// The frame of the last chunk that was found: its neighbours are probably there too, and it need not be looked at again.
     believed: Option<u32>,
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, frames: Option<Sender<RawFrame>>, class: Class) -> Self {
-        Self { shared, frames, class, filling: None, believed: None }
+    pub(super) fn new(shared: Arc<Shared>, frames: Option<Sender<RawFrame>>, class: Class, shape: FrameShape) -> Self {
+        Self { shared, frames, class, shape, filling: None, believed: None }
     }
 
     /// Stores a chunk unless it's known, and appends it to `references`.
@@ -79,6 +80,11 @@ impl Lane {
             return Err(WriteError::Stopped);
         }
         Ok(())
+    }
+
+    /// Bytes in the open frame.
+    pub fn open_bytes(&self) -> usize {
+        self.filling.as_ref().map_or(0, |filling| filling.builder.bytes())
     }
 
     fn id_keys(&self) -> &IdKeys {
@@ -115,12 +121,11 @@ impl Lane {
             self.flush()?;
         }
         let shared = Arc::clone(&self.shared);
-        let class = self.class;
+        let (class, shape) = (self.class, self.shape);
         let filling = match &mut self.filling {
             Some(filling) => filling,
-            empty => {
-                empty.insert(Filling { number: shared.view.numbers().reserve()?, builder: FrameBuilder::new(class) })
-            }
+            empty => empty
+                .insert(Filling { number: shared.view.numbers().reserve()?, builder: FrameBuilder::new(class, shape) }),
         };
         let place = (filling.number, u16::try_from(filling.builder.next_ordinal()).unwrap_or(u16::MAX));
         if class == Class::Secret {

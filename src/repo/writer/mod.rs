@@ -23,7 +23,7 @@ use crate::repo::keys::bundle::WriteKeys;
 use crate::repo::keys::domain::SecretRoot;
 use crate::repo::keys::wrap::RunKey;
 use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
-use crate::repo::pack::frame::{FrameError, RawFrame};
+use crate::repo::pack::frame::{FrameError, FrameShape, RawFrame};
 use crate::repo::pack_set::PackSet;
 use crate::repo::store::{Store, StoreError};
 use crate::repo::view::{self, View};
@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Packs are closed at this many bytes.
+/// Packs are closed before they exceed this many bytes. A power of two, below which padding is half as coarse as above it.
 pub const PACK_TARGET: usize = 16 << 20;
 
 /// Why a run can't go on. These are errors of the repository, never of a source.
@@ -223,7 +223,12 @@ impl Writer {
 
     /// A lane: a place to put chunks that belong together. Each thread that reads has its own.
     pub fn lane(&self, class: Class) -> Lane {
-        Lane::new(Arc::clone(&self.shared), self.frames.clone(), class)
+        Lane::new(Arc::clone(&self.shared), self.frames.clone(), class, FrameShape::FILES)
+    }
+
+    /// A lane of class data for streams whose chunks are rows of a database.
+    pub fn lane_of_rows(&self) -> Lane {
+        Lane::new(Arc::clone(&self.shared), self.frames.clone(), Class::Data, FrameShape::ROWS)
     }
 
     /// The id of a frame, once it's closed.

@@ -51,12 +51,12 @@ fn seal_all(
     Ok(())
 }
 
-/// Adds a frame to the open pack of its class; gives the pack back when it's full.
+/// Adds a frame to the open pack of its class, or to a new one if it doesn't fit any more; then gives the full one.
 fn add(shared: &Shared, frame: &SealedFrame) -> Option<PackBuilder> {
     let mut open = lock(&shared.open_packs[usize::from(frame.class.code())]);
-    let pack = open.get_or_insert_with(|| PackBuilder::new(frame.class, &shared.opening, PACK_TARGET));
-    pack.push(frame);
-    if pack.len() >= PACK_TARGET { open.take() } else { None }
+    let full = open.take_if(|pack| !pack.is_empty() && pack.length_with(frame) > PACK_TARGET);
+    open.get_or_insert_with(|| PackBuilder::new(frame.class, &shared.opening, PACK_TARGET)).push(frame);
+    full
 }
 
 /// Finishes a pack and hands it to the uploaders.
