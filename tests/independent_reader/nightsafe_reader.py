@@ -768,6 +768,14 @@ class Snapshot:
             check_path(path, key)
             for name in names:
                 typed(name, str, key)
+        self.databases = private.get(6, list, optional=True) or []
+        for database in self.databases:
+            check_path(database[2], key)
+            for role in database[16]:
+                check(role[1] in (0, 1) and role[3] in (0, 1), f"{key}: neither yes nor no")
+        application = private.get(7, dict, optional=True) or {2: []}
+        for variable in application[2]:
+            check(variable[1] in (0, 1), f"{key}: unknown use of a key")
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

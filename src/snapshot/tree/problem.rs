@@ -25,12 +25,22 @@ pub enum ProblemKind {
     Unsupported = 5,
     /// Not allowed.
     Denied = 6,
+    /// A source failed as a whole, or a part of it did.
+    Failed = 7,
 }
 
 impl ProblemKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Self; 7] =
-        [Self::Other, Self::Unreadable, Self::Changed, Self::Vanished, Self::TooLong, Self::Unsupported, Self::Denied];
+    pub const ALL: [Self; 8] = [
+        Self::Other,
+        Self::Unreadable,
+        Self::Changed,
+        Self::Vanished,
+        Self::TooLong,
+        Self::Unsupported,
+        Self::Denied,
+        Self::Failed,
+    ];
 
     /// The code that stands for the kind.
     pub const fn code(self) -> u8 {
@@ -66,6 +76,7 @@ impl fmt::Display for ProblemKind {
             Self::TooLong => "beyond a limit",
             Self::Unsupported => "not supported",
             Self::Denied => "permission denied",
+            Self::Failed => "failed",
         })
     }
 }
@@ -134,7 +145,7 @@ mod tests {
         }
         assert_eq!(cbor::decode::<ProblemKind>("kind", &[0x18, 99]), Ok(ProblemKind::Other));
         let codes: Vec<u8> = ProblemKind::ALL.iter().map(|kind| kind.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6], "codes never change");
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7], "codes never change");
     }
 
     #[test]

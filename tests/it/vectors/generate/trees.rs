@@ -4,8 +4,11 @@ use super::{hex_of, write_file, zstd_frame};
 use nightsafe::repo::cbor::{self, Time};
 use nightsafe::repo::codec::{put_varint, zigzag};
 use nightsafe::repo::id::FrameId;
-use nightsafe::snapshot::manifest::{OpenPart, SealedPart, Source, State, Statistics};
+use nightsafe::snapshot::manifest::application::{Application, Image, Key, KeyUse};
+use nightsafe::snapshot::manifest::database::{Database, Extension, Ledger, Role, Table};
+use nightsafe::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use nightsafe::snapshot::tree::entry::{Entry, EntryType, Flags, Xattr, encode_entry};
+use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::reference::{Extent, Reference};
 
 const TIME: Time = Time { seconds: -1, nanoseconds: 123_456_789 };
@@ -305,6 +308,9 @@ fn parts() {
         problems: vec![],
         secrets: vec![],
         user: None,
+        databases: None,
+        application: None,
+        details: None,
     };
     let vector = |part: &str, name: &str, about: &str, expect: &str, bytes: &[u8]| {
         write_file(&format!("{part}-part{name}"), about, &format!("{part}-part"), expect, &[], bytes);
@@ -329,6 +335,96 @@ fn parts() {
     let mut named = sealed.clone();
     named.root.name = b"top".to_vec();
     vector("sealed", "-top-name", "a top with a name", "reject: top", &cbor::encode(&named));
-    let file = SealedPart { root: inline("", b"x"), ..sealed };
+    let file = SealedPart { root: inline("", b"x"), ..sealed.clone() };
     vector("sealed", "-top-file", "a file for a top", "reject: top", &cbor::encode(&file));
+    let live = SealedPart {
+        databases: Some(vec![database()]),
+        application: Some(application()),
+        details: Some(vec![SourceDetail {
+            name: "db".to_owned(),
+            entries: 3,
+            bytes: 900,
+            raw_added: 800,
+            milliseconds: 7,
+        }]),
+        ..sealed
+    };
+    let bytes = cbor::encode(&live);
+    vector("sealed", "-live", "a database, an application, and what a source came to", "accept", &bytes);
+    let changed = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    };
+    let login = [&[0x64][..], b"wiki", &[1, 1]].concat();
+    let maybe = [&[0x64][..], b"wiki", &[1, 2]].concat();
+    vector("sealed", "-login", "a role that may log in or not: 2", "reject: malformed", &changed(&login, &maybe));
+    let used = [&b"WIKI_KEY"[..], &[1, 0]].concat();
+    let unknown = [&b"WIKI_KEY"[..], &[1, 2]].concat();
+    vector("sealed", "-key-use", "a third use of a key", "reject: malformed", &changed(&used, &unknown));
+}
+
+/// A database with one of everything.
+fn database() -> Database {
+    let table = Table {
+        schema: "public".to_owned(),
+        name: "pages".to_owned(),
+        rows: Some(3),
+        dumped_rows: Some(3),
+        bytes: Some(90),
+        first_chunk: Some(2),
+        chunks: Some(1),
+    };
+    let role = Role { name: "wiki".to_owned(), login: true, member_of: vec!["readers".to_owned()], inherit: false };
+    let ledger = Ledger {
+        kind: "diesel".to_owned(),
+        schema: "public".to_owned(),
+        table: "__diesel_schema_migrations".to_owned(),
+        rows: vec!["20260101".to_owned()],
+        hash: [8; 32],
+        warnings: vec![],
+    };
+    Database {
+        source: "db".to_owned(),
+        name: "wiki".to_owned(),
+        dump: SafePath::parse(b"db/wiki.dump").unwrap(),
+        bytes: 900,
+        blake3: [5; 32],
+        sha256: [6; 32],
+        taken: TIME,
+        server: 150_014,
+        client: 170_011,
+        encoding: "UTF8".to_owned(),
+        collation: "C".to_owned(),
+        character_type: "C".to_owned(),
+        owner: "wiki".to_owned(),
+        extensions: vec![Extension {
+            name: "hstore".to_owned(),
+            version: "1.8".to_owned(),
+            schema: "public".to_owned(),
+        }],
+        tables: vec![table],
+        large_objects: 0,
+        roles: vec![role],
+        ledgers: vec![ledger],
+        keys_in_use: Some(vec!["7".to_owned()]),
+        locale_provider: Some("c".to_owned()),
+        icu_locale: None,
+    }
+}
+
+/// An application with an image and a key.
+fn application() -> Application {
+    let image = Image {
+        service: "app".to_owned(),
+        image: "wiki:stable".to_owned(),
+        digest: None,
+        version: Some("2.4.1".to_owned()),
+    };
+    let key = Key {
+        variable: "WIKI_KEY".to_owned(),
+        usage: KeyUse::Decrypts,
+        id: Some("7".to_owned()),
+        fingerprint: Some([9; 16]),
+    };
+    Application { version: Some("2.4.1".to_owned()), images: vec![image], keys: vec![key] }
 }
