@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | store | a flat key → bytes service under one URL: a folder, or anything OpenDAL reaches |
 //! | repository | what nightsafe keeps in one store |
-//! | source | one thing that is captured: a tree of files, later a database, … |
+//! | source | one thing that is captured: a tree of files, the files of a compose stack, databases of a server |
 //! | app | a named group of sources captured together |
 //! | chunk | a content-defined piece of a stream; its id is a keyed BLAKE3 of its plaintext |
 //! | frame | a run of consecutive new chunks, compressed and sealed as one; what lists refer to and the index knows |

@@ -9,10 +9,14 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::run::{self, Commit, Run};
 use crate::repo::view::View;
 use crate::repo::writer::{Durable, WriteError, Writer, WriterStart};
+use crate::snapshot::application::fingerprint_key;
+use crate::snapshot::capture::application::ApplicationSource;
 use crate::snapshot::capture::{self, Capture};
 use crate::snapshot::history::{History, OwnManifest};
-use crate::snapshot::manifest::{OpenPart, SealedPart, Source, State, Statistics};
+use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
@@ -30,13 +34,32 @@ const MAX_PASSES: u32 = 4;
 /// What the manifest names as its writer.
 pub const TOOL: &str = concat!("nightsafe ", env!("CARGO_PKG_VERSION"));
 
-/// What to back up, and how.
+/// Files and folders to back up by the same rules.
 #[derive(Debug, Clone, Default)]
-pub struct BackupOptions {
-    /// What to back up: existing paths.
+pub struct FilesSource {
+    /// The name that they are stored under at the top of the tree; without one they're stored by their absolute paths.
+    pub name: Option<String>,
+    /// With a name: where the paths lie, whose last components are then their names below it. Without a folder the name stands for the only path itself.
+    pub folder: Option<PathBuf>,
+    /// Existing paths.
     pub paths: Vec<PathBuf>,
-    /// Stores a single path under this name, without its parents.
-    pub rename: Option<String>,
+    /// What to leave out.
+    pub excludes: ExcludeOptions,
+    /// Further files to treat as secret, as gitignore-style patterns.
+    pub secrets: Vec<String>,
+    /// What the manifest says it is, such as `stack`; nothing stands for `files`.
+    pub kind: Option<&'static str>,
+}
+
+/// What to back up, and how.
+#[derive(Clone, Default)]
+pub struct BackupOptions {
+    /// Files and folders; several only with names of their own.
+    pub files: Vec<FilesSource>,
+    /// Databases, captured before the files.
+    pub databases: Vec<PostgresSource>,
+    /// Where version and keys of the application are found.
+    pub application: Option<ApplicationSource>,
     /// The app that the snapshot is of.
     pub app: Option<String>,
     /// The host.
@@ -49,10 +72,6 @@ pub struct BackupOptions {
     pub zone: String,
     /// The user who runs it.
     pub user: Option<String>,
-    /// What to leave out.
-    pub excludes: ExcludeOptions,
-    /// Further files to treat as secret, as gitignore-style patterns.
-    pub secrets: Vec<String>,
     /// Whether to read every file, whatever the cache of seen files says.
     pub no_cache: bool,
     /// Whether to store nothing.
@@ -72,6 +91,10 @@ pub struct BackupSummary {
     pub problems: Vec<Problem>,
     /// What was captured.
     pub sources: Vec<Source>,
+    /// What each source came to.
+    pub details: Vec<SourceDetail>,
+    /// Databases that were captured.
+    pub databases: Vec<Database>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -94,6 +117,9 @@ pub enum BackupError {
     /// Only a single path can be renamed.
     #[error("a new name can be given to a single path only")]
     RenameOne,
+    /// Two sources would be stored at one place.
+    #[error("two sources would be stored as /{0}")]
+    SameName(String),
     /// The repository failed.
     #[error(transparent)]
     Repo(#[from] RepoError),
@@ -192,7 +218,12 @@ fn attempt<A: Access>(
     if look.own_lost || !look.lost.is_empty() {
         return Ok(Attempt::Again(run.id));
     }
-    let state = if captured.problems.is_empty() { State::Complete } else { State::Incomplete };
+    let state = state_of(&captured.problems);
+    let application = options
+        .application
+        .as_ref()
+        .map(|source| source.look(&fingerprint_key(repo.keys().domain()), &|why| monitor.warning(&why)));
+    let sources = capture.sources(&captured.problems);
     let open = OpenPart {
         needs: None,
         time: started,
@@ -207,7 +238,7 @@ fn attempt<A: Access>(
         replaces: Some(replaces.to_vec()).filter(|runs| !runs.is_empty()),
         tool: TOOL.to_owned(),
         statistics,
-        sources: vec![Source { name: "files".to_owned(), kind: "files".to_owned(), state }],
+        sources,
     };
     let sealed = SealedPart {
         needs: None,
@@ -216,6 +247,9 @@ fn attempt<A: Access>(
         problems: captured.problems,
         secrets: captured.secrets,
         user: options.user.clone(),
+        databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
+        application,
+        details: Some(captured.sources),
     };
     let summary = BackupSummary {
         snapshot: Some(run.id),
@@ -223,6 +257,8 @@ fn attempt<A: Access>(
         statistics,
         problems: sealed.problems.clone(),
         sources: open.sources.clone(),
+        details: sealed.details.clone().unwrap_or_default(),
+        databases: sealed.databases.clone().unwrap_or_default(),
         seconds: begun.elapsed().as_secs_f64(),
     };
     commit(repo, run, &view, &durable, history, &open, &sealed).map(|commit| match commit {
@@ -307,12 +343,19 @@ fn commit<A: Access>(
 fn dry_summary(captured: capture::Captured, statistics: Statistics, begun: Instant) -> BackupSummary {
     BackupSummary {
         snapshot: None,
-        state: if captured.problems.is_empty() { State::Complete } else { State::Incomplete },
+        state: state_of(&captured.problems),
         statistics,
         problems: captured.problems,
         sources: Vec::new(),
+        details: captured.sources,
+        databases: captured.databases,
         seconds: begun.elapsed().as_secs_f64(),
     }
+}
+
+/// Whether nothing is missing.
+pub fn state_of(problems: &[Problem]) -> State {
+    if problems.is_empty() { State::Complete } else { State::Incomplete }
 }
 
 /// The time of this host.

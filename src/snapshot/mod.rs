@@ -1,12 +1,16 @@
 //! What is captured, how, and how it comes back.
 
+pub mod application;
 pub mod backup;
 pub mod browse;
 pub mod capture;
 pub mod check;
+pub mod compat;
+pub mod diff;
 pub mod history;
 pub mod manifest;
 pub mod monitor;
+pub mod postgres;
 pub mod restore;
 pub mod seen;
 pub mod snapshots;

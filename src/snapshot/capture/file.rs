@@ -4,6 +4,7 @@ use crate::chunker::{Buffer, Chunks, Gear, Profile};
 use crate::repo::cbor::Time;
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
+use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
@@ -19,6 +20,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How often a file that changes while it's read is read again.
 const MAX_READS: u32 = 3;
+/// What a dump in PostgreSQL's custom format begins with.
+const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
 /// Bytes at the start of a file that tell what it is.
 const SNIFF: usize = 4096;
 
@@ -32,14 +35,10 @@ pub struct Captured {
     extents: Option<Vec<Extent>>,
     /// Its path in the snapshot.
     pub path: SafePath,
-    /// Its name in its directory.
-    pub at: Vec<u8>,
     /// What was known of it before.
     pub before: Before,
-    /// What it was when it was read.
-    pub metadata: Metadata,
-    /// When the reading began.
-    pub read_at: Time,
+    /// The file that it was read from; none for what no file of this host holds, such as the dump of a database.
+    pub origin: Option<Origin>,
     /// Whether it changed all the time.
     pub changed: bool,
     /// Names of the variables that a secret file sets.
@@ -48,11 +47,40 @@ pub struct Captured {
     pub is_secret: bool,
 }
 
+/// A file that was read.
+#[derive(Debug)]
+pub struct Origin {
+    /// Its name in its directory.
+    pub at: Vec<u8>,
+    /// What it was when it was read.
+    pub metadata: Metadata,
+    /// When the reading began.
+    pub read_at: Time,
+}
+
 impl Captured {
+    /// What came from elsewhere than a file, and is stored as one.
+    pub fn stream_of(path: SafePath, before: Before, stream: PendingStream, is_secret: bool) -> Self {
+        Self {
+            inline: None,
+            size: stream.bytes,
+            stream: Some((stream.references, stream.bytes, stream.hash)),
+            extents: None,
+            path,
+            before,
+            origin: None,
+            changed: false,
+            names: Vec::new(),
+            is_secret,
+        }
+    }
+
     /// Gives an entry what was found when the file was read.
     pub fn describe(&self, entry: &mut Entry) {
-        entry.mtime = self.metadata.mtime;
-        entry.ctime = Some(self.metadata.ctime);
+        if let Some(origin) = &self.origin {
+            entry.mtime = origin.metadata.mtime;
+            entry.ctime = Some(origin.metadata.ctime);
+        }
         entry.size = Some(self.size);
         entry.extents.clone_from(&self.extents);
         entry.inline.clone_from(&self.inline);
@@ -195,10 +223,8 @@ impl FileReaderThread<'_> {
             size: metadata.size,
             extents: None,
             path: job.path.clone(),
-            at: job.at.clone(),
             before: job.before.clone(),
-            metadata,
-            read_at,
+            origin: Some(Origin { at: job.at.clone(), metadata, read_at }),
             changed: false,
             names: Vec::new(),
             is_secret: job.is_secret,
@@ -227,6 +253,9 @@ impl FileReaderThread<'_> {
         let length = reader.stream_len();
         let mut head = Vec::with_capacity(SNIFF);
         reader.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(|error| FileError::of("read", &error))?;
+        if head.starts_with(ARCHIVE_MAGIC) {
+            return self.read_archive(&mut Cursor::new(head).chain(reader), captured);
+        }
         let profile = profile(&head, length);
         let mut lane = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let mut references = Vec::new();
@@ -243,6 +272,17 @@ impl FileReaderThread<'_> {
             Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
         }
         captured.stream = Some((references, bytes, *hasher.finalize().as_bytes()));
+        Ok(())
+    }
+
+    /// Reads a dump that somebody made, which is cut as a live one is.
+    fn read_archive(&self, reader: &mut dyn Read, captured: &mut Captured) -> Result<(), FileError> {
+        let stored = archive::store(reader, self.writer, self.gear, self.monitor).map_err(|error| match error {
+            ArchiveStreamError::Repository(error) => FileError::Repository(error),
+            ArchiveStreamError::Read(error) => FileError::of("read", &error),
+        })?;
+        let PendingStream { references, bytes, hash } = stored.stream;
+        captured.stream = Some((references, bytes, hash));
         Ok(())
     }
 

@@ -164,6 +164,7 @@ impl<'c> Ledger<'c> {
 
     /// Notes a file in the cache, so that it needn't be read the next time.
     fn note(&mut self, entry: &Entry, captured: &Captured) {
+        let Some(origin) = &captured.origin else { return };
         let mut frames = None;
         if entry.list.is_some() {
             let mut numbers: Vec<u32> = captured.frame_numbers().collect();
@@ -178,13 +179,13 @@ impl<'c> Ledger<'c> {
         let Some(parent) = captured.path.parent() else { return };
         let key = self.capture.cache_key(&parent);
         if let Some(seen) = &mut self.seen {
-            let mut stamp = stamp_of(&captured.metadata);
-            if stamp.is_racy(captured.read_at) {
+            let mut stamp = stamp_of(&origin.metadata);
+            if stamp.is_racy(origin.read_at) {
                 // It may be changed again without looking otherwise, so it's never believed to be unchanged; but it's no new file the next time.
                 stamp = Stamp { size: stamp.size, mtime: Time::default(), ctime: Time::default(), inode: 0 };
             }
             // Costs time only.
-            let _ = seen.record(&key, &captured.at, stamp, &content, captured.read_at);
+            let _ = seen.record(&key, &origin.at, stamp, &content, origin.read_at);
         }
     }
 }
@@ -216,7 +217,7 @@ impl Finished for Ledger<'_> {
             EntryAction::Changed | EntryAction::Restored => self.statistics.files_changed += 1,
         }
         self.shared.entry(&captured.path, action, size);
-        if captured.is_secret {
+        if captured.is_secret && captured.origin.is_some() {
             self.secret(&captured.path, captured.names.clone());
         }
         if !captured.changed {

@@ -10,10 +10,14 @@
 //! Memory: one buffer per reader (1 MiB; 8 MiB for the largest files), the entries that wait for their content
 //! ([`assembler::MAX_WAITING`]), and the names and cache rows of the directories on the path.
 
+pub mod application;
+pub mod archive;
 pub mod assembler;
 pub mod content;
+mod database;
 pub mod file;
 mod ledger;
+mod part;
 mod visit;
 
 use crate::chunker::{Buffer, Gear};
@@ -24,34 +28,46 @@ use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, BackupOptions};
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::content::StreamSink;
-use crate::snapshot::capture::file::{FileJob, FileReaderThread};
+use crate::snapshot::capture::database::DatabaseCapture;
+use crate::snapshot::capture::file::{FileJob, FileReaderThread, FileSlot};
 use crate::snapshot::capture::ledger::Ledger;
+use crate::snapshot::capture::part::FilesPart;
 use crate::snapshot::capture::visit::Visit;
-use crate::snapshot::manifest::{SecretFile, Statistics};
+use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::seen::SeenFiles;
 use crate::snapshot::source::event::Event;
-use crate::snapshot::source::excludes::Excludes;
-use crate::snapshot::source::roots::Roots;
-use crate::snapshot::source::secrets::SecretRules;
+use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::walk::{Walk, WalkError};
 use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::{SafePath, escape_name};
 use crate::snapshot::tree::problem::Problem;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Files that wait for a reader: enough to keep readers busy, few enough to keep few directories open.
 const JOBS: usize = 64;
 
 /// What to capture.
 pub struct Capture {
-    roots: Roots,
-    /// The absolute path of the root that is stored under another name, to know its files again in the cache.
-    renamed: Option<Vec<u8>>,
-    excludes: Excludes,
-    secrets: SecretRules,
+    /// Sorted by the names that they are stored under; one without such a name is the only one.
+    parts: Vec<FilesPart>,
+    databases: Vec<PostgresSource>,
     use_cache: bool,
+}
+
+/// A directory of which no walk knows: what is in it comes from elsewhere.
+pub struct MadeDirectory {
+    /// It, with its name at the top of the tree.
+    pub entry: Entry,
+    /// What is in it, sorted by name.
+    pub files: Vec<(Entry, Arc<FileSlot>)>,
 }
 
 /// What was captured.
@@ -64,6 +80,10 @@ pub struct Captured {
     pub problems: Vec<Problem>,
     /// Files marked secret.
     pub secrets: Vec<SecretFile>,
+    /// Databases that were captured.
+    pub databases: Vec<Database>,
+    /// What each source came to.
+    pub sources: Vec<SourceDetail>,
     /// The cache of seen files, to be kept once the snapshot is committed.
     pub seen: Option<SeenFiles>,
 }
@@ -143,32 +163,78 @@ impl Drop for Told<'_> {
 impl Capture {
     /// Looks at what is to be captured, before anything begins.
     pub fn prepare(options: &BackupOptions) -> Result<Self, BackupError> {
-        let (roots, renamed) = match (&options.rename, &options.paths[..]) {
-            (Some(name), [path]) => {
-                let roots = Roots::resolve_as(path, name.as_bytes())?;
-                let path = roots.paths().next().map(<[u8]>::to_vec);
-                (roots, path)
+        let mut parts = options.files.iter().map(FilesPart::prepare).collect::<Result<Vec<_>, _>>()?;
+        parts.sort_by(|a, b| a.name().cmp(&b.name()));
+        let capture = Self { parts, databases: options.databases.clone(), use_cache: !options.no_cache };
+        capture.check_names()?;
+        Ok(capture)
+    }
+
+    /// Refuses sources that would be stored at the same place.
+    fn check_names(&self) -> Result<(), BackupError> {
+        if self.parts.is_empty() && self.databases.is_empty() {
+            return Err(RootError::None.into());
+        }
+        let mut taken = HashSet::new();
+        let named = self.parts.iter().filter_map(FilesPart::name);
+        for name in named.chain(self.databases.iter().map(|source| source.name.as_bytes())) {
+            let is_walked = |part: &FilesPart| part.name().is_none() && part.roots.holds_at_top(name);
+            if !taken.insert(name) || self.parts.iter().any(is_walked) {
+                return Err(BackupError::SameName(escape_name(name)));
             }
-            (Some(_), _) => return Err(BackupError::RenameOne),
-            (None, paths) => (Roots::resolve(paths)?, None),
-        };
-        Ok(Self {
-            roots,
-            renamed,
-            excludes: Excludes::compile(&options.excludes)?,
-            secrets: SecretRules::compile(&options.secrets)?,
-            use_cache: !options.no_cache,
-        })
+        }
+        if self.parts.len() > 1 && self.parts.iter().any(|part| part.name().is_none()) {
+            return Err(BackupError::RenameOne);
+        }
+        Ok(())
     }
 
     /// The absolute paths that were asked for.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
-        self.roots.paths()
+        self.parts.iter().flat_map(|part| part.roots.paths())
     }
 
     /// What a person should know before it begins.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
-        self.roots.warnings().iter().map(ToString::to_string)
+        self.parts.iter().flat_map(|part| part.roots.warnings()).map(ToString::to_string)
+    }
+
+    /// The sources, in the order of their names.
+    pub fn sources(&self, problems: &[Problem]) -> Vec<Source> {
+        let parts = self.parts.iter().map(|part| (part.shown_name(), part.kind.unwrap_or("files")));
+        let databases = self.databases.iter().map(|source| (source.name.clone(), "postgres"));
+        let source = |(name, kind): (String, &str)| Source { name, kind: kind.to_owned(), state: State::Complete };
+        let mut sources: Vec<Source> = parts.chain(databases).map(source).collect();
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        let has_names = self.parts.iter().all(|part| part.name().is_some());
+        for problem in problems {
+            let first = problem.path.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
+            let named = sources
+                .iter()
+                .position(|source| source.name.as_bytes() == first && (has_names || source.kind == "postgres"));
+            // What concerns none of them concerns the files that are stored by their paths, or else all of them.
+            let named = named.or_else(|| sources.iter().position(|source| !has_names && source.kind == "files"));
+            match named {
+                Some(at) => sources[at].state = State::Incomplete,
+                None => sources.iter_mut().for_each(|source| source.state = State::Incomplete),
+            }
+        }
+        sources
+    }
+
+    /// The part that a path of the snapshot belongs to; the top belongs to the first.
+    fn part_of(&self, path: &SafePath) -> Option<&FilesPart> {
+        let first = path.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
+        let found = self.parts.iter().find(|part| part.name().is_none_or(|name| name == first));
+        found.or(self.parts.first())
+    }
+
+    fn cache_key(&self, path: &SafePath) -> Vec<u8> {
+        self.part_of(path).map(|part| part.cache_key(path)).unwrap_or_default()
+    }
+
+    fn is_secret(&self, path: &SafePath, metadata: &Metadata) -> bool {
+        self.part_of(path).is_some_and(|part| part.secrets.is_secret(path.as_bytes(), metadata))
     }
 
     /// Captures everything once. `known_total`: whether the progress has totals already.
@@ -190,10 +256,13 @@ impl Capture {
             problems: Mutex::default(),
             failure: Failure::default(),
         };
+        let problem = |problem| shared.problem(problem);
+        let databases = DatabaseCapture { writer, gear: &gear, monitor, problem: &problem, has_parent: known_total };
+        let made = databases.run(&self.databases)?;
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
-        let (top, ledger) = std::thread::scope(|scope| {
+        let (top, ledger, mut sources) = std::thread::scope(|scope| {
             for lane in &shared.data {
                 let (shared, jobs, done) = (&shared, jobs_out.clone(), done.clone());
                 scope.spawn(move || shared.read(lane, &jobs, &done));
@@ -202,7 +271,7 @@ impl Capture {
             if !known_total {
                 scope.spawn(|| self.count(monitor, &ended));
             }
-            let captured = self.assemble(repo, &shared, jobs, &done_out);
+            let captured = self.assemble(repo, &shared, jobs, &done_out, made.directories);
             ended.store(true, Ordering::Relaxed);
             captured
         })
@@ -212,7 +281,9 @@ impl Capture {
         })?;
         let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner));
         let Ledger { statistics, secrets, seen, .. } = ledger;
-        Ok(Captured { top, statistics, problems, secrets, seen })
+        sources.extend(made.details);
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Captured { top, statistics, problems, secrets, databases: made.databases, sources, seen })
     }
 
     /// Walks, until the top of the tree is stored.
@@ -222,38 +293,61 @@ impl Capture {
         shared: &'c Shared<'c>,
         jobs: Sender<FileJob>,
         done: &Receiver<()>,
-    ) -> Result<(Entry, Ledger<'c>), BackupError> {
+        made: VecDeque<MadeDirectory>,
+    ) -> Result<(Entry, Ledger<'c>, Vec<SourceDetail>), BackupError> {
         let ledger = Ledger::open(repo, self, shared);
         let sink = StreamSink { lane: shared.writer.lane(Class::Meta), gear: shared.gear };
-        let mut visit = Visit::new(self, shared, ledger, Assembler::new(shared.writer, sink), jobs);
-        let walk = Walk::new(&self.roots, &self.excludes)?;
-        walk.run::<BackupError>(&mut |event| {
-            shared.go_on()?;
-            visit.event(event, done)
-        })?;
-        visit.finish(done)
+        let mut visit = Visit::new(self, shared, ledger, Assembler::new(shared.writer, sink), jobs, made);
+        let raw_added = || shared.writer.written().raw_bytes.load(Ordering::Relaxed);
+        let mut details = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            visit.is_last = i + 1 == self.parts.len();
+            let (begun, raw_before) = (Instant::now(), raw_added());
+            let walk = Walk::new(&part.roots, &part.excludes)?;
+            walk.run::<BackupError>(&mut |event| {
+                shared.go_on()?;
+                visit.event(event, done)
+            })?;
+            visit.wait_for_readers(done)?;
+            let (entries, bytes) = std::mem::take(&mut visit.tally);
+            details.push(SourceDetail {
+                name: part.shown_name(),
+                entries,
+                bytes,
+                raw_added: raw_added() - raw_before,
+                milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        if self.parts.is_empty() {
+            visit.made_only()?;
+        }
+        let (top, ledger) = visit.finish(done)?;
+        Ok((top, ledger, details))
     }
 
     /// Counts files and bytes, for the time left. Problems are the real walk's business.
     fn count(&self, monitor: &dyn Monitor, ended: &AtomicBool) {
         let progress = monitor.progress();
         progress.scanning.store(true, Ordering::Relaxed);
-        let Ok(walk) = Walk::new(&self.roots, &self.excludes) else { return };
-        let counted = walk.run::<Stop>(&mut |event| {
-            if ended.load(Ordering::Relaxed) || monitor.interrupted() {
-                return Err(Stop);
+        for part in &self.parts {
+            let Ok(walk) = Walk::new(&part.roots, &part.excludes) else { return };
+            let counted = walk.run::<Stop>(&mut |event| {
+                if ended.load(Ordering::Relaxed) || monitor.interrupted() {
+                    return Err(Stop);
+                }
+                if let Event::Entry(found) = event
+                    && found.metadata.kind == EntryType::File
+                {
+                    Progress::add(&progress.files_total, 1);
+                    Progress::add(&progress.bytes_total, found.metadata.size);
+                }
+                Ok(())
+            });
+            if counted.is_err() {
+                return;
             }
-            if let Event::Entry(found) = event
-                && found.metadata.kind == EntryType::File
-            {
-                Progress::add(&progress.files_total, 1);
-                Progress::add(&progress.bytes_total, found.metadata.size);
-            }
-            Ok(())
-        });
-        if counted.is_ok() {
-            progress.scanning.store(false, Ordering::Relaxed);
         }
+        progress.scanning.store(false, Ordering::Relaxed);
     }
 }
 

@@ -5,15 +5,16 @@ use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::file::{Before, FileJob, FileSlot};
 use crate::snapshot::capture::ledger::{Ledger, Recalled};
-use crate::snapshot::capture::{Capture, Shared};
+use crate::snapshot::capture::{Capture, MadeDirectory, Shared};
 use crate::snapshot::monitor::EntryAction;
 use crate::snapshot::seen::SeenDir;
 use crate::snapshot::source::event::{Event, Found};
+use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crossbeam_channel::{Receiver, Sender};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -65,6 +66,12 @@ pub(super) struct Visit<'c> {
     in_flight: usize,
     places: Vec<Place>,
     owners: Owners,
+    /// What no walk comes across, by the names of their directories, which come sorted among those that are walked.
+    made: VecDeque<MadeDirectory>,
+    /// Entries and bytes of files that the walk came across.
+    pub(super) tally: (u64, u64),
+    /// Whether the walk that goes on is the last one: only that one leaves the top.
+    pub(super) is_last: bool,
     /// Files with several names, until as many were met as there are.
     names: HashMap<[u8; 8], (FirstName, u64)>,
 }
@@ -76,9 +83,11 @@ impl<'c> Visit<'c> {
         ledger: Ledger<'c>,
         assembler: Assembler<'c>,
         jobs: Sender<FileJob>,
+        made: VecDeque<MadeDirectory>,
     ) -> Self {
-        let (places, names) = (Vec::new(), HashMap::new());
-        Self { capture, shared, ledger, assembler, jobs, in_flight: 0, places, owners: Owners::default(), names }
+        let (places, names, owners) = (Vec::new(), HashMap::new(), Owners::default());
+        let (in_flight, is_last, tally) = (0, false, (0, 0));
+        Self { capture, shared, ledger, assembler, jobs, in_flight, places, owners, made, tally, is_last, names }
     }
 
     /// Takes in what the walk came across.
@@ -86,7 +95,22 @@ impl<'c> Visit<'c> {
         while done.try_recv().is_ok() {
             self.in_flight -= 1;
         }
+        if let Event::Enter(found) | Event::Entry(found) = &event
+            && self.places.len() == 1
+            && !found.path.is_top()
+        {
+            self.insert_made(Some(found.name()))?;
+        }
+        if let Event::Enter(found) | Event::Entry(found) = &event
+            && !found.path.is_top()
+        {
+            self.tally.0 += 1;
+            self.tally.1 += if found.metadata.kind == EntryType::File { found.metadata.size } else { 0 };
+        }
         match event {
+            // Each walk comes across the top, which is one directory.
+            Event::Enter(found) if found.path.is_top() && !self.places.is_empty() => {}
+            Event::Leave if self.places.len() == 1 && !self.is_last => {}
             Event::Enter(found) => self.enter(&found),
             Event::Leave => self.leave()?,
             Event::Entry(found) if found.metadata.kind == EntryType::File => self.file(&found)?,
@@ -117,7 +141,31 @@ impl<'c> Visit<'c> {
         Err(WriteError::Stopped.into())
     }
 
-    fn wait_for_readers(&mut self, done: &Receiver<()>) -> Result<(), BackupError> {
+    /// A top that holds nothing but what no walk comes across.
+    pub(super) fn made_only(&mut self) -> Result<(), BackupError> {
+        let top = Metadata::synthetic().entry(b"", None, Vec::new(), &mut self.owners);
+        self.assembler.enter(top);
+        self.insert_made(None)?;
+        Ok(self.assembler.leave(&mut self.ledger)?)
+    }
+
+    /// Puts in the directories that no walk comes across and whose names sort before `name`.
+    fn insert_made(&mut self, name: Option<&[u8]>) -> Result<(), BackupError> {
+        while let Some(directory) =
+            self.made.pop_front_if(|made| name.is_none_or(|name| made.entry.name.as_slice() < name))
+        {
+            self.ledger.statistics.directories += 1;
+            self.assembler.enter(directory.entry);
+            for (entry, slot) in directory.files {
+                self.ledger.statistics.files += 1;
+                self.assembler.add_file(entry, slot, true);
+            }
+            self.assembler.leave(&mut self.ledger)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn wait_for_readers(&mut self, done: &Receiver<()>) -> Result<(), BackupError> {
         while self.in_flight > 0 {
             self.shared.go_on()?;
             if done.recv_timeout(std::time::Duration::from_millis(100)).is_ok() {
@@ -148,6 +196,9 @@ impl<'c> Visit<'c> {
     }
 
     fn leave(&mut self) -> Result<(), BackupError> {
+        if self.places.len() == 1 {
+            self.insert_made(None)?;
+        }
         if let Some(place) = self.places.pop() {
             self.ledger.left(&place);
         }
@@ -175,7 +226,7 @@ impl<'c> Visit<'c> {
             return Ok(());
         }
         let group = entry.link_group;
-        let is_secret = self.capture.secrets.is_secret(found.path.as_bytes(), &found.metadata);
+        let is_secret = self.capture.is_secret(found.path, &found.metadata);
         let recalled = match self.places.last_mut() {
             Some(place) => self.ledger.recall(place, found, is_secret),
             None => Recalled::Unknown(Before::New),
@@ -224,19 +275,6 @@ impl<'c> Visit<'c> {
         self.jobs.send(job).map_err(|_| WriteError::Stopped)?;
         self.in_flight += 1;
         Ok(slot)
-    }
-}
-
-impl Capture {
-    /// The absolute path of a directory, by which the cache knows it.
-    pub(super) fn cache_key(&self, path: &SafePath) -> Vec<u8> {
-        let Some(inner) = &self.renamed else { return [b"/", path.as_bytes()].concat() };
-        if path.is_top() {
-            // The top, which holds only the root under its new name, is another directory than the root.
-            return [inner, &b"/"[..]].concat();
-        }
-        let below = path.as_bytes().iter().position(|&byte| byte == b'/').map(|slash| &path.as_bytes()[slash..]);
-        [inner.as_slice(), below.unwrap_or_default()].concat()
     }
 }
 

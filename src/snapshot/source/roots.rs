@@ -28,6 +28,9 @@ pub enum RootError {
     /// The name under which it is to be stored isn't one.
     #[error("`{}` can't be the name of a directory entry", escape_name(.0))]
     Name(Vec<u8>),
+    /// Two paths would be stored under one name.
+    #[error("two of the paths are named `{}`, and both would be stored under that name", escape_name(.0))]
+    SameName(Vec<u8>),
     /// Nothing was asked for.
     #[error("no path to back up")]
     None,
@@ -117,6 +120,40 @@ impl Roots {
         let root = Root { path: join(&asked.components), stored };
         let warnings = asked.warning().into_iter().collect();
         Ok(Self { base, top_is_base: false, nodes: vec![top, node], asked: vec![root], warnings })
+    }
+
+    /// Some files and directories of `folder`, or near it, that are stored by their own names in a directory `name`.
+    ///
+    /// `name` gets what is known of `folder`. Two that have the same name can't both be stored.
+    pub fn resolve_in(name: &[u8], folder: &Path, paths: &[PathBuf]) -> Result<Self, RootError> {
+        let asked = Asked::look(folder)?;
+        let inside = SafePath::top().join(name).map_err(|_| RootError::Name(name.to_vec()))?;
+        let top = Node { at: b".".to_vec(), root: None, children: BTreeMap::from([(name.to_vec(), 1)]) };
+        let holder = Node { at: b".".to_vec(), root: None, children: BTreeMap::new() };
+        let base = PathBuf::from(OsStr::from_bytes(&join(&asked.components)));
+        let mut roots =
+            Self { base, top_is_base: false, nodes: vec![top, holder], asked: Vec::new(), warnings: Vec::new() };
+        for path in paths {
+            let file = Asked::look(path)?;
+            let wrong = || RootError::Name(join(&file.components));
+            let stored_name = file.components.last().ok_or_else(wrong)?;
+            let stored = inside.join(stored_name).map_err(|_| wrong())?;
+            let number = roots.nodes.len();
+            if *roots.nodes[1].children.entry(stored_name.clone()).or_insert(number) != number {
+                return Err(RootError::SameName(stored_name.clone()));
+            }
+            let at = file.at(&relative(&asked.components, &file.components));
+            roots.nodes.push(Node { at, root: Some(roots.asked.len()), children: BTreeMap::new() });
+            roots.warnings.extend(file.warning());
+            roots.asked.push(Root { path: join(&file.components), stored });
+        }
+        if roots.asked.is_empty() { Err(RootError::None) } else { Ok(roots) }
+    }
+
+    /// Whether anything of this name comes at the top of the tree, as far as that is known before the walk.
+    pub fn holds_at_top(&self, name: &[u8]) -> bool {
+        let is_there = || self.base.join(OsStr::from_bytes(name)).symlink_metadata().is_ok();
+        self.nodes[0].children.contains_key(name) || (self.nodes[0].root.is_some() && is_there())
     }
 
     /// What should be told before the walk.
@@ -216,6 +253,14 @@ fn clean_components(path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     let mut clean = split(resolved.as_os_str().as_bytes());
     clean.extend_from_slice(&components[last_up + 1..]);
     Ok(clean)
+}
+
+/// The way from one directory to a path, both absolute.
+fn relative(from: &[Vec<u8>], to: &[Vec<u8>]) -> Vec<u8> {
+    let common = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n(&b".."[..], from.len() - common);
+    let steps: Vec<&[u8]> = up.chain(to[common..].iter().map(Vec::as_slice)).collect();
+    steps.join(&b'/')
 }
 
 fn join(components: &[Vec<u8>]) -> Vec<u8> {

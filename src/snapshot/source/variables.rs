@@ -1,7 +1,9 @@
-//! The names of the variables in an environment file: names only, never values.
+//! The variables in an environment file: for a manifest their names only, never values.
 //!
 //! Dialects differ (a shell, `docker compose`, a dozen libraries). Where they disagree about where a value ends, this parser prefers to miss a name to taking a
 //! piece of a value for one.
+
+pub mod values;
 
 /// Most names that are kept of one file.
 pub const MAX_NAMES: usize = 10_000;
@@ -14,12 +16,24 @@ pub const MAX_NAME_LEN: usize = 256;
 pub fn variable_names(content: &[u8]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
+    assignments(content, &mut |name, _| {
+        if seen.insert(name) {
+            names.push(name.to_owned());
+        }
+        names.len() < MAX_NAMES
+    });
+    names
+}
+
+/// Calls `each` with the name of each variable, and all of `content` from the beginning of its value on; until it returns false.
+pub(super) fn assignments<'a>(content: &'a [u8], each: &mut dyn FnMut(&'a str, &'a [u8]) -> bool) {
     let mut rest = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut after_garbage = false;
-    while !rest.is_empty() && names.len() < MAX_NAMES {
-        let (line, later) = split_line(rest);
+    while !rest.is_empty() {
+        let (whole, later) = split_line(rest);
+        let from_here = rest;
         rest = later;
-        let line = line.trim_ascii();
+        let line = whole.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
@@ -29,15 +43,17 @@ pub fn variable_names(content: &[u8]) -> Vec<String> {
             continue;
         };
         after_garbage = false;
-        if name.len() <= MAX_NAME_LEN && seen.insert(name) {
-            names.push(name.to_owned());
+        // The value is the end of the line without what was trimmed.
+        let trimmed = whole.len() - whole.trim_ascii_end().len();
+        let at = whole.len() - trimmed - value.len();
+        if name.len() <= MAX_NAME_LEN && !each(name, &from_here[at..]) {
+            return;
         }
         match skip_value(value, rest) {
             Some(later) => rest = later,
             None => break,
         }
     }
-    names
 }
 
 /// The line, and what comes after it.
