@@ -1,10 +1,13 @@
 //! From arguments and environment to what the library takes: the only place that reads the environment.
 //!
-//! An option wins over a variable, a variable over a systemd credential, and that over a question on the terminal. Two options, or two variables, that
+//! An option wins over a variable, a variable over the configuration file, that over a systemd credential, and that over a question on the terminal. Two options, or two variables, that
 //! each say where the password comes from are refused: guessing which one was meant would end in a "wrong password" without a clue. An empty
 //! variable counts as unset.
 
+mod configured;
+
 use crate::cli::args::GlobalArgs;
+use crate::cli::config::Search;
 use crate::cli::error::CliError;
 use crate::repo::keys::Label;
 use crate::repo::store::url::SECRET_VARIABLE;
@@ -19,6 +22,8 @@ use zeroize::Zeroizing;
 
 /// A variable that holds a secret itself; children don't inherit it, nor those that begin with [`SECRET_VARIABLE`].
 pub const PASSWORD_VARIABLE: &str = "NIGHTSAFE_PASSWORD";
+/// The variable that names the configuration file.
+const CONFIG_VARIABLE: &str = "NIGHTSAFE_CONFIG";
 /// The name of the systemd credential.
 const SYSTEMD_CREDENTIAL: &str = "nightsafe";
 
@@ -31,8 +36,10 @@ pub enum SecretSource {
     PasswordFile(PathBuf),
     /// What a shell command prints.
     PasswordCommand(String),
-    /// The password itself, from the environment.
-    Password(Zeroizing<String>),
+    /// The password itself, from the variable of this name.
+    Variable(String, Zeroizing<String>),
+    /// A file with a password or the text of a key file.
+    File(PathBuf),
     /// A systemd credential: a password or the text of a key file.
     Systemd(PathBuf),
     /// A question on the terminal.
@@ -44,9 +51,9 @@ impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeyFile(path) => write!(f, "the key file {}", path.display()),
-            Self::PasswordFile(path) => write!(f, "the file {}", path.display()),
+            Self::PasswordFile(path) | Self::File(path) => write!(f, "the file {}", path.display()),
             Self::PasswordCommand(_) => f.write_str("the password command"),
-            Self::Password(_) => f.write_str("the variable NIGHTSAFE_PASSWORD"),
+            Self::Variable(name, _) => write!(f, "the variable {name}"),
             Self::Systemd(path) => write!(f, "the systemd credential {}", path.display()),
             Self::Prompt => f.write_str("the terminal"),
         }
@@ -94,9 +101,23 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
     }
 }
 
-/// What arguments and environment ask for.
+/// What options and variables say, which the configuration file doesn't change.
+#[derive(Clone, Default)]
+struct Given {
+    options: BTreeMap<String, String>,
+    secret_options: BTreeMap<String, Zeroizing<String>>,
+    secret: Option<SecretSource>,
+}
+
+/// What arguments, environment and configuration ask for.
+#[derive(Clone)]
 pub struct Settings {
     repository: Option<String>,
+    /// The names of configured repositories, if one of them has to be chosen.
+    candidates: Vec<String>,
+    given: Given,
+    environment: Environment,
+    search: Search,
     /// Options of the storage.
     pub options: BTreeMap<String, String>,
     /// Options of the storage that are secret.
@@ -118,25 +139,53 @@ impl Settings {
             Some(url) => Some(url.clone()),
             None => environment.text("NIGHTSAFE_REPOSITORY")?,
         };
-        let (options, secret_options) = (options(&args.options)?, secret_options(environment)?);
-        if let Some(key) = options.keys().find(|key| secret_options.contains_key(*key)) {
-            return Err(CliError::usage(format!("the option {key} is given twice: with -o and in the environment")));
-        }
-        Ok(Self {
-            repository,
-            options,
-            secret_options,
+        let given = Given {
+            options: options(&args.options)?,
+            secret_options: secret_options(environment)?,
             secret: secret_source(args, environment)?,
+        };
+        let config = args.config.clone().map(|path| (path, "--config"));
+        let named = config.or_else(|| environment.path(CONFIG_VARIABLE).map(|path| (path, CONFIG_VARIABLE)));
+        let settings = Self {
+            repository,
+            candidates: Vec::new(),
+            options: given.options.clone(),
+            secret_options: given.secret_options.clone(),
+            secret: given.secret.clone().unwrap_or_else(|| usual_secret(environment)),
+            given,
+            environment: environment.clone(),
+            search: Search { named },
             cache: if args.no_cache { None } else { cache(args, environment) },
             no_cache: args.no_cache,
             withheld: environment.secret_names(),
+        };
+        settings.refuse_twice()?;
+        Ok(settings)
+    }
+
+    /// An option is either plain or secret.
+    fn refuse_twice(&self) -> Result<(), CliError> {
+        let twice = self.options.keys().find(|key| self.secret_options.contains_key(*key));
+        twice.map_or(Ok(()), |key| {
+            let message = format!("the option {key} is given twice: with -o and in the environment");
+            Err(CliError::usage(message))
         })
+    }
+
+    /// Whether an option or variable names a repository, or the configuration has one only.
+    pub fn names_repository(&self) -> bool {
+        self.repository.is_some()
     }
 
     /// The repository's URL.
     pub fn repository(&self) -> Result<&str, CliError> {
-        let none = || CliError::usage("which repository?").hint("give -r URL, or set NIGHTSAFE_REPOSITORY");
-        self.repository.as_deref().ok_or_else(none)
+        self.repository.as_deref().ok_or_else(|| {
+            let hint = match &self.candidates[..] {
+                [] => "give -r URL, or set NIGHTSAFE_REPOSITORY".to_owned(),
+                names => format!("give -r NAME; the configuration has {}", names.join(", ")),
+            };
+            CliError::usage("which repository?").hint(hint)
+        })
     }
 }
 
@@ -167,15 +216,15 @@ fn secret_options(environment: &Environment) -> Result<BTreeMap<String, Zeroizin
     Ok(options)
 }
 
-/// The one place that the password or key comes from.
-fn secret_source(args: &GlobalArgs, environment: &Environment) -> Result<SecretSource, CliError> {
+/// The one place that an option or variable says the password or key comes from.
+fn secret_source(args: &GlobalArgs, environment: &Environment) -> Result<Option<SecretSource>, CliError> {
     let given = [
         ("--key-file", args.key_file.clone().map(SecretSource::KeyFile)),
         ("--password-file", args.password_file.clone().map(SecretSource::PasswordFile)),
         ("--password-command", args.password_command.clone().map(SecretSource::PasswordCommand)),
     ];
     if let Some(source) = only_one(given)? {
-        return Ok(source);
+        return Ok(Some(source));
     }
     let password = environment.text(PASSWORD_VARIABLE)?.map(Zeroizing::new);
     let command = environment.text("NIGHTSAFE_PASSWORD_COMMAND")?;
@@ -183,13 +232,15 @@ fn secret_source(args: &GlobalArgs, environment: &Environment) -> Result<SecretS
         ("NIGHTSAFE_KEY_FILE", environment.path("NIGHTSAFE_KEY_FILE").map(SecretSource::KeyFile)),
         ("NIGHTSAFE_PASSWORD_FILE", environment.path("NIGHTSAFE_PASSWORD_FILE").map(SecretSource::PasswordFile)),
         ("NIGHTSAFE_PASSWORD_COMMAND", command.map(SecretSource::PasswordCommand)),
-        (PASSWORD_VARIABLE, password.map(SecretSource::Password)),
+        (PASSWORD_VARIABLE, password.map(|text| SecretSource::Variable(PASSWORD_VARIABLE.to_owned(), text))),
     ];
-    if let Some(source) = only_one(set)? {
-        return Ok(source);
-    }
+    only_one(set)
+}
+
+/// Where it comes from if nobody says so.
+fn usual_secret(environment: &Environment) -> SecretSource {
     let credential = environment.path("CREDENTIALS_DIRECTORY").map(|folder| folder.join(SYSTEMD_CREDENTIAL));
-    Ok(credential.filter(|path| path.exists()).map_or(SecretSource::Prompt, SecretSource::Systemd))
+    credential.filter(|path| path.exists()).map_or(SecretSource::Prompt, SecretSource::Systemd)
 }
 
 fn only_one<const N: usize>(sources: [(&str, Option<SecretSource>); N]) -> Result<Option<SecretSource>, CliError> {
