@@ -1,6 +1,6 @@
 //! The command line: verbs and options. The doc comments are the help.
 
-use crate::cli::commands::{backup, check, dump, generate, init, key, ls, restore, show, snapshots};
+use crate::cli::commands::{backup, check, config, diff, dump, generate, init, key, ls, restore, show, snapshots};
 use crate::cli::ui::Verbosity;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ const GLOBAL: &str = "Options of every verb";
 const ABOUT_ENVIRONMENT: &str = "\
 Environment (an option wins over a variable):
   NIGHTSAFE_REPOSITORY        the repository, as -r
+  NIGHTSAFE_CONFIG            as --config
   NIGHTSAFE_PASSWORD          the password itself; or one of the following:
   NIGHTSAFE_PASSWORD_FILE     as --password-file
   NIGHTSAFE_PASSWORD_COMMAND  as --password-command
@@ -47,9 +48,12 @@ pub struct Cli {
 /// Options of every verb.
 #[derive(Debug, Clone, Default, Args)]
 pub struct GlobalArgs {
-    /// The repository: a folder, or a URL such as s3:BUCKET/FOLDER
+    /// The repository: a folder, a URL as s3:BUCKET/FOLDER, or a configured name
     #[arg(short, long, global = true, value_name = "URL", help_heading = GLOBAL)]
     pub repo: Option<String>,
+    /// The configuration file; else ./nightsafe.toml or that of /etc/nightsafe
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    pub config: Option<PathBuf>,
     /// An option of the storage that isn't secret, such as region=eu-1
     #[arg(short = 'o', long = "option", global = true, value_name = "KEY=VALUE", help_heading = GLOBAL)]
     pub options: Vec<String>,
@@ -96,7 +100,7 @@ impl GlobalArgs {
 pub enum Command {
     /// Make a new repository
     Init(init::InitArgs),
-    /// Back up files and folders
+    /// Back up files, folders and databases
     Backup(backup::BackupArgs),
     /// List the snapshots
     Snapshots(snapshots::SnapshotsArgs),
@@ -104,7 +108,9 @@ pub enum Command {
     Show(show::ShowArgs),
     /// List the files of a snapshot
     Ls(ls::LsArgs),
-    /// Write one file of a snapshot to standard output
+    /// Show what differs between two snapshots
+    Diff(diff::DiffArgs),
+    /// Write one file of a snapshot, or rows of a table, to standard output
     Dump(dump::DumpArgs),
     /// Restore a snapshot, or a part of it, into an empty or new folder
     Restore(restore::RestoreArgs),
@@ -112,6 +118,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Manage the passwords and key files that open the repository
     Key(key::KeyArgs),
+    /// Check or show the configuration file
+    Config(config::ConfigArgs),
     /// Print the completions for a shell
     Completions(generate::CompletionsArgs),
     /// Print the manual page, or write all of them
@@ -119,6 +127,13 @@ pub enum Command {
     /// Answer users of restic: there are no locks
     #[command(hide = true)]
     Unlock,
+}
+
+impl Command {
+    /// Whether a repository is needed, so that the configuration is asked which one.
+    pub fn uses_repository(&self) -> bool {
+        !matches!(self, Self::Config(_) | Self::Completions(_) | Self::Man(_) | Self::Unlock)
+    }
 }
 
 /// Which snapshots `latest` or a list is about.
@@ -147,9 +162,9 @@ mod tests {
     use clap::CommandFactory;
 
     /// A help is read on a screen; this many lines of 110 characters is one.
-    const SCREEN: usize = 50;
+    const SCREEN: usize = 54;
     /// The overview also lists variables and exit codes.
-    const OVERVIEW: usize = 60;
+    const OVERVIEW: usize = 62;
 
     #[test]
     fn the_definitions_are_sound() {
@@ -220,14 +235,16 @@ mod tests {
 
         Commands:
           init         Make a new repository
-          backup       Back up files and folders
+          backup       Back up files, folders and databases
           snapshots    List the snapshots
           show         Show what a snapshot says about itself
           ls           List the files of a snapshot
-          dump         Write one file of a snapshot to standard output
+          diff         Show what differs between two snapshots
+          dump         Write one file of a snapshot, or rows of a table, to standard output
           restore      Restore a snapshot, or a part of it, into an empty or new folder
           check        Check that everything is there; with --read-data, that it is intact
           key          Manage the passwords and key files that open the repository
+          config       Check or show the configuration file
           completions  Print the completions for a shell
           man          Print the manual page, or write all of them
           help         Print this message or the help of the given subcommand(s)
@@ -237,7 +254,8 @@ mod tests {
           -V, --version  Print version
 
         Options of every verb:
-          -r, --repo <URL>                  The repository: a folder, or a URL such as s3:BUCKET/FOLDER
+          -r, --repo <URL>                  The repository: a folder, a URL as s3:BUCKET/FOLDER, or a configured name
+              --config <FILE>               The configuration file; else ./nightsafe.toml or that of /etc/nightsafe
           -o, --option <KEY=VALUE>          An option of the storage that isn't secret, such as region=eu-1
               --password-file <FILE>        Read the password from a file
               --password-command <COMMAND>  Read the password from what a shell command prints
@@ -250,6 +268,7 @@ mod tests {
 
         Environment (an option wins over a variable):
           NIGHTSAFE_REPOSITORY        the repository, as -r
+          NIGHTSAFE_CONFIG            as --config
           NIGHTSAFE_PASSWORD          the password itself; or one of the following:
           NIGHTSAFE_PASSWORD_FILE     as --password-file
           NIGHTSAFE_PASSWORD_COMMAND  as --password-command
@@ -275,7 +294,7 @@ mod tests {
     #[test]
     fn the_help_of_backup() {
         insta::assert_snapshot!(help(Some("backup")), @r"
-        Back up files and folders
+        Back up files, folders and databases
 
         Usage: nightsafe backup [OPTIONS] [PATH]...
 
@@ -283,24 +302,32 @@ mod tests {
           [PATH]...  What to back up
 
         Options:
-              --files-from <FILE>           Also back up the paths in this file, one a line; `-`: standard input
-              --as <NAME>                   Store the only path under this name, without its parents
-              --app <APP>                   The application that this belongs to
-          -H, --host <HOST>                 The host's name, if not this one's
-              --tag <TAG>                   A tag for the snapshot; may be repeated
-              --time <TIME>                 The snapshot's time, if not now: `2026-11-20 03:30`
-          -e, --exclude <PATTERN>           Leave out what matches; may be repeated
-              --exclude-file <FILE>         Leave out what matches the patterns in this file
-              --exclude-caches              Leave out folders that a CACHEDIR.TAG marks as caches
-              --exclude-larger-than <SIZE>  Leave out files larger than this: `500M`, `2G`
-              --exclude-if-present <NAME>   Leave out folders that hold a file of this name
-          -x, --one-file-system             Don't go into other file systems
-              --secret <PATTERN>            Treat what matches as secret, as .env files are
-          -n, --dry-run                     Read everything and store nothing
-          -h, --help                        Print help
+              --files-from <FILE>             Also back up the paths in this file, one a line; `-`: standard input
+              --as <NAME>                     Store the only path under this name, without its parents
+              --app <APP>                     The application that this belongs to; alone: all that it has in
+                                              nightsafe.toml
+          -H, --host <HOST>                   The host's name, if not this one's
+              --tag <TAG>                     A tag for the snapshot; may be repeated
+              --time <TIME>                   The snapshot's time, if not now: `2026-11-20 03:30`
+          -e, --exclude <PATTERN>             Leave out what matches; may be repeated
+              --exclude-file <FILE>           Leave out what matches the patterns in this file
+              --exclude-caches                Leave out folders that a CACHEDIR.TAG marks as caches
+              --exclude-larger-than <SIZE>    Leave out files larger than this: `500M`, `2G`
+              --exclude-if-present <NAME>     Leave out folders that hold a file of this name
+          -x, --one-file-system               Don't go into other file systems
+              --secret <PATTERN>              Treat what matches as secret, as .env files are
+          -n, --dry-run                       Read everything and store nothing
+              --postgres <URL>                Back up a live PostgreSQL database, as /db/NAME.dump; may be repeated
+              --postgres-via <COMMAND>        Reach it by a command: 'docker exec -i CONTAINER'
+              --all-databases                 Back up every database of the server
+              --schema <SCHEMA>               Only this schema; may be repeated
+              --exclude-table-data <PATTERN>  Leave out the rows of matching tables; may be repeated
+              --no-globals                    Leave out roles and what they're granted
+          -h, --help                          Print help
 
         Options of every verb:
-          -r, --repo <URL>                  The repository: a folder, or a URL such as s3:BUCKET/FOLDER
+          -r, --repo <URL>                  The repository: a folder, a URL as s3:BUCKET/FOLDER, or a configured name
+              --config <FILE>               The configuration file; else ./nightsafe.toml or that of /etc/nightsafe
           -o, --option <KEY=VALUE>          An option of the storage that isn't secret, such as region=eu-1
               --password-file <FILE>        Read the password from a file
               --password-command <COMMAND>  Read the password from what a shell command prints
@@ -312,11 +339,13 @@ mod tests {
           -v, --verbose...                  Name each new or changed entry; twice: every entry
 
         A path is stored as it is absolute: /srv/app comes back as TARGET/srv/app. Patterns are those of .gitignore.
-        A file that can't be read, changes meanwhile or vanishes makes the snapshot incomplete: exit code 3.
+        What can't be captured as it should makes the snapshot incomplete: exit code 3. Passwords of databases come
+        from
+        PGPASSWORD, PGPASSFILE, service files or the container's environment.
 
         Examples:
-          nightsafe backup /srv/app --app wiki --exclude '*.tmp'
-          nightsafe backup -x / --exclude-file /etc/nightsafe.exclude --exclude-caches
+          nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
+          nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki
         ");
     }
 
@@ -325,7 +354,7 @@ mod tests {
         insta::assert_snapshot!(help(Some("restore")), @r"
         Restore a snapshot, or a part of it, into an empty or new folder
 
-        Usage: nightsafe restore [OPTIONS] --target <DIR> <SNAP[:/PATH]>
+        Usage: nightsafe restore [OPTIONS] <SNAP[:/PATH]>
 
         Arguments:
           <SNAP[:/PATH]>  The snapshot, and the folder or file in it
@@ -337,8 +366,28 @@ mod tests {
               --tag <TAG>     Only snapshots with this tag; several: with all of them
           -h, --help          Print help
 
+        Databases:
+              --postgres <URL>          Into this database (`postgres://USER@HOST/NAME`); '': that of the container
+              --postgres-via <COMMAND>  Reach it by a command: 'docker exec -i CONTAINER'
+              --database <NAME>         Which database of several in the snapshot
+              --replace                 Replace a database that holds rows; it keeps existing under a dated name
+              --allow-incomplete        Replace it also by a dump that the snapshot says isn't all
+              --disconnect              End the sessions of others with the database that is replaced
+          -n, --dry-run                 Show what would be done, and what forbids it
+          -j, --jobs <N>                Restore with so many jobs, from a file without a name in TMPDIR
+              --no-owner                Leave all objects to the user that connects
+              --no-acl                  Don't restore rights
+              --role <ROLE>             Restore as this role
+              --schema <SCHEMA>         Only this schema; may be repeated
+              --default-locale          Take the server's collation, if it doesn't know the original one
+              --env <FILE>              An environment file of the application, whose keys are compared
+              --app-version <VERSION>   The version of the application that will run
+              --allow-ledger-mismatch   Restore although the migrations don't fit
+              --allow-key-mismatch      Restore although keys are missing or differ
+
         Options of every verb:
-          -r, --repo <URL>                  The repository: a folder, or a URL such as s3:BUCKET/FOLDER
+          -r, --repo <URL>                  The repository: a folder, a URL as s3:BUCKET/FOLDER, or a configured name
+              --config <FILE>               The configuration file; else ./nightsafe.toml or that of /etc/nightsafe
           -o, --option <KEY=VALUE>          An option of the storage that isn't secret, such as region=eu-1
               --password-file <FILE>        Read the password from a file
               --password-command <COMMAND>  Read the password from what a shell command prints
@@ -349,12 +398,11 @@ mod tests {
           -q, --quiet                       Say nothing on success
           -v, --verbose...                  Name each new or changed entry; twice: every entry
 
-        A whole snapshot comes back with its absolute paths below DIR; of SNAP:/PATH the contents go into DIR.
-        A folder that holds anything is refused (exit code 4), so nothing is ever written over.
+        Of SNAP:/PATH the contents go into DIR. What holds anything is refused (exit code 4), never written over.
 
         Examples:
-          nightsafe restore latest --target /srv/restored
           nightsafe restore latest:wiki:/srv/app/uploads -t /srv/app/uploads
+          nightsafe restore latest:wiki --postgres postgres://wiki@localhost/wiki --env /srv/wiki/.env
         ");
     }
 }

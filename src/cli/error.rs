@@ -2,6 +2,8 @@
 //!
 //! The library's errors are typed and know the object concerned; here they get the code and the hint.
 
+mod databases;
+
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::id::RunId;
 use crate::repo::keys::key_file::KeyFileError;
@@ -94,7 +96,7 @@ impl CliError {
     }
 
     /// Of a library's error: its text and the texts below it.
-    fn from_error(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+    pub(in crate::cli) fn from_error(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         let mut built = Self::new(exit, error.to_string());
         built.push_causes(error.source());
         built
@@ -207,7 +209,7 @@ impl From<BackupError> for CliError {
         match error {
             BackupError::Repo(error) => error.into(),
             BackupError::Write(WriteError::Store(error)) => error.into(),
-            BackupError::RenameOne => Self::from_error(Exit::Usage, &error),
+            BackupError::RenameOne | BackupError::SameName(_) => Self::from_error(Exit::Usage, &error),
             BackupError::Write(_)
             | BackupError::Unstable(_)
             | BackupError::Walk(_)

@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`args`] | verbs and options; their doc comments are the help |
+//! | [`config`] | the configuration file |
 //! | [`settings`] | arguments and environment → what the library takes |
 //! | [`password`] | how a password or key is obtained |
 //! | [`commands`] | one verb each: fills an options struct, makes one call, shows the result |
@@ -13,6 +14,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod config;
 pub mod error;
 pub mod json;
 pub mod password;
@@ -56,7 +58,10 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli, zone: &str, ui: &Ui) -> Result<Exit, CliError> {
-    let settings = Settings::resolve(&cli.global, &Environment::of_process())?;
+    let mut settings = Settings::resolve(&cli.global, &Environment::of_process())?;
+    if cli.command.uses_repository() {
+        settings = settings.with_configuration()?;
+    }
     let signals = Signals::install().map_err(|error| CliError::failed("signals can't be handled", &error))?;
     let context = Context { ui, settings: &settings, signals: &signals, zone };
     commands::run(cli.command, &context)

@@ -1,5 +1,6 @@
 //! How a password or key is obtained: from a file, a command, the environment, a person.
 
+use crate::cli::config::SecretFrom;
 use crate::cli::error::CliError;
 use crate::cli::settings::{SecretSource, Settings};
 use crate::cli::signals::Signals;
@@ -26,6 +27,22 @@ pub fn obtain(settings: &Settings, ui: &Ui, signals: &Signals) -> Result<Secret,
         SecretSource::Prompt => prompt("password: ", ui, signals).and_then(|text| passphrase(&text)),
         source => read(source, settings),
     }
+}
+
+/// The text of a secret that the configuration says the source of, without one final newline.
+pub fn reveal(from: &SecretFrom, settings: &Settings) -> Result<Zeroizing<String>, CliError> {
+    let text = match settings.source_of(from)? {
+        SecretSource::Systemd(path) | SecretSource::File(path) => read_file(&path)?,
+        SecretSource::PasswordCommand(command) => run(&command, settings)?,
+        SecretSource::Variable(_, text) => text,
+        // The configuration knows no other sources.
+        source => return Err(CliError::usage(format!("{source} holds no such secret"))),
+    };
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if line.is_empty() {
+        return Err(CliError::new(crate::cli::error::Exit::Failed, format!("{from} is empty")));
+    }
+    Ok(Zeroizing::new(line.to_owned()))
 }
 
 /// The secret for a new credential: as above, but a person types it twice and hears what it is worth.
@@ -83,12 +100,12 @@ fn read(source: &SecretSource, settings: &Settings) -> Result<Secret, CliError> 
             }
             passphrase(&text)
         }
-        SecretSource::Systemd(path) => {
+        SecretSource::Systemd(path) | SecretSource::File(path) => {
             let text = read_file(path)?;
             if is_key(&text) { Ok(Secret::KeyFile(KeyFile::parse(&text)?)) } else { passphrase(&text) }
         }
         SecretSource::PasswordCommand(command) => passphrase(&run(command, settings)?),
-        SecretSource::Password(text) => passphrase(text),
+        SecretSource::Variable(_, text) => passphrase(text),
         SecretSource::Prompt => Err(CliError::usage("a password is needed").hint(HOW)),
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod backup;
 pub mod check;
+pub mod config;
+pub mod diff;
 pub mod dump;
 pub mod generate;
 pub mod init;
@@ -54,10 +56,12 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Snapshots(args) => snapshots::snapshots(args, context),
         Command::Show(args) => show::show(args, context),
         Command::Ls(args) => ls::ls(args, context),
-        Command::Dump(args) => dump::dump(args, context),
+        Command::Diff(args) => diff::diff(args, context),
+        Command::Dump(args) => dump::dump(&args, context),
         Command::Restore(args) => restore::restore(args, context),
         Command::Check(args) => check::check(&args, context),
         Command::Key(args) => key::key(args.command, context),
+        Command::Config(args) => config::config(&args.command, context),
         Command::Completions(args) => generate::completions(&args, context),
         Command::Man(args) => generate::man(&args, context),
         Command::Unlock => context.ui.say("nothing to unlock: nightsafe has no locks\n").map(|()| Exit::Done),

@@ -1,7 +1,11 @@
-//! `restore`: a snapshot, or a part of it, into a folder.
+//! `restore`: a snapshot, or a part of it, into a folder; or a database of it into a server.
+
+pub mod database;
+mod render;
 
 use crate::cli::args::FilterArgs;
 use crate::cli::commands::backup::{besides, render_problems};
+use crate::cli::commands::restore::database::DatabaseArgs;
 use crate::cli::commands::{Context, resolve};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
@@ -18,24 +22,25 @@ use std::path::PathBuf;
 /// How many problems are listed.
 const LISTED: usize = 20;
 
-/// Restore a snapshot, or a part of it, into an empty or new folder
+/// Restore a snapshot, or a part of it, into an empty or new folder; or a database into a server
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A whole snapshot comes back with its absolute paths below DIR; of SNAP:/PATH the contents go into DIR.
-A folder that holds anything is refused (exit code 4), so nothing is ever written over.
+Of SNAP:/PATH the contents go into DIR. What holds anything is refused (exit code 4), never written over.
 
 Examples:
-  nightsafe restore latest --target /srv/restored
-  nightsafe restore latest:wiki:/srv/app/uploads -t /srv/app/uploads")]
+  nightsafe restore latest:wiki:/srv/app/uploads -t /srv/app/uploads
+  nightsafe restore latest:wiki --postgres postgres://wiki@localhost/wiki --env /srv/wiki/.env")]
 pub struct RestoreArgs {
     /// The snapshot, and the folder or file in it
     #[arg(value_name = "SNAP[:/PATH]")]
     snapshot: String,
     /// Where to: an empty or new folder
-    #[arg(long, short, value_name = "DIR")]
-    target: PathBuf,
+    #[arg(long, short, value_name = "DIR", required_unless_present = "postgres")]
+    target: Option<PathBuf>,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Restores.
@@ -45,7 +50,10 @@ pub fn restore(args: RestoreArgs, context: &Context) -> Result<Exit, CliError> {
     let all = context.snapshots(&open.repo)?;
     let (snapshot, path) = resolve(&all, &args.snapshot, args.filter)?;
     let path = path.as_ref();
-    let options = RestoreOptions { target: args.target };
+    let Some(target) = args.target else {
+        return database::restore(&args.database, &open.repo, snapshot, path, context);
+    };
+    let options = RestoreOptions { target };
     let plan = library::plan(&open.repo, snapshot, path, &options)?;
     if !ui.is_json() {
         ui.say(&render_plan(snapshot, path, &plan, ui.zone()))?;

@@ -1,26 +1,33 @@
 //! `show`: what a snapshot says about itself.
 
+mod application;
+mod database;
+
 use crate::cli::args::FilterArgs;
 use crate::cli::commands::backup::{besides, render_problems};
 use crate::cli::commands::{Context, resolve};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::ui::table::{Align, Table};
-use crate::cli::ui::{clean, style, units};
-use crate::snapshot::manifest::Manifest;
+use crate::cli::ui::{Verbosity, clean, style, units};
+use crate::snapshot::manifest::{Manifest, State};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::tree::path::escape_name;
+use anstyle::Style;
 use clap::Args;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
 /// How many problems are listed unless all are asked for.
 const LISTED: usize = 20;
+/// Columns for the names of facts.
+const WIDTH: usize = 10;
 
 /// Show what a snapshot says about itself
 #[derive(Debug, Args)]
 #[command(after_help = "\
 SNAP is the beginning of an id, `latest`, or `latest:APP`. Of secret files it names the variables, never values.
+Of databases it lists the largest tables, with -v all of them; --json has whole hashes.
 
 Examples:
   nightsafe show latest
@@ -47,20 +54,36 @@ pub fn show(args: ShowArgs, context: &Context) -> Result<Exit, CliError> {
     if context.ui.is_json() {
         context.ui.json(&json::Manifest::from(snapshot))?;
     } else {
-        let most = if args.problems { usize::MAX } else { LISTED };
-        context.ui.print(&render(snapshot, most, context.ui.zone()))?;
+        let most = Most {
+            problems: if args.problems { usize::MAX } else { LISTED },
+            tables: if context.ui.verbosity() > Verbosity::Normal { usize::MAX } else { database::TABLES },
+        };
+        context.ui.print(&render(snapshot, &most, context.ui.zone()))?;
     }
     Ok(Exit::Done)
 }
 
-fn render(snapshot: &Snapshot, most_problems: usize, zone: &TimeZone) -> String {
+/// How much is listed.
+struct Most {
+    problems: usize,
+    /// Of each database.
+    tables: usize,
+}
+
+fn render(snapshot: &Snapshot, most: &Most, zone: &TimeZone) -> String {
     let m = &snapshot.manifest;
     let mut text = String::new();
     for (name, value) in facts(snapshot, zone) {
-        let name = style::paint(style::FAINT, &format!("{name:<9}"));
-        writeln!(text, "{name} {value}").expect("writing to a String can't fail");
+        text.push_str(&line(name, &value));
     }
     text.push_str(&sources(m));
+    if let Some(application) = &m.application {
+        text.push_str(&application::render(application));
+    }
+    let short_id = json::short_id(snapshot.id);
+    for database in &m.databases {
+        text.push_str(&database::render(database, most.tables, &format!("nightsafe show {short_id} -v"), zone));
+    }
     if !m.secrets.is_empty() {
         text.push_str(&heading("secret files, and the variables that they set"));
         for file in &m.secrets {
@@ -71,9 +94,14 @@ fn render(snapshot: &Snapshot, most_problems: usize, zone: &TimeZone) -> String 
     }
     if !m.problems.is_empty() {
         text.push_str(&heading(&units::counted(m.problems.len() as u64, "problem")));
-        text.push_str(&render_problems(&m.problems, most_problems, Some(&json::short_id(snapshot.id))));
+        text.push_str(&render_problems(&m.problems, most.problems, Some(&short_id)));
     }
     text
+}
+
+/// A fact: its name, then what it is.
+fn line(name: &str, value: &str) -> String {
+    format!("{} {value}\n", style::paint(style::FAINT, &format!("{name:<WIDTH$}")))
 }
 
 fn heading(words: &str) -> String {
@@ -128,9 +156,28 @@ fn sources(m: &Manifest) -> String {
     if m.sources.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(&[("SOURCE", Align::Left), ("KIND", Align::Left), ("STATE", Align::Left)]);
-    for source in &m.sources {
-        table.row([clean(&source.name), clean(&source.kind), json::state(source.state).to_owned()]);
+    let mut table = Table::new(&[
+        ("SOURCE", Align::Left),
+        ("KIND", Align::Left),
+        ("STATE", Align::Left),
+        ("ENTRIES", Align::Right),
+        ("SIZE", Align::Right),
+        ("ADDED", Align::Right),
+        ("TOOK", Align::Right),
+    ]);
+    for source in json::Source::all(&m.sources, &m.details) {
+        let known = |number: Option<u64>, show: fn(u64) -> String| number.map_or_else(|| "-".to_owned(), show);
+        let cells = [
+            clean(&source.name),
+            clean(&source.kind),
+            source.state.to_owned(),
+            known(source.entries, units::count),
+            known(source.bytes, units::size),
+            known(source.data_added, units::size),
+            source.duration.map_or_else(|| "-".to_owned(), units::duration),
+        ];
+        let is_complete = source.state == json::state(State::Complete);
+        table.styled_row(cells, if is_complete { Style::new() } else { style::WARNING });
     }
     format!("\n{}", table.render())
 }
@@ -139,27 +186,36 @@ fn sources(m: &Manifest) -> String {
 mod tests {
     use super::*;
     use crate::cli::commands::test_data;
+    use crate::snapshot::manifest::Source;
 
     #[test]
     fn what_an_operator_reads() {
         let mut snapshot = test_data::snapshot(1);
         snapshot.manifest.problems = test_data::problems(3);
-        insta::assert_snapshot!(style::plain(&render(&snapshot, 2, &TimeZone::UTC)), @r"
-        snapshot  11111111-954mjja9954mjja9954mjja994
-        state     complete
-        time      2026-11-20 12:05 (made in Europe/Berlin; took 12 s)
-        host      web1
-        app       wiki
-        tags      nightly
-        user      root
-        path      /srv/app
-        files     2.0 GiB in 20 360 files; 1 205 folders, 3 links or devices
-        changes   12 new, 3 changed, 20 345 unmodified
-        added     12.2 MiB of new data, 4.1 MiB stored in 2 packs
-        made by   nightsafe 0.1.0, as number 42 of its key
+        snapshot.manifest.sources.push(Source {
+            name: "db".to_owned(),
+            kind: "postgres".to_owned(),
+            state: State::Incomplete,
+        });
+        snapshot.manifest.details = test_data::details();
+        let shown = render(&snapshot, &Most { problems: 2, tables: 2 }, &TimeZone::UTC);
+        insta::assert_snapshot!(style::plain(&shown), @r"
+        snapshot   11111111-954mjja9954mjja9954mjja994
+        state      complete
+        time       2026-11-20 12:05 (made in Europe/Berlin; took 12 s)
+        host       web1
+        app        wiki
+        tags       nightly
+        user       root
+        path       /srv/app
+        files      2.0 GiB in 20 360 files; 1 205 folders, 3 links or devices
+        changes    12 new, 3 changed, 20 345 unmodified
+        added      12.2 MiB of new data, 4.1 MiB stored in 2 packs
+        made by    nightsafe 0.1.0, as number 42 of its key
 
-        SOURCE  KIND   STATE
-        files   files  complete
+        SOURCE  KIND      STATE       ENTRIES     SIZE     ADDED  TOOK
+        files   files     complete     21 568  2.0 GiB  12.2 MiB  12 s
+        db      postgres  incomplete        -        -         -     -
 
         secret files, and the variables that they set
         /srv/app/.env: DB_PASSWORD, JWT_KEY
@@ -168,6 +224,67 @@ mod tests {
         problem: /srv/app/file\x1b0: permission denied: open: number 0
         problem: /srv/app/file\x1b1: changed while it was read: open: number 1
         and 1 more: nightsafe show 954mjja9 --problems
+        ");
+    }
+
+    #[test]
+    fn what_an_operator_reads_of_databases_and_of_the_application() {
+        let mut snapshot = test_data::snapshot(1);
+        snapshot.manifest.application = Some(test_data::application());
+        let mut odd = test_data::database();
+        (odd.name, odd.server, odd.locale_provider, odd.keys_in_use) =
+            ("a\u{7}b".into(), 90_624, Some("i".into()), None);
+        odd.icu_locale = Some("de".to_owned());
+        odd.tables = vec![test_data::table("public", "part", 10), test_data::table("public", "out", 0)];
+        odd.tables[0].dumped_rows = Some(9);
+        (odd.tables[1].rows, odd.tables[1].dumped_rows, odd.tables[1].bytes) = (None, None, None);
+        odd.ledgers[0].warnings.clear();
+        (odd.roles, odd.extensions, odd.large_objects) = (vec![], vec![], 0);
+        snapshot.manifest.databases = vec![test_data::database(), odd];
+        let shown = render(&snapshot, &Most { problems: 2, tables: 2 }, &TimeZone::UTC);
+        let shown = style::plain(&shown);
+        insta::assert_snapshot!(shown.split_once("application\n").unwrap().1, @r"
+        version    2.4.1
+        image      web: ghcr.io/wiki/wiki:2.4.1 (sha256:9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f; version 2.4.1)
+
+        KEY          USE       ID  FINGERPRINT
+        DATA_KEY     decrypts  k1  4f4f4f4f4f4f…
+        SESSION_KEY  signs     -   not set
+
+        database wiki (source db)
+        dump       /db/wiki.dump, 1.0 GiB
+        hashes     blake3 b3b3b3b3b3b3…, sha256 5a5a5a5a5a5a…
+        instant    2026-11-20 12:05
+        server     PostgreSQL 15.14, dumped by pg_dump 17.2
+        encoding   UTF8; collation de_DE.UTF-8, character type C
+        owner      wiki
+        roles      reader (no login; in wiki), wiki
+        extensions pg_trgm 1.6, vector 0.7.0
+        objects    3 large objects
+        keys used  k1
+        ledger     prisma in public._prisma_migrations: 2 migrations, the last one 20260202_pages 2c3d (5e5e5e5e5e5e…)
+                   20260303_half began and didn't end
+
+        TABLE           ROWS      SIZE
+        public.page  120 000  11.4 MiB
+        stats.hit      3 000   293 KiB
+        and 1 more: nightsafe show 954mjja9 -v
+
+        database a\x07b (source db)
+        dump       /db/wiki.dump, 1.0 GiB
+        hashes     blake3 b3b3b3b3b3b3…, sha256 5a5a5a5a5a5a…
+        instant    2026-11-20 12:05
+        server     PostgreSQL 9.6.24, dumped by pg_dump 17.2
+        encoding   UTF8; collation de_DE.UTF-8, character type C, locale of icu de
+        owner      wiki
+        ledger     prisma in public._prisma_migrations: 2 migrations, the last one 20260202_pages 2c3d (5e5e5e5e5e5e…)
+
+        TABLE                        ROWS    SIZE
+        public.part  10, 9 of them dumped  1000 B
+        public.out               left out       -
+
+        secret files, and the variables that they set
+        /srv/app/.env: DB_PASSWORD, JWT_KEY
         ");
     }
 }

@@ -1,5 +1,7 @@
 //! Made-up data for the tests of what is shown.
 
+use crate::cli::config::{Loaded, Place};
+use crate::cli::json::ConfigCheck;
 use crate::repo::cbor::Time;
 use crate::repo::id::{CredentialId, RunId};
 use crate::repo::keys::credential::Method;
@@ -7,7 +9,9 @@ use crate::repo::keys::{KdfParams, Label, Role};
 use crate::repo::repository::{CredentialFacts, CredentialInfo};
 use crate::snapshot::backup::BackupSummary;
 use crate::snapshot::check::{CheckReport, Damage};
-use crate::snapshot::manifest::{Manifest, SecretFile, Source, State, Statistics};
+use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
+use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
+use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::restore::{RestorePlan, RestoreSummary};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::tree::entry::{Entry, EntryType, Flags};
@@ -54,6 +58,8 @@ pub(crate) fn backup_summary() -> BackupSummary {
         statistics: statistics(),
         problems: vec![],
         sources: vec![source()],
+        details: vec![],
+        databases: vec![database()],
         seconds: 12.34,
     }
 }
@@ -90,8 +96,90 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
             names: vec!["DB_PASSWORD".to_owned(), "JWT_KEY".to_owned()],
         }],
         user: Some("root".to_owned()),
+        databases: vec![],
+        application: None,
+        details: vec![],
     };
     Snapshot { id: run(n), manifest, hash: [n; 32] }
+}
+
+pub(crate) fn details() -> Vec<SourceDetail> {
+    let name = "files".to_owned();
+    vec![SourceDetail { name, entries: 21_568, bytes: 2 << 30, raw_added: 12_800_000, milliseconds: 12_340 }]
+}
+
+/// A table of so many rows, a hundred bytes each.
+pub(crate) fn table(schema: &str, name: &str, rows: u64) -> Table {
+    let (rows, bytes) = (Some(rows), Some(rows * 100));
+    let (schema, name) = (schema.to_owned(), name.to_owned());
+    Table { schema, name, rows, dumped_rows: rows, bytes, first_chunk: Some(7), chunks: Some(3) }
+}
+
+pub(crate) fn ledger() -> Ledger {
+    Ledger {
+        kind: "prisma".to_owned(),
+        schema: "public".to_owned(),
+        table: "_prisma_migrations".to_owned(),
+        rows: vec!["20260101_init 0a1b".to_owned(), "20260202_pages 2c3d".to_owned()],
+        hash: [0x5e; 32],
+        warnings: vec!["20260303_half began and didn't end".to_owned()],
+    }
+}
+
+pub(crate) fn database() -> Database {
+    let role = |name: &str, member_of: &[&str]| DatabaseRole {
+        name: name.to_owned(),
+        login: member_of.is_empty(),
+        member_of: member_of.iter().map(|&role| role.to_owned()).collect(),
+        inherit: true,
+    };
+    let extension =
+        |name: &str, version: &str| Extension { name: name.into(), version: version.into(), schema: "public".into() };
+    Database {
+        source: "db".to_owned(),
+        name: "wiki".to_owned(),
+        dump: path("/db/wiki.dump"),
+        bytes: 1 << 30,
+        blake3: [0xb3; 32],
+        sha256: [0x5a; 32],
+        taken: NOON,
+        server: 150_014,
+        client: 170_002,
+        encoding: "UTF8".to_owned(),
+        collation: "de_DE.UTF-8".to_owned(),
+        character_type: "C".to_owned(),
+        owner: "wiki".to_owned(),
+        extensions: vec![extension("pg_trgm", "1.6"), extension("vector", "0.7.0")],
+        tables: vec![table("public", "page", 120_000), table("public", "User\u{1b}", 12), table("stats", "hit", 3_000)],
+        large_objects: 3,
+        roles: vec![role("reader", &["wiki"]), role("wiki", &[])],
+        ledgers: vec![ledger()],
+        keys_in_use: Some(vec!["k1".to_owned()]),
+        locale_provider: Some("c".to_owned()),
+        icu_locale: None,
+    }
+}
+
+pub(crate) fn application() -> Application {
+    let key = |variable: &str, usage, id: Option<&str>, fingerprint| Key {
+        variable: variable.to_owned(),
+        usage,
+        id: id.map(str::to_owned),
+        fingerprint,
+    };
+    Application {
+        version: Some("2.4.1".to_owned()),
+        images: vec![Image {
+            service: "web".to_owned(),
+            image: "ghcr.io/wiki/wiki:2.4.1".to_owned(),
+            digest: Some(format!("sha256:{}", "9f".repeat(32))),
+            version: Some("2.4.1".to_owned()),
+        }],
+        keys: vec![
+            key("DATA_KEY", KeyUse::Decrypts, Some("k1"), Some([0x4f; 16])),
+            key("SESSION_KEY", KeyUse::Signs, None, None),
+        ],
+    }
 }
 
 pub(crate) fn entries() -> Vec<(SafePath, Entry)> {
@@ -162,4 +250,14 @@ pub(crate) fn credentials() -> Vec<CredentialInfo> {
         info(0x11, Role::Full, Method::Passphrase(KdfParams::STANDARD), "first", true),
         info(0xab, Role::WriteOnly, Method::KeyFile, "night\u{1b}", false),
     ]
+}
+
+/// A configuration that was looked at, with one of everything.
+pub(crate) fn config_check() -> ConfigCheck {
+    let mut loaded = Loaded { files: vec!["/etc/nightsafe/nightsafe.toml".into()], ..Loaded::default() };
+    let place = Place { file: "/etc/nightsafe/nightsafe.toml".into(), line: 7 };
+    loaded.report.problem(Some(place), "app.wiki.source.db", "unknown key `servcie`; did you mean `service`?");
+    loaded.report.warning(None, "notify", "understood, but this version doesn't act on it yet");
+    let next = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+    ConfigCheck::new(&loaded, &[("wiki".to_owned(), vec![next])])
 }

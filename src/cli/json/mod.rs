@@ -2,14 +2,27 @@
 //!
 //! All that the command line knows of manifests, entries and summaries passes through here or the verb's own file.
 
+pub mod application;
+pub mod configuration;
+pub mod databases;
+pub mod diff;
 pub mod messages;
+pub mod record;
+pub mod restored;
 pub mod results;
 pub mod snapshots;
 #[cfg(test)]
 mod specification;
 
+pub use application::{Application, Image, Key};
+pub use configuration::{ConfigCheck, Configuration};
+pub use databases::{Database, Extension, Ledger, Role, Table};
+pub use diff::{Changed, ChangedApplication, ChangedDatabase, Diff, aspect, modifier};
 pub use messages::{ExitError, Problem, Status, Verbose, Warning};
+pub use record::DumpRecord;
+pub use restored::{DatabasePlan, RestoreDatabase};
 pub use results::{Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Plan, Probed, Restore};
+use snapshots::entry_type;
 pub use snapshots::{Counts, Entry, Manifest, SecretFile, Snapshot, Source};
 
 use crate::repo::id::RunId;
@@ -32,7 +45,12 @@ pub fn name(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_owned();
     }
-    bytes.iter().fold("\0".to_owned(), |mut text, byte| {
+    format!("\0{}", hex(bytes))
+}
+
+/// Bytes as lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a String can't fail");
         text
     })
@@ -71,5 +89,6 @@ fn problem_kind(kind: ProblemKind) -> &'static str {
         ProblemKind::TooLong => "too_long",
         ProblemKind::Unsupported => "unsupported",
         ProblemKind::Denied => "denied",
+        ProblemKind::Failed => "failed",
     }
 }

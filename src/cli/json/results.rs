@@ -10,6 +10,7 @@ use crate::repo::repository::CredentialInfo;
 use crate::repo::store::probe::Probe;
 use crate::snapshot::backup::BackupSummary;
 use crate::snapshot::check::{CheckReport, Damage};
+use crate::snapshot::manifest::database::Database;
 use crate::snapshot::restore::{RestorePlan, RestoreSummary};
 use crate::snapshot::tree::path::SafePath;
 use serde::Serialize;
@@ -58,6 +59,31 @@ pub struct Backup {
     pub problems: u64,
     pub total_duration: f64,
     pub sources: Vec<Source>,
+    pub databases: Vec<DumpedDatabase>,
+}
+
+/// A database that was captured.
+#[derive(Debug, Serialize)]
+pub struct DumpedDatabase {
+    pub source: String,
+    pub name: String,
+    pub path: String,
+    pub tables: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl From<&Database> for DumpedDatabase {
+    fn from(database: &Database) -> Self {
+        Self {
+            source: database.source.clone(),
+            name: database.name.clone(),
+            path: path(&database.dump),
+            tables: database.tables.len() as u64,
+            rows: database.rows(),
+            bytes: database.bytes,
+        }
+    }
 }
 
 impl Backup {
@@ -71,7 +97,8 @@ impl Backup {
             counts: Counts::from(&summary.statistics),
             problems: summary.problems.len() as u64,
             total_duration: summary.seconds,
-            sources: summary.sources.iter().map(Source::from).collect(),
+            sources: Source::all(&summary.sources, &summary.details),
+            databases: summary.databases.iter().map(DumpedDatabase::from).collect(),
         }
     }
 }

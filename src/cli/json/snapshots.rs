@@ -1,7 +1,7 @@
 //! What is said about snapshots and what is in them.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
-use super::{Problem, name, path, short_id, state};
+use super::{Application, Database, Problem, name, path, short_id, state};
 use crate::cli::ui::units;
 use crate::snapshot::manifest::{self, Statistics};
 use crate::snapshot::snapshots;
@@ -51,11 +51,29 @@ pub struct Source {
     pub name: String,
     pub kind: String,
     pub state: &'static str,
+    pub entries: Option<u64>,
+    pub bytes: Option<u64>,
+    pub data_added: Option<u64>,
+    pub duration: Option<f64>,
 }
 
-impl From<&manifest::Source> for Source {
-    fn from(source: &manifest::Source) -> Self {
-        Self { name: source.name.clone(), kind: source.kind.clone(), state: state(source.state) }
+impl Source {
+    /// The sources of a run, each with what it came to where that is known.
+    #[expect(clippy::cast_precision_loss, reason = "a duration in milliseconds is far below 2⁵³")]
+    pub fn all(sources: &[manifest::Source], details: &[manifest::SourceDetail]) -> Vec<Self> {
+        let source = |source: &manifest::Source| {
+            let detail = details.iter().find(|detail| detail.name == source.name);
+            Self {
+                name: source.name.clone(),
+                kind: source.kind.clone(),
+                state: state(source.state),
+                entries: detail.map(|detail| detail.entries),
+                bytes: detail.map(|detail| detail.bytes),
+                data_added: detail.map(|detail| detail.raw_added),
+                duration: detail.map(|detail| detail.milliseconds as f64 / 1000.0),
+            }
+        };
+        sources.iter().map(source).collect()
     }
 }
 
@@ -88,7 +106,7 @@ impl From<&snapshots::Snapshot> for Snapshot {
             paths: m.paths.iter().map(|path| name(path)).collect(),
             parent: m.parent.map(|id| id.to_string()),
             state: state(m.state),
-            app_version: None,
+            app_version: m.application.as_ref().and_then(|application| application.version.clone()),
             summary: Counts::from(&m.statistics),
         }
     }
@@ -108,6 +126,8 @@ pub struct Manifest {
     pub sources: Vec<Source>,
     pub secrets: Vec<SecretFile>,
     pub problems: Vec<Problem>,
+    pub databases: Vec<Database>,
+    pub application: Option<Application>,
 }
 
 /// The names that a secret file defines; never their values.
@@ -130,9 +150,11 @@ impl From<&snapshots::Snapshot> for Manifest {
             tool: m.tool.clone(),
             sequence: m.sequence,
             total_duration: m.statistics.milliseconds as f64 / 1000.0,
-            sources: m.sources.iter().map(Source::from).collect(),
+            sources: Source::all(&m.sources, &m.details),
             secrets: m.secrets.iter().map(secret).collect(),
             problems: m.problems.iter().map(Problem::from).collect(),
+            databases: m.databases.iter().map(Database::from).collect(),
+            application: m.application.as_ref().map(Application::from),
         }
     }
 }
@@ -178,7 +200,7 @@ impl Entry {
     }
 }
 
-fn entry_type(kind: EntryType) -> &'static str {
+pub(super) fn entry_type(kind: EntryType) -> &'static str {
     match kind {
         EntryType::File => "file",
         EntryType::Directory => "dir",

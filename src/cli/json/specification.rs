@@ -4,6 +4,10 @@ use super::*;
 use crate::cli::commands::test_data as data;
 use crate::cli::error::CliError;
 use crate::repo::store::probe::{Probe, Step};
+use crate::snapshot::diff::database::compare;
+use crate::snapshot::diff::tree::Difference;
+use crate::snapshot::postgres::restore::rows::TableRows;
+use crate::snapshot::postgres::restore::run::{self, DatabaseSummary};
 use crate::snapshot::tree::entry;
 use serde::Serialize;
 use serde_json::Value;
@@ -54,11 +58,47 @@ fn written(message: &impl Serialize) -> BTreeSet<String> {
     found
 }
 
+fn restored_database() -> RestoreDatabase {
+    let finding = restored::Finding { weight: "note", message: String::new() };
+    let plan = DatabasePlan {
+        dump: "/db/wiki.dump".into(),
+        bytes: 7,
+        database: "wiki".into(),
+        server: "database 'wiki'".into(),
+        server_version: "15.14".into(),
+        dump_version: None,
+        before: "nothing",
+        roles: vec![],
+        leftovers: vec![],
+        findings: vec![finding],
+        warnings: vec![],
+        refused: vec![],
+    };
+    let table = TableRows { schema: "s".into(), name: "t".into(), expected: Some(1), found: Some(1), denied: false };
+    let step = run::Step { name: "restoring", seconds: 1.0 };
+    let summary = DatabaseSummary { steps: vec![step], tables: vec![table], ..DatabaseSummary::default() };
+    RestoreDatabase::new(data::run(1), plan, &summary, 1.0)
+}
+
 #[test]
 fn each_message_is_written_as_it_is_specified() {
     let mut shown = data::snapshot(2);
     shown.manifest.problems = data::problems(1);
+    shown.manifest.databases = vec![data::database()];
+    shown.manifest.application = Some(data::application());
     let (_, file) = data::entries().remove(1);
+    let (at, difference) = (data::path("/srv/app/.env"), crate::snapshot::diff::entry::Change::Content);
+    let difference = Difference {
+        path: &at,
+        change: difference,
+        before: Some(&file),
+        after: Some(&file),
+        metadata: vec![],
+        variables_added: vec![],
+        variables_removed: vec![],
+    };
+    let database = compare(None, Some(&data::database())).unwrap();
+    let application = crate::snapshot::diff::application::compare(None, Some(&data::application())).unwrap();
     let report = data::check_report();
     let probe = Probe { refuses_overwriting: true, steps: vec![(Step::Put, Duration::from_millis(3))] };
     let status = crate::cli::ui::progress::sample();
@@ -82,11 +122,22 @@ fn each_message_is_written_as_it_is_specified() {
         ("array of `snapshots`", written(&Snapshot::from(&shown))),
         ("`manifest`", written(&Manifest::from(&shown))),
         ("`entry`", written(&Entry::new(&data::path("/srv/app/.env"), &file))),
+        ("`change`", written(&Changed::from(&difference))),
+        ("`database` of `diff`", written(&ChangedDatabase::from(&database))),
+        ("`application` of `diff`", written(&ChangedApplication::from(&application))),
+        (
+            "`summary` of `diff`",
+            written(&Diff::new(data::run(1), data::run(2), &crate::snapshot::diff::Summary::default())),
+        ),
+        ("file of `dump --manifest`", written(&DumpRecord::new(&shown, &data::path("/db/wiki.dump")).unwrap())),
         ("`summary` of `restore`", written(&Restore::new(data::run(1), &data::plan(), &data::restore_summary()))),
+        ("`summary` of `restore --postgres`", written(&restored_database())),
         ("`error` of `check`", written(&Broken::from(&report.errors[0]))),
         ("`summary` of `check`", written(&Check::new(&report, 1.0))),
         ("array of `key list`", written(&Credential::from(&data::credentials()[0]))),
         ("`credential`", written(&CredentialChange { message_type: "credential", action: "added", id: String::new() })),
+        ("`summary` of `config check`", written(&data::config_check())),
+        ("`configuration`", written(&Configuration { message_type: "configuration", configuration: &Value::Null })),
     ]);
     let documented = documented();
     for (section, fields) in &written {

@@ -1,0 +1,237 @@
+//! `backup`: files, folders and databases into the repository.
+
+mod app;
+mod postgres;
+mod summary;
+
+use postgres::PostgresArgs;
+pub use summary::{besides, render_problems, shown_time};
+
+use crate::cli::commands::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::ui::units;
+use crate::cli::{json, settings};
+use crate::repo::repository::AnyRepo;
+use crate::snapshot::backup::{self as library, BackupOptions, FilesSource};
+use crate::snapshot::manifest::State;
+use crate::snapshot::source::excludes::ExcludeOptions;
+use clap::Args;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// How many problems are listed.
+const LISTED: usize = 20;
+
+/// What is left of an interrupted run.
+const KEPT: &str =
+    "nothing in the repository is damaged; what was stored so far is kept, and the next run goes on from it";
+
+/// Back up files, folders and databases
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A path is stored as it is absolute: /srv/app comes back as TARGET/srv/app. Patterns are those of .gitignore.
+What can't be captured as it should makes the snapshot incomplete: exit code 3. Passwords of databases come from
+PGPASSWORD, PGPASSFILE, service files or the container's environment.
+
+Examples:
+  nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
+  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki")]
+pub struct BackupArgs {
+    /// What to back up
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app"])]
+    paths: Vec<PathBuf>,
+    /// Also back up the paths in this file, one a line; `-`: standard input
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
+    /// Store the only path under this name, without its parents
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "files_from")]
+    rename: Option<String>,
+    /// The application that this belongs to; alone: all that it has in nightsafe.toml
+    #[arg(long, value_name = "APP")]
+    app: Option<String>,
+    /// The host's name, if not this one's
+    #[arg(long, short = 'H', value_name = "HOST")]
+    host: Option<String>,
+    /// A tag for the snapshot; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// The snapshot's time, if not now: `2026-11-20 03:30`
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// Leave out what matches; may be repeated
+    #[arg(long, short, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Leave out what matches the patterns in this file
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+    /// Leave out folders that a CACHEDIR.TAG marks as caches
+    #[arg(long)]
+    exclude_caches: bool,
+    /// Leave out files larger than this: `500M`, `2G`
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    exclude_larger_than: Option<u64>,
+    /// Leave out folders that hold a file of this name
+    #[arg(long, value_name = "NAME")]
+    exclude_if_present: Vec<String>,
+    /// Don't go into other file systems
+    #[arg(long, short = 'x')]
+    one_file_system: bool,
+    /// Treat what matches as secret, as .env files are
+    #[arg(long, value_name = "PATTERN")]
+    secret: Vec<String>,
+    /// Read everything and store nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+    #[command(flatten)]
+    postgres: PostgresArgs,
+}
+
+impl BackupArgs {
+    /// The application whose sources are meant, because nothing else is named.
+    fn app_alone(&self) -> Option<&str> {
+        let nothing_else = self.paths.is_empty() && self.files_from.is_none() && self.postgres.is_empty();
+        self.app.as_deref().filter(|_| nothing_else)
+    }
+
+    fn options(self, context: &Context) -> Result<BackupOptions, CliError> {
+        let mut paths = self.paths;
+        if let Some(file) = &self.files_from {
+            paths.extend(read_paths(file)?);
+        }
+        if paths.is_empty() && self.files_from.is_some() && self.postgres.is_empty() {
+            return Err(CliError::usage("there is nothing to back up: the list of paths is empty"));
+        }
+        for path in &mut paths {
+            *path = std::path::absolute(&*path)
+                .map_err(|error| CliError::failed(format!("{}: no absolute path", path.display()), &error))?;
+        }
+        if self.rename.is_some() && paths.len() > 1 {
+            return Err(CliError::usage("--as names one path, and several are given").hint("back them up one by one"));
+        }
+        let wrong_time =
+            |text: &str| CliError::usage(format!("{text}: not a time")).hint("write it as 2026-11-20 03:30");
+        let time = match &self.time {
+            Some(text) => Some(units::parse_time(text, context.ui.zone()).ok_or_else(|| wrong_time(text))?),
+            None => None,
+        };
+        let files = FilesSource {
+            name: self.rename,
+            folder: None,
+            paths,
+            excludes: ExcludeOptions {
+                patterns: self.exclude,
+                pattern_files: self.exclude_file,
+                caches: self.exclude_caches,
+                one_file_system: self.one_file_system,
+                larger_than: self.exclude_larger_than,
+                if_present: self.exclude_if_present,
+            },
+            secrets: self.secret,
+            kind: None,
+        };
+        Ok(BackupOptions {
+            files: Some(files).filter(|files| !files.paths.is_empty()).into_iter().collect(),
+            databases: self.postgres.sources(context)?,
+            application: None,
+            app: self.app,
+            host: self.host.unwrap_or_else(settings::host),
+            tags: self.tags,
+            time,
+            zone: context.zone.to_owned(),
+            user: settings::user(),
+            no_cache: context.settings.no_cache,
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+/// The paths in a file, one a line; empty lines don't count.
+fn read_paths(file: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let bytes = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    let bytes = bytes.map_err(|error| CliError::file(file, &error))?;
+    Ok(lines(&bytes))
+}
+
+fn lines(bytes: &[u8]) -> Vec<PathBuf> {
+    let line = |line: &[u8]| PathBuf::from(OsString::from_vec(line.strip_suffix(b"\r").unwrap_or(line).to_vec()));
+    bytes.split(|&byte| byte == b'\n').map(line).filter(|path| !path.as_os_str().as_bytes().is_empty()).collect()
+}
+
+/// Backs up.
+pub fn backup(args: BackupArgs, context: &Context) -> Result<Exit, CliError> {
+    let Some(name) = args.app_alone().map(str::to_owned) else {
+        return into_repository(&args.options(context)?, context);
+    };
+    let none = || {
+        CliError::usage(format!("what belongs to the app {name}?"))
+            .hint("name paths or databases, or describe the app in nightsafe.toml")
+    };
+    let config = context.settings.configuration()?.ok_or_else(none)?;
+    let app = config.app(&name).ok_or_else(none)?;
+    let mut options = args.options(context)?;
+    app::add_sources(app, context, &mut options)?;
+    if context.settings.names_repository() {
+        return into_repository(&options, context);
+    }
+    // Each repository gets a snapshot of its own; what fails with one doesn't keep it from the others.
+    let mut outcome = Ok(Exit::Done);
+    for repository in config.repositories_of(app) {
+        context.ui.note(&format!("{name} → {}", repository.name));
+        let one = context.settings.choose(repository).and_then(|settings| {
+            let context = Context { settings: &settings, ..*context };
+            into_repository(&options, &context)
+        });
+        outcome = match (outcome, one) {
+            (Ok(Exit::Done), one) => one,
+            (outcome, Ok(_)) => outcome,
+            (Ok(_), Err(error)) => Err(error),
+            (Err(first), Err(error)) => {
+                context.ui.error(&error);
+                Err(first)
+            }
+        };
+        if context.signals.interrupted() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Backs up into the repository that the settings name.
+fn into_repository(options: &BackupOptions, context: &Context) -> Result<Exit, CliError> {
+    let open = context.open()?;
+    let result = context.watched(|monitor| match &open.repo {
+        AnyRepo::Full(repo) => library::backup(repo, options, monitor),
+        AnyRepo::WriteOnly(repo) => library::backup(repo, options, monitor),
+    });
+    let summary = context.ended(result, KEPT)?;
+    let ui = context.ui;
+    if ui.is_json() {
+        ui.json(&json::Backup::new(&summary, options.dry_run))?;
+    } else {
+        if !summary.problems.is_empty() {
+            let id = summary.snapshot.map(json::short_id);
+            ui.tell(&render_problems(&summary.problems, LISTED, id.as_deref()));
+        }
+        ui.say(&summary::render_summary(&summary, options.dry_run))?;
+    }
+    Ok(if summary.state == State::Complete { Exit::Done } else { Exit::Incomplete })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_paths_are_lines_of_bytes() {
+        let paths = lines(b"/a b\n\n/\xff\r\n/c");
+        assert!(paths.iter().map(|path| path.as_os_str().as_bytes()).eq([&b"/a b"[..], b"/\xff", b"/c"]));
+    }
+}

@@ -1,0 +1,146 @@
+//! What is said about databases.
+#![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
+
+use super::{hex, path};
+use crate::cli::ui::units;
+use crate::snapshot::manifest::database;
+use crate::snapshot::postgres::programs::Version;
+use serde::Serialize;
+
+/// A database at one instant.
+#[derive(Debug, Clone, Serialize)]
+pub struct Database {
+    pub source: String,
+    pub name: String,
+    pub dump: String,
+    pub bytes: u64,
+    pub blake3: String,
+    pub sha256: String,
+    pub taken: String,
+    pub server_version: String,
+    pub pg_dump_version: String,
+    pub encoding: String,
+    pub collation: String,
+    pub character_type: String,
+    pub locale_provider: Option<&'static str>,
+    pub icu_locale: Option<String>,
+    pub owner: String,
+    pub roles: Vec<Role>,
+    pub extensions: Vec<Extension>,
+    pub large_objects: u64,
+    pub tables: Vec<Table>,
+    pub ledgers: Vec<Ledger>,
+    pub keys_in_use: Option<Vec<String>>,
+}
+
+/// A role that objects of a database belong or are granted to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Role {
+    pub name: String,
+    pub login: bool,
+    pub inherit: bool,
+    pub member_of: Vec<String>,
+}
+
+/// An extension.
+#[derive(Debug, Clone, Serialize)]
+pub struct Extension {
+    pub name: String,
+    pub version: String,
+    pub schema: String,
+}
+
+/// A table with data of its own.
+#[derive(Debug, Clone, Serialize)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    pub rows: Option<u64>,
+    pub dumped_rows: Option<u64>,
+    pub bytes: Option<u64>,
+}
+
+/// The migrations that a framework noted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ledger {
+    pub kind: String,
+    pub schema: String,
+    pub table: String,
+    pub count: u64,
+    pub last: Option<String>,
+    pub hash: String,
+    pub rows: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+impl From<&database::Database> for Database {
+    fn from(of: &database::Database) -> Self {
+        Self {
+            source: of.source.clone(),
+            name: of.name.clone(),
+            dump: path(&of.dump),
+            bytes: of.bytes,
+            blake3: hex(&of.blake3),
+            sha256: hex(&of.sha256),
+            taken: units::rfc3339(of.taken),
+            server_version: Version(of.server).to_string(),
+            pg_dump_version: Version(of.client).to_string(),
+            encoding: of.encoding.clone(),
+            collation: of.collation.clone(),
+            character_type: of.character_type.clone(),
+            locale_provider: of.locale_provider.as_deref().map(locale_provider),
+            icu_locale: of.icu_locale.clone(),
+            owner: of.owner.clone(),
+            roles: of.roles.iter().map(Role::from).collect(),
+            extensions: of.extensions.iter().map(Extension::from).collect(),
+            large_objects: of.large_objects,
+            tables: of.tables.iter().map(Table::from).collect(),
+            ledgers: of.ledgers.iter().map(Ledger::from).collect(),
+            keys_in_use: of.keys_in_use.clone(),
+        }
+    }
+}
+
+/// The word for who provides a locale.
+pub fn locale_provider(letter: &str) -> &'static str {
+    match letter {
+        "c" => "libc",
+        "i" => "icu",
+        "b" => "builtin",
+        _ => "other",
+    }
+}
+
+impl From<&database::Role> for Role {
+    fn from(of: &database::Role) -> Self {
+        Self { name: of.name.clone(), login: of.login, inherit: of.inherit, member_of: of.member_of.clone() }
+    }
+}
+
+impl From<&database::Extension> for Extension {
+    fn from(of: &database::Extension) -> Self {
+        Self { name: of.name.clone(), version: of.version.clone(), schema: of.schema.clone() }
+    }
+}
+
+impl From<&database::Table> for Table {
+    fn from(of: &database::Table) -> Self {
+        let (schema, name) = (of.schema.clone(), of.name.clone());
+        Self { schema, name, rows: of.rows, dumped_rows: of.dumped_rows, bytes: of.bytes }
+    }
+}
+
+impl From<&database::Ledger> for Ledger {
+    fn from(of: &database::Ledger) -> Self {
+        Self {
+            kind: of.kind.clone(),
+            schema: of.schema.clone(),
+            table: of.table.clone(),
+            count: of.rows.len() as u64,
+            last: of.last().map(str::to_owned),
+            hash: hex(&of.hash),
+            rows: of.rows.clone(),
+            warnings: of.warnings.clone(),
+        }
+    }
+}
