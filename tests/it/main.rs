@@ -2,13 +2,16 @@
 
 mod binary;
 mod cli;
+mod config;
 mod damage;
+mod diff;
 mod faults;
 mod independent_reader;
 mod layers;
 mod order;
 mod postgres;
 mod roundtrip;
+mod rows;
 mod store;
 mod tree;
 mod vectors;

@@ -1,76 +1,29 @@
 //! A live PostgreSQL server's dump goes in with the files of its application, and comes back on another host.
 //!
 //! Uses the server that `NIGHTSAFE_TEST_POSTGRES` names (`scripts/test` starts one); else starts one with `scripts/postgres`, if Debian's
-//! `postgresql` is installed.
+//! `postgresql` is installed. Another of a newer version is used where `NIGHTSAFE_TEST_POSTGRES_NEWER` and `NIGHTSAFE_TEST_POSTGRES_NEWER_PROGRAMS` name it and its clients
+//! (`scripts/postgres-newer`).
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
 
+mod capture;
+mod container;
+mod interrupt;
+mod ledger;
+mod newer;
+mod restore;
+mod restore_safety;
+mod restore_scripts;
+mod rows;
+mod server;
+mod session;
+mod world;
+
 use crate::world::{noise, portrait};
+use server::{Server, succeed};
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
-
-/// A server; one that this test started is stopped at the end.
-struct Server {
-    socket: PathBuf,
-    own: Option<(tempfile::TempDir, PathBuf)>,
-}
-
-impl Server {
-    fn find() -> Result<Self, String> {
-        if let Some(socket) = std::env::var_os("NIGHTSAFE_TEST_POSTGRES") {
-            return Ok(Self { socket: socket.into(), own: None });
-        }
-        let base = tempfile::Builder::new().prefix("ns-pg").tempdir_in("/tmp").map_err(|error| error.to_string())?;
-        // The server runs as another user, who has to get in.
-        std::fs::set_permissions(base.path(), PermissionsExt::from_mode(0o711)).unwrap();
-        let folder = base.path().join("pg");
-        // Through a file: the server keeps the standard output open.
-        let (out, err) = (base.path().join("out"), base.path().join("err"));
-        let file = |path: &Path| std::fs::File::create(path).unwrap();
-        let mut script = Command::new(SCRIPT);
-        script.arg("start").arg(&folder).stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err));
-        match script.status() {
-            Ok(status) if status.success() => Ok(Self { socket: folder.join("socket"), own: Some((base, folder)) }),
-            _ => Err(std::fs::read_to_string(err).unwrap_or_default().trim().to_owned()),
-        }
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("PGHOST", &self.socket)
-            .env("PGPORT", "5432")
-            .env("PGUSER", "postgres")
-            .env("PGDATABASE", "postgres");
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// What a query gives in a database.
-    fn query(&self, database: &str, sql: &str) -> String {
-        let mut command = self.command("psql");
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).env("PGDATABASE", database);
-        succeed(command)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some((_, folder)) = &self.own {
-            let _ = Command::new(SCRIPT).arg("stop").arg(folder).output();
-        }
-    }
-}
-
-fn succeed(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 const TABLES: &str = "
     CREATE TABLE pages (id bigserial PRIMARY KEY, title text NOT NULL, body text, changed timestamptz DEFAULT now());

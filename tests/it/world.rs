@@ -7,7 +7,7 @@ use nightsafe::repo::keys::{KdfParams, KeyFile, Label, Secret};
 use nightsafe::repo::repository::{AnyRepo, CacheDir, CreateOptions, Full, Repo, open};
 use nightsafe::repo::store::memory::MemoryStore;
 use nightsafe::repo::store::{Listed, Store};
-use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, backup};
+use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, FilesSource, backup};
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::restore::{self, RestoreError, RestoreOptions, RestoreSummary};
 use nightsafe::snapshot::snapshots::{Snapshot, load};
@@ -42,6 +42,12 @@ pub fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).unwrap();
     bytes
+}
+
+/// As many random hex digits: they shrink to half at best.
+pub fn noisy_text(length: usize) -> String {
+    let digit = |byte: &u8| char::from_digit(u32::from(byte & 15), 16);
+    noise(length).iter().filter_map(digit).collect()
 }
 
 impl World {
@@ -97,8 +103,11 @@ impl World {
     /// What is backed up.
     pub fn options(&self) -> BackupOptions {
         BackupOptions {
-            paths: vec![self.source()],
-            rename: Some(NAME.to_owned()),
+            files: vec![FilesSource {
+                name: Some(NAME.to_owned()),
+                paths: vec![self.source()],
+                ..FilesSource::default()
+            }],
             host: "here".to_owned(),
             zone: "UTC".to_owned(),
             ..BackupOptions::default()
