@@ -5,7 +5,7 @@
 //!            └─────▶ hashes
 //! ```
 //!
-//! Memory: [`PIECES`] pieces of [`PIECE`] bytes, what the cutter keeps (below 1 MiB), an open frame, and 12 bytes for each stretch of chunks.
+//! Memory: 8 pieces of 256 KiB, what the cutter keeps (below 1 MiB), an open frame, and 12 bytes for each stretch of chunks.
 
 use crate::chunker::Gear;
 use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTarget};

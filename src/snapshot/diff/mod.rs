@@ -5,7 +5,7 @@
 //! | [`entry`] | two entries of the same name |
 //! | [`tree`] | two trees, walked side by side; what has the same hash isn't looked into |
 //! | [`database`] | tables, migrations, extensions |
-//! | [`application`] | version, images, keys |
+//! | [`mod@application`] | version, images, keys |
 //!
 //! Of secrets only names are told, never values.
 
