@@ -14,10 +14,10 @@ use crate::chunker::Gear;
 use crate::repo::cbor::Time;
 use crate::repo::format::Class;
 use crate::repo::writer::{WriteError, Writer};
-use crate::snapshot::capture::MadeDirectory;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, StoredArchive};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::file::{Before, Captured, FileSlot, Outcome};
+use crate::snapshot::capture::{MadeDirectory, Measured};
 use crate::snapshot::manifest::SourceDetail;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -35,9 +35,7 @@ use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Instant;
 
 /// Only the owner may read a dump that was restored as a file.
 const FILE_MODE: u32 = 0o600;
@@ -115,7 +113,7 @@ impl DatabaseCapture<'_> {
         let mut made = Made::default();
         for source in sources {
             self.monitor.progress().enter("dumping databases");
-            let (begun, raw_before) = (Instant::now(), self.raw_added());
+            let measured = Measured::begin(self.writer);
             let mut files = BTreeMap::new();
             let top = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
             let server = source.server.clone().with_interrupt(interrupt.clone());
@@ -125,13 +123,8 @@ impl DatabaseCapture<'_> {
                 Err(Fault::Source(message)) => self.failed(top, message)?,
                 Err(Fault::Repository(error)) => return Err(error),
             }
-            made.details.push(SourceDetail {
-                name: source.name.clone(),
-                entries: files.len() as u64 + 1,
-                bytes: files.values().map(|(_, captured): &(Entry, Captured)| captured.bytes_read()).sum(),
-                raw_added: self.raw_added() - raw_before,
-                milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            });
+            let bytes = files.values().map(|(_, captured): &(Entry, Captured)| captured.bytes_read()).sum();
+            made.details.push(measured.end(source.name.clone(), files.len() as u64 + 1, bytes));
             let taken = files.values().map(|(entry, _)| entry.mtime).max().unwrap_or_default();
             let slots = files.into_values().map(|(entry, captured)| {
                 let slot = FileSlot::new();
@@ -143,10 +136,6 @@ impl DatabaseCapture<'_> {
             made.directories.push_back(MadeDirectory { entry, files: slots.collect() });
         }
         Ok(made)
-    }
-
-    fn raw_added(&self) -> u64 {
-        self.writer.written().raw_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes what failed, unless that's because the user wants an end: Ctrl-C on a terminal ends the programs, too.

@@ -208,7 +208,7 @@ impl Capture {
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let has_names = self.parts.iter().all(|part| part.name().is_some());
         for problem in problems {
-            let first = problem.path.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
+            let first = problem.path.components().next().unwrap_or_default();
             let named = sources
                 .iter()
                 .position(|source| source.name.as_bytes() == first && (has_names || source.kind == "postgres"));
@@ -224,7 +224,7 @@ impl Capture {
 
     /// The part that a path of the snapshot belongs to; the top belongs to the first.
     fn part_of(&self, path: &SafePath) -> Option<&FilesPart> {
-        let first = path.as_bytes().split(|&byte| byte == b'/').next().unwrap_or_default();
+        let first = path.components().next().unwrap_or_default();
         let found = self.parts.iter().find(|part| part.name().is_none_or(|name| name == first));
         found.or(self.parts.first())
     }
@@ -298,11 +298,10 @@ impl Capture {
         let ledger = Ledger::open(repo, self, shared);
         let sink = StreamSink { lane: shared.writer.lane(Class::Meta), gear: shared.gear };
         let mut visit = Visit::new(self, shared, ledger, Assembler::new(shared.writer, sink), jobs, made);
-        let raw_added = || shared.writer.written().raw_bytes.load(Ordering::Relaxed);
         let mut details = Vec::new();
         for (i, part) in self.parts.iter().enumerate() {
             visit.is_last = i + 1 == self.parts.len();
-            let (begun, raw_before) = (Instant::now(), raw_added());
+            let measured = Measured::begin(shared.writer);
             let walk = Walk::new(&part.roots, &part.excludes)?;
             walk.run::<BackupError>(&mut |event| {
                 shared.go_on()?;
@@ -310,13 +309,7 @@ impl Capture {
             })?;
             visit.wait_for_readers(done)?;
             let (entries, bytes) = std::mem::take(&mut visit.tally);
-            details.push(SourceDetail {
-                name: part.shown_name(),
-                entries,
-                bytes,
-                raw_added: raw_added() - raw_before,
-                milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            });
+            details.push(measured.end(part.shown_name(), entries, bytes));
         }
         if self.parts.is_empty() {
             visit.made_only()?;
@@ -348,6 +341,29 @@ impl Capture {
             }
         }
         progress.scanning.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Measures what a source adds, and how long that takes.
+struct Measured<'c> {
+    writer: &'c Writer,
+    raw_before: u64,
+    begun: Instant,
+}
+
+impl<'c> Measured<'c> {
+    fn begin(writer: &'c Writer) -> Self {
+        Self { writer, raw_before: writer.written().raw_bytes.load(Ordering::Relaxed), begun: Instant::now() }
+    }
+
+    fn end(&self, name: String, entries: u64, bytes: u64) -> SourceDetail {
+        SourceDetail {
+            name,
+            entries,
+            bytes,
+            raw_added: self.writer.written().raw_bytes.load(Ordering::Relaxed) - self.raw_before,
+            milliseconds: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }
 

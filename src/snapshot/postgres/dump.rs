@@ -21,13 +21,14 @@ use super::server::Server;
 use super::session::{LOCK_TIMEOUT, Session, Text};
 use super::tables::{self, Denied, Relation};
 use crate::repo::cbor::Time;
+use crate::snapshot::backup::now;
 use crate::snapshot::manifest::database::{Extension, Ledger, Role, Table};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How many tables one statement locks.
 const LOCKED_AT_ONCE: usize = 500;
@@ -306,11 +307,6 @@ fn read(session: &mut Session, program: &Found, relations: &[Relation], taken: T
         roles: facts::roles(session)?,
         denied: relations.iter().filter_map(Relation::denied).collect(),
     })
-}
-
-fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanoseconds: since.subsec_nanos() }
 }
 
 /// The error of a lock that wasn't granted, with those who hold one like it, if they can be found.

@@ -203,6 +203,13 @@ fn said_behind(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
+/// The SQLSTATE that a message of the server begins with, and the rest: `42P01: message`.
+pub(super) fn coded(message: &str) -> Option<(&str, &str)> {
+    let (code, rest) = message.split_once(": ")?;
+    let is_code = code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    is_code.then_some((code, rest))
+}
+
 /// A program's words on one line: without control characters, and cut to a length that people read.
 pub fn clean(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);

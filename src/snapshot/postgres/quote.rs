@@ -1,5 +1,7 @@
 //! Names and texts as SQL, as parts of a connection string, and as patterns of `pg_dump`.
 
+use crate::repo::seal::random;
+
 /// A name as SQL: `"odd ""name"""`. Always in quotes, so that no keyword and no capital matters.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -25,9 +27,20 @@ pub fn pattern(schema: &str, name: &str) -> String {
     qualified(schema, name)
 }
 
+/// A word of 128 random bits, which nothing that is read or written holds by chance.
+pub(super) fn unknown_word() -> String {
+    format!("{:032x}", u128::from_le_bytes(random()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_words_differ() {
+        let (a, b) = (unknown_word(), unknown_word());
+        assert!(a.len() == 32 && a != b);
+    }
 
     #[test]
     fn quotes_are_doubled() {

@@ -9,6 +9,7 @@ use super::plan::DatabasePlan;
 use super::script::{Script, knows_restrict};
 use crate::snapshot::postgres::error::PostgresError;
 use crate::snapshot::postgres::programs::Program;
+use crate::snapshot::postgres::quote::unknown_word;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -91,7 +92,7 @@ pub(super) enum Copied {
 /// Passes a script on to the newest `psql` that the plan knows, and tells it first to refuse all commands of its own, if it can.
 pub(super) fn pass(from: &mut dyn Read, to: &mut dyn Write, plan: &DatabasePlan) -> Result<Copied, DatabaseError> {
     let psql = plan.programs.newest(Program::Psql)?.version;
-    let key = if knows_restrict(psql) { format!("\\restrict {}\n", key().map_err(of_reading)?) } else { String::new() };
+    let key = if knows_restrict(psql) { format!("\\restrict {}\n", unknown_word()) } else { String::new() };
     // That nobody reads it any more is found out with the next byte.
     let _ = to.write_all(format!("\\set VERBOSITY verbose\n{key}").as_bytes());
     let mut script = Script::new(to, psql, plan.version.major());
@@ -106,13 +107,6 @@ pub(super) fn pass(from: &mut dyn Read, to: &mut dyn Write, plan: &DatabasePlan)
             (_, Err(error)) => Err(of_reading(error)),
         },
     }
-}
-
-/// A word that no script knows.
-fn key() -> io::Result<String> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(format!("{:032x}", u128::from_le_bytes(random)))
 }
 
 /// Copies until the end of `from`, or until nobody reads `to` any more.

@@ -2,7 +2,7 @@
 //!
 //! Behind the server's error they repeat the statement, which may set a password, and the row, which belongs to people. So only the line that says what went wrong is kept, and of that not the value.
 
-use crate::snapshot::postgres::error::clean;
+use crate::snapshot::postgres::error::{clean, coded};
 
 /// What both put before their own lines.
 const PROGRAMS: [&str; 2] = ["psql:", "pg_restore:"];
@@ -37,10 +37,7 @@ pub(in super::super) fn fit(words: &[u8]) -> String {
 /// `… ERROR:  22P02: message`, of which the message isn't kept as it is.
 fn message(line: &str) -> String {
     let Some((before, message)) = line.split_once(":  ") else { return without_values(line) };
-    let coded = message.split_once(": ").filter(|(code, _)| {
-        code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
-    });
-    let message = match coded {
+    let message = match coded(message) {
         // Class 22 is about data.
         Some((code, message)) if code.starts_with("22") => message.split_once(": ").map_or(message, |(text, _)| text),
         Some((_, message)) => until_value(message),
