@@ -13,6 +13,7 @@ use crate::snapshot::application::fingerprint_key;
 use crate::snapshot::capture::application::ApplicationSource;
 use crate::snapshot::capture::{self, Capture};
 use crate::snapshot::history::{History, OwnManifest};
+use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::Monitor;
@@ -161,9 +162,13 @@ pub fn backup<A: Access>(
     let begun = Instant::now();
     let capture = Capture::prepare(options)?;
     capture.warnings().for_each(|warning| monitor.warning(&warning));
+    // Once, and not between the last look and the commit: the commands may take their time.
+    let source = options.application.as_ref().filter(|_| !options.dry_run);
+    let application =
+        source.map(|source| source.look(&fingerprint_key(repo.keys().domain()), &|why| monitor.warning(&why)));
     let mut replaces = Vec::new();
     for _ in 0..MAX_ATTEMPTS {
-        match attempt(repo, options, &capture, &replaces, begun, monitor)? {
+        match attempt(repo, options, &capture, application.as_ref(), &replaces, begun, monitor)? {
             Attempt::Done(summary) => return Ok(*summary),
             Attempt::Again(dead) => replaces.push(dead),
         }
@@ -176,6 +181,7 @@ fn attempt<A: Access>(
     repo: &Repo<A>,
     options: &BackupOptions,
     capture: &Capture,
+    application: Option<&Application>,
     replaces: &[RunId],
     begun: Instant,
     monitor: &dyn Monitor,
@@ -219,10 +225,6 @@ fn attempt<A: Access>(
         return Ok(Attempt::Again(run.id));
     }
     let state = state_of(&captured.problems);
-    let application = options
-        .application
-        .as_ref()
-        .map(|source| source.look(&fingerprint_key(repo.keys().domain()), &|why| monitor.warning(&why)));
     let sources = capture.sources(&captured.problems);
     let open = OpenPart {
         needs: None,
@@ -248,7 +250,7 @@ fn attempt<A: Access>(
         secrets: captured.secrets,
         user: options.user.clone(),
         databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
-        application,
+        application: application.cloned(),
         details: Some(captured.sources),
     };
     let summary = BackupSummary {
