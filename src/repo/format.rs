@@ -58,6 +58,8 @@ pub enum Kind {
     Forgotten,
     /// Packs were condemned.
     Condemned,
+    /// What is said of a snapshot, or of packs, later.
+    Note,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Self::Stop => b'X',
             Self::Forgotten => b'F',
             Self::Condemned => b'G',
+            Self::Note => b'T',
         }
     }
 
@@ -137,6 +140,8 @@ pub mod key {
     pub const FORGOTTEN: &str = "forgotten/";
     /// Where condemnations are.
     pub const GC: &str = "gc/";
+    /// Where notes are.
+    pub const NOTES: &str = "notes/";
 
     /// A credential.
     pub fn credential(id: CredentialId) -> String {
@@ -169,6 +174,15 @@ pub mod key {
     /// The tombstone of a snapshot.
     pub fn forgotten(run: RunId) -> String {
         format!("{FORGOTTEN}{run}")
+    }
+
+    /// What the pruner `gid` condemned.
+    pub fn gc(gid: RunId) -> String {
+        format!("{GC}{gid}")
+    }
+    /// The `n`-th note of a run.
+    pub fn note(run: RunId, n: u64) -> String {
+        format!("{NOTES}{run}/{n}")
     }
 
     /// The pack that a store key names; nothing for other keys and for a pack in the wrong folder.

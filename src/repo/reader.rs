@@ -11,7 +11,7 @@ use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::frame::{self, OpenFrame, Zstd};
 use crate::repo::pack::parse::{self, PackError};
 use crate::repo::repository::{Full, Repo};
-use crate::repo::view::{self, View};
+use crate::repo::view::View;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,12 +116,12 @@ impl<'r> Reader<'r> {
 
     /// Whether some pack that exists holds a frame.
     pub fn exists(&self, id: FrameId) -> bool {
-        self.view.places(id).next().is_some()
+        !self.view.places(id).is_empty()
     }
 
     /// Bytes of a frame's plaintext, as far as the index knows.
     pub fn raw_length(&self, id: FrameId) -> u32 {
-        self.view.places(id).next().map_or(0, |place| place.raw)
+        self.view.places(id).first().map_or(0, |place| place.raw)
     }
 
     /// One frame; those used last are at hand.
@@ -140,10 +140,20 @@ impl<'r> Reader<'r> {
     pub fn fetch(&self, ids: &[FrameId]) -> Result<Fetched, ReadError> {
         let mut fetched = Fetched::default();
         let mut wanted = Vec::with_capacity(ids.len());
+        let mut alone = Vec::new();
         for &id in ids {
-            match self.view.places(id).next() {
-                Some(place) => wanted.push((id, place)),
-                None => drop(fetched.lost.insert(id, ReadError::Missing { frame: id }.to_string())),
+            match self.view.places(id).as_slice() {
+                // None is whole: they are put together.
+                [place, _, ..] if place.partial => alone.push(id),
+                [place, ..] => wanted.push((id, *place)),
+                [] => drop(fetched.lost.insert(id, ReadError::Missing { frame: id }.to_string())),
+            }
+        }
+        for id in alone {
+            match self.any_copy(id, &mut Zstd::new()?) {
+                Ok(frame) => drop(fetched.frames.insert(id, Arc::new(frame))),
+                Err(error) if error.is_store_failure() => return Err(error),
+                Err(error) => drop(fetched.lost.insert(id, error.to_string())),
             }
         }
         let requests = coalesce(wanted);
@@ -206,18 +216,28 @@ impl<'r> Reader<'r> {
         Ok(frames)
     }
 
-    /// A frame from whichever copy can be used.
+    /// A frame from whichever copies can be used: a whole one, or what several hold together.
     fn any_copy(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
         let mut last = ReadError::Missing { frame: id };
+        let mut found: Option<OpenFrame> = None;
         for place in self.view.places(id) {
             match self.copy(id, place, zstd) {
-                Ok(frame) => return Ok(frame),
+                Ok(frame) => {
+                    let frame = match found.take() {
+                        Some(before) => before.joined(&frame),
+                        None => frame,
+                    };
+                    if frame.is_whole() {
+                        return Ok(frame);
+                    }
+                    found = Some(frame);
+                }
                 // That the store failed says more than that another copy is broken: it may pass.
                 Err(error) if !last.is_store_failure() => last = error,
                 Err(_) => {}
             }
         }
-        Err(last)
+        found.ok_or(last)
     }
 
     fn copy(&self, id: FrameId, place: FramePlace, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
@@ -235,7 +255,7 @@ impl<'r> Reader<'r> {
         sealed: &[u8],
         zstd: &mut Zstd,
     ) -> Result<OpenFrame, ReadError> {
-        let class = view::class_of(&place).unwrap_or(Class::Data);
+        let class = Class::from_code(place.class).unwrap_or(Class::Data);
         let mut attempt = |run: &RunAccess| {
             frame::open(sealed, id, class, (self.repo.id(), pack.run, &run.run_key), run.domain.ids(), zstd)
                 .map_err(|source| ReadError::Frame { frame: id, pack, source })

@@ -6,7 +6,9 @@
 
 mod body;
 
-pub use body::{Condemned, PACK_HEAD_LEN, Pins, RunRecord, Segment, SegmentFrame, SegmentPack, Stop, Tombstone};
+pub use body::{
+    Condemned, Note, PACK_HEAD_LEN, Pins, RunRecord, Segment, SegmentFrame, SegmentPack, Stop, Tombstone, VerifiedPacks,
+};
 
 use crate::repo::cbor;
 use crate::repo::codec::{Cursor, Malformed};

@@ -14,15 +14,13 @@ use crate::repo::index::{
 use crate::repo::keys::{Role, Signer};
 use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::parse::{self, PackError, Trailer};
+use crate::repo::pack::presence::Presence;
 use crate::repo::record::{self, Segment};
 use crate::repo::repository::{Access, Full, Repo};
 use crate::repo::store::{Store, StoreErrorKind};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
-
-/// The flag of a frame of which not all chunks are present.
-const PARTIAL: u8 = 4;
 
 /// What is known of packs, frames and chunks.
 pub struct View {
@@ -31,6 +29,15 @@ pub struct View {
     listed: RwLock<Vec<bool>>,
     /// One learner at a time puts a pack's frames in, so that a frame isn't put in twice.
     learning: Mutex<()>,
+}
+
+/// A copy of a frame, as segments and trailers tell of it.
+struct Copy {
+    id: FrameId,
+    class: Class,
+    /// Stored, and raw.
+    lengths: (u32, u32),
+    chunks: u16,
 }
 
 impl View {
@@ -114,11 +121,16 @@ impl View {
         rows.map(|(_, row)| (row.id, row.length)).collect()
     }
 
-    /// The copies of a frame in packs that were listed, whole ones first.
-    pub fn places(&self, id: FrameId) -> impl Iterator<Item = FramePlace> + '_ {
-        let mut places = self.frames().all(&id);
-        places.sort_by_key(is_partial);
-        places.into_iter().filter(|place| self.is_listed(place.pack))
+    /// The copies of a frame in packs that were listed, whole ones first. One that lacks chunks comes once, whatever it holds.
+    pub fn places(&self, id: FrameId) -> Vec<FramePlace> {
+        let mut copies: Vec<FramePlace> = Vec::new();
+        for place in self.frames().all(&id) {
+            if self.is_listed(place.pack) && !copies.iter().any(|copy| copy.is_same_copy(&place)) {
+                copies.push(place);
+            }
+        }
+        copies.sort_by_key(|place| place.partial);
+        copies
     }
 
     /// The frames that a pack holds, as far as the index knows. Looks through all of it.
@@ -234,11 +246,14 @@ impl View {
             }
             let mut offset = record::PACK_HEAD_LEN;
             for frame in &pack.frames {
-                let class = frame.class().map_or(0, Class::code);
-                let flags = class | if frame.is_partial() { PARTIAL } else { 0 };
-                let (stored, raw) = (frame.stored_length, frame.raw_length);
-                self.frames().insert(&frame.id, &FramePlace { pack: number, offset, stored, raw, flags })?;
-                offset += stored; // within the pack's length: records that don't make sense weren't opened
+                let copy = Copy {
+                    id: frame.id,
+                    class: frame.class().unwrap_or(Class::Data),
+                    lengths: (frame.stored_length, frame.raw_length),
+                    chunks: frame.chunks,
+                };
+                self.insert_copy(number, offset, &copy, frame.present().as_ref())?;
+                offset += frame.stored_length; // within the pack's length: records that don't make sense weren't opened
             }
             self.packs().mark(number, Indexed { frames: true, chunks: false });
         }
@@ -296,36 +311,43 @@ impl View {
         repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
     }
 
+    /// Notes where a copy of a frame is: as one place if it's whole, else as one for each run of chunks that it holds.
+    fn insert_copy(&self, pack: u32, offset: u32, copy: &Copy, present: Option<&Presence>) -> Result<(), IndexError> {
+        let (stored, raw) = copy.lengths;
+        let class = copy.class.code();
+        let runs = present.map_or_else(|| vec![(0, copy.chunks)], Presence::runs);
+        for (first, count) in runs {
+            let place = FramePlace { pack, offset, stored, raw, class, partial: present.is_some(), first, count };
+            self.frames().insert(&copy.id, &place)?;
+        }
+        Ok(())
+    }
+
     fn learn_trailer(&self, number: u32, row: PackRow, trailer: &Trailer) -> Result<(), RepoError> {
         let _alone = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
         self.packs().add(row.id, row.length, trailer.length)?;
         for frame in &trailer.frames {
             let class = frame.table.class;
-            let is_partial = frame.present.is_some();
-            let flags = class.code() | if is_partial { PARTIAL } else { 0 };
-            let (stored, raw) = (frame.stored_length, frame.raw_length);
-            self.frames().insert(&frame.id, &FramePlace { pack: number, offset: frame.offset, stored, raw, flags })?;
-            if class == Class::Secret || is_partial {
+            let copy = Copy {
+                id: frame.id,
+                class,
+                lengths: (frame.stored_length, frame.raw_length),
+                chunks: u16::try_from(frame.table.chunks.len()).unwrap_or(u16::MAX),
+            };
+            self.insert_copy(number, frame.offset, &copy, frame.present.as_ref())?;
+            if class == Class::Secret {
                 continue; // never deduplicated against
             }
             let frame_number = self.numbers().push(&frame.id)?;
             for (ordinal, chunk) in (0..).zip(&frame.table.chunks) {
-                self.known().insert(&chunk.id, ChunkPlace { frame: frame_number, ordinal })?;
+                if frame.holds(usize::from(ordinal)) {
+                    self.known().insert(&chunk.id, ChunkPlace { frame: frame_number, ordinal })?;
+                }
             }
         }
         self.packs().mark(number, Indexed { frames: true, chunks: true });
         Ok(())
     }
-}
-
-/// Whether not all chunks of a frame are at a place.
-pub fn is_partial(place: &FramePlace) -> bool {
-    place.flags & PARTIAL != 0
-}
-
-/// The class of a frame at a place.
-pub fn class_of(place: &FramePlace) -> Option<Class> {
-    Class::from_code(place.flags & !PARTIAL)
 }
 
 /// Calls `work` for each item, on so many threads; the first error ends it.

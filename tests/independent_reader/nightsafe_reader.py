@@ -254,6 +254,15 @@ Frame = namedtuple("Frame", "id cls lengths chunks table root")
 PackHeader = namedtuple("PackHeader", "run domain run_key length")
 
 
+def presence(bitmap, count, what):
+    """Which of `count` chunks a bitmap says are there: some, and not all (section 4)."""
+    check(len(bitmap) == -(-count // 8), f"{what}: a bitmap of another length")
+    bits = [bool(bitmap[at // 8] >> at % 8 & 1) for at in range(8 * len(bitmap))]
+    check(not any(bits[count:]), f"{what}: unused bits of a bitmap aren't zero")
+    check(any(bits[:count]) and not all(bits[:count]), f"{what}: a bitmap of all or no chunks")
+    return bits[:count]
+
+
 def parse_table(table, what):
     """Class and number of chunks of a frame's table (section 4)."""
     cursor = Cursor(table, what)
@@ -353,13 +362,7 @@ class Repository:
             hashed = cls == SECRET or keyed(keyed(root, b"frame"), table) == frame_id
             check(len(frame_id) == 32 and hashed, f"{what}: a table doesn't hash to its id")
             check(not rows or rows[0].location.cls == cls, f"{what}: frames of several classes")
-            bits = [True] * len(lengths)
-            if present:
-                check(len(present) == -(-len(lengths) // 8), f"{what}: a bitmap of another length")
-                bits = [bool(present[at // 8] >> at % 8 & 1) for at in range(8 * len(present))]
-                check(not any(bits[len(lengths) :]), f"{what}: unused bits of a bitmap aren't zero")
-                bits = bits[: len(lengths)]
-                check(any(bits) and not all(bits), f"{what}: a bitmap of all or no chunks")
+            bits = presence(present, len(lengths), what) if present else [True] * len(lengths)
             there = sum(length for length, bit in zip(lengths, bits) if bit)
             check(raw == there and raw <= MAX_FRAME, f"{what}: a raw length isn't that of its chunks, or too large")
             rows.append(TrailerRow(frame_id, Location(key, offset, stored, raw, cls, not all(bits)), table, bits))
@@ -414,10 +417,12 @@ class Repository:
         for name, length, trailer, frames in self.record("I", key).array(1, bytes, int, int, list):
             pack, offset, found = pack_key(name), 140, []
             for frame in frames:
-                frame_id, stored, raw, flags = row_of(frame, key, bytes, int, int, int)
-                good = len(frame_id) == 32 and raw <= MAX_FRAME and flags < 8 and flags & 3 <= SECRET
+                frame_id, stored, raw, cls, chunks, present = row_of(frame, key, bytes, int, int, int, int, bytes)
+                good = len(frame_id) == 32 and raw <= MAX_FRAME and cls <= SECRET and 0 < chunks <= MAX_FRAME_CHUNKS
                 check(good, f"{key}: a malformed frame")
-                found.append((frame_id, Location(pack, offset, stored, raw, flags & 3, bool(flags & 4))))
+                if present:
+                    presence(present, chunks, key)
+                found.append((frame_id, Location(pack, offset, stored, raw, cls, bool(present))))
                 offset += stored
             check(offset + trailer + 12 <= length <= MAX_OBJECT, f"{key}: frames and trailer are longer than their pack")
             yield pack, length, trailer, found

@@ -256,7 +256,7 @@ fn condemn(world: &World, seal: impl FnOnce(&Repo<Full>, &str, &Condemned) -> Ve
     let repo = world.repo();
     let key = format!("{}{}", key::GC, repo.keys().new_run());
     let condemned = data_packs(world);
-    let body = Condemned { needs: Needs::NONE, time: NOW, condemned: condemned.clone() };
+    let body = Condemned { needs: Needs::NONE, time: NOW, condemned: condemned.clone(), kept: vec![], census: vec![] };
     world.store.put(&key, &seal(&repo, &key, &body).into()).unwrap();
     condemned
 }
@@ -301,7 +301,8 @@ fn packs_that_are_condemned_while_a_run_goes_on_are_stored_again() {
         let repo = world.repo();
         let gc = format!("{}{}", key::GC, repo.keys().new_run());
         let condemned = data_packs(&world);
-        let body = Condemned { needs: Needs::NONE, time: NOW, condemned: condemned.clone() };
+        let body =
+            Condemned { needs: Needs::NONE, time: NOW, condemned: condemned.clone(), kept: vec![], census: vec![] };
         let sealed = by_admin(&repo, &gc, &body);
         let store = Meanwhile::new(&world, prefix, move |store, _| store.put(&gc, &sealed.into()).unwrap());
         let summary = world.try_back_up(&world.repo_over(store)).unwrap();

@@ -175,7 +175,7 @@ fn it_can_neither_condemn_nor_stop() {
     let honest = record::seal_admin_record(
         full.read_keys(),
         &gc,
-        &Condemned { needs: needs.clone(), time, condemned: packs(&world) },
+        &Condemned { needs: needs.clone(), time, condemned: packs(&world), kept: vec![], census: vec![] },
     );
     let forged = forge(&gc, &honest);
     assert!(record::open_record::<Condemned>(full.read_keys(), &gc, &honest).is_ok());

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 /// The file that names the live ones.
 const STATE: &str = "state";
 /// Before and behind the record in it: what it is, and its BLAKE3.
-const MAGIC: &[u8; 8] = b"nsindex\x01";
+const MAGIC: &[u8; 8] = b"nsindex\x02";
 const HASH_LEN: usize = 32;
 /// Files that no state names are removed at this age. Younger ones may belong to a process that hasn't committed yet.
 const ORPHAN_AGE: Duration = Duration::from_hours(48);
@@ -227,7 +227,13 @@ mod tests {
     fn add(index: &IndexCache, i: u8) {
         let (frame, hash) = (FrameId::from_bytes([i; 32]), PackHash::from_bytes([i; 32]));
         let pack = index.packs.add(PackId { run: RunId::from_bytes([i; 20]), hash }, 1000, 100).unwrap();
-        index.frames.insert(&frame, &FramePlace { pack, offset: 140, stored: 10, raw: 10, flags: 0 }).unwrap();
+        index
+            .frames
+            .insert(
+                &frame,
+                &FramePlace { pack, offset: 140, stored: 10, raw: 10, class: 0, partial: false, first: 0, count: 1 },
+            )
+            .unwrap();
         let number = index.numbers.push(&frame).unwrap();
         index.known.insert_if_absent(&chunk(i), ChunkPlace { frame: number, ordinal: 0 }).unwrap();
         index.packs.mark(pack, Indexed { frames: true, chunks: true });

@@ -5,9 +5,13 @@ use crate::repo::id::FrameId;
 use std::path::Path;
 
 /// Bytes of a [`FramePlace`].
-const PLACE_LEN: usize = 17;
+const PLACE_LEN: usize = 21;
+/// Not all chunks are present.
+const PARTIAL: u8 = 0b100;
 
 /// One copy of a frame. A hint: the frame is believed when it was opened and its id compared.
+///
+/// A copy that lacks chunks has a place for each run of chunks that it does hold, which differ in `first` and `count` only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FramePlace {
     /// The pack's number in the [`PackTable`](super::PackTable).
@@ -18,25 +22,46 @@ pub struct FramePlace {
     pub stored: u32,
     /// The lengths of the chunks that are present, together, in bytes.
     pub raw: u32,
-    /// As in segments (`docs/format.md`, section 3): bits 0–1 the class, bit 2 set when not all chunks are present.
-    pub flags: u8,
+    /// The code of its class.
+    pub class: u8,
+    /// Whether the copy lacks chunks.
+    pub partial: bool,
+    /// The first chunk of the run that this place speaks of: 0 for a whole copy.
+    pub first: u16,
+    /// How many chunks it has: all of them for a whole copy.
+    pub count: u16,
 }
 
 impl FramePlace {
+    /// Whether the chunks are among those that this place speaks of.
+    pub fn holds(&self, first: u32, count: u32) -> bool {
+        let (mine, end) = (u32::from(self.first), u32::from(self.first) + u32::from(self.count));
+        mine <= first && first.checked_add(count).is_some_and(|last| last <= end)
+    }
+
+    /// Whether both speak of the same copy.
+    pub fn is_same_copy(&self, other: &Self) -> bool {
+        (self.pack, self.offset) == (other.pack, other.offset)
+    }
+
     fn encode(&self) -> [u8; PLACE_LEN] {
         let mut bytes = [0; PLACE_LEN];
         let numbers = [self.pack, self.offset, self.stored, self.raw];
         for (field, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
             *field = number.to_le_bytes();
         }
-        bytes[16] = self.flags;
+        bytes[16] = self.class | if self.partial { PARTIAL } else { 0 };
+        bytes[17..19].copy_from_slice(&self.first.to_le_bytes());
+        bytes[19..].copy_from_slice(&self.count.to_le_bytes());
         bytes
     }
 
     fn decode(bytes: &[u8; PLACE_LEN]) -> Self {
         let [pack, offset, stored, raw] =
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|byte| bytes[4 * i + byte])));
-        Self { pack, offset, stored, raw, flags: bytes[16] }
+        let [first, count] = std::array::from_fn(|i| u16::from_le_bytes([bytes[17 + 2 * i], bytes[18 + 2 * i]]));
+        let (class, partial) = (bytes[16] & !PARTIAL, bytes[16] & PARTIAL != 0);
+        Self { pack, offset, stored, raw, class, partial, first, count }
     }
 }
 
@@ -101,8 +126,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn places_survive(pack: u32, offset: u32, stored: u32, raw: u32, flags: u8) {
-            let place = FramePlace { pack, offset, stored, raw, flags };
+        fn places_survive(numbers: [u32; 4], class in 0..4u8, partial: bool, first: u16, count: u16) {
+            let [pack, offset, stored, raw] = numbers;
+            let place = FramePlace { pack, offset, stored, raw, class, partial, first, count };
             prop_assert_eq!(FramePlace::decode(&place.encode()), place);
         }
     }
@@ -112,7 +138,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = FrameIndex::new(folder.path());
         let frame = FrameId::from_bytes([5; 32]);
-        let place = |pack| FramePlace { pack, offset: 140, stored: 500, raw: 900, flags: 4 };
+        let (class, partial, first, count) = (0, true, 3, 2);
+        let place = |pack| FramePlace { pack, offset: 140, stored: 500, raw: 900, class, partial, first, count };
         assert_eq!(index.get(&frame), None);
         index.insert(&frame, &place(1)).unwrap();
         index.insert(&frame, &place(2)).unwrap();

@@ -99,6 +99,7 @@ fn duty(store_key: &str) -> Option<(Kind, Duty)> {
         key::RUNS => (Kind::Run, Duty::Run(run()?)),
         key::INDEX => (Kind::Segment, Duty::Run(numbered()?)),
         key::PINS => (Kind::Pins, Duty::Run(numbered()?)),
+        key::NOTES => (Kind::Note, Duty::Run(numbered()?)),
         key::SNAPSHOTS => (Kind::Snapshot, Duty::Run(run()?)),
         key::STOPS => run().map(|_| (Kind::Stop, Duty::Admin))?,
         key::FORGOTTEN => run().map(|_| (Kind::Forgotten, Duty::Admin))?,

@@ -12,6 +12,7 @@ use crate::repo::envelope::seal_manifest;
 use crate::repo::format::{Class, Kind, key};
 use crate::repo::id::{DomainId, FrameId, PackHash, PackId, RunId};
 use crate::repo::needs::Needs;
+use crate::repo::pack::presence::Presence;
 use crate::repo::record::{self, RunRecord, Segment, SegmentFrame, SegmentPack, Stop};
 use std::path::PathBuf;
 
@@ -247,8 +248,9 @@ fn records(f: &Folder) {
     let foreign = [("key", store_key.as_str()), ("with", "credential-sharing")];
     f.write("record-foreign", "of another domain", "record", "reject: foreign-domain", &foreign, &bytes);
 
-    let frame = |n, partial| SegmentFrame::new(FrameId::from_bytes([n; 32]), 1_000, 4_000, Class::Data, partial);
-    let frames = vec![frame(1, false), frame(2, true)];
+    let some = Presence::of(3, |i| i == 1);
+    let frame = |n, present| SegmentFrame::new(FrameId::from_bytes([n; 32]), (1_000, 4_000), Class::Data, 3, present);
+    let frames = vec![frame(1, None), frame(2, some.as_ref())];
     let hash = PackHash::from_bytes([4; 32]);
     let packs = vec![SegmentPack { pack: PackId { run, hash }, length: 4_096, trailer_length: 300, frames }];
     let mut segment = Segment { needs: Needs::NONE, packs };

@@ -5,7 +5,9 @@ use crate::repo::id::{DomainId, FrameId, PackHash, PackId, RepositoryId, RunId};
 use crate::repo::keys::wrap::Wrap;
 use crate::repo::pack::frame::SealedFrame;
 use crate::repo::pack::padme;
+use crate::repo::pack::presence::Presence;
 use crate::repo::pack::trailer::TrailerBuilder;
+use crate::repo::record::{SegmentFrame, SegmentPack};
 use crate::repo::seal::{self, SealKey};
 use bytes::Bytes;
 
@@ -41,7 +43,7 @@ impl PackOpening {
 }
 
 /// Where a frame lies in a finished pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedFrame {
     /// The frame.
     pub id: FrameId,
@@ -49,8 +51,12 @@ pub struct PlacedFrame {
     pub offset: u32,
     /// Its length in the pack.
     pub stored_length: u32,
-    /// Bytes of plaintext.
+    /// Bytes of plaintext that are present.
     pub raw_length: u32,
+    /// How many chunks it has, absent ones included.
+    pub chunks: u16,
+    /// Which of them are present; `None`: all.
+    pub present: Option<Presence>,
 }
 
 /// A pack that is ready to be stored.
@@ -65,6 +71,22 @@ pub struct FinishedPack {
     pub trailer_length: u32,
     /// The object.
     pub bytes: Bytes,
+}
+
+impl FinishedPack {
+    /// What a segment says of it.
+    pub fn segment_pack(&self) -> SegmentPack {
+        let frame = |frame: &PlacedFrame| {
+            let lengths = (frame.stored_length, frame.raw_length);
+            SegmentFrame::new(frame.id, lengths, self.class, frame.chunks, frame.present.as_ref())
+        };
+        SegmentPack {
+            pack: self.id,
+            length: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
+            trailer_length: self.trailer_length,
+            frames: self.frames.iter().map(frame).collect(),
+        }
+    }
 }
 
 /// A pack that is being filled.
@@ -102,6 +124,8 @@ impl PackBuilder {
             offset: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
             stored_length: u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX),
             raw_length: frame.raw_length,
+            chunks: frame.chunks,
+            present: frame.present.clone(),
         });
         self.trailer.push(frame);
         self.bytes.extend_from_slice(&frame.bytes);

@@ -8,6 +8,7 @@ use crate::repo::format::{Class, MAX_CHUNK, MAX_FRAME, MAX_FRAME_CHUNKS, SUITE};
 use crate::repo::id::{ChunkId, FrameId, RepositoryId, RunId};
 use crate::repo::keys::domain::{IdKeys, SecretRoot};
 use crate::repo::keys::wrap::RunKey;
+use crate::repo::pack::presence::Presence;
 use crate::repo::pack::table::{Table, TableChunk};
 use crate::repo::seal::{self, Plain};
 use std::ops::Range;
@@ -128,7 +129,11 @@ pub struct SealedFrame {
     pub class: Class,
     /// The table's bytes, for the trailer.
     pub encoded_table: Vec<u8>,
-    /// Bytes of plaintext.
+    /// How many chunks it has, absent ones included.
+    pub chunks: u16,
+    /// Which of them are present; `None`: all.
+    pub present: Option<Presence>,
+    /// Bytes of plaintext that are present.
     pub raw_length: u32,
     /// What is stored.
     pub bytes: Vec<u8>,
@@ -199,6 +204,8 @@ impl FrameSealer<'_> {
         Ok(SealedFrame {
             id: frame.id,
             class,
+            chunks: u16::try_from(frame.table.chunks.len()).unwrap_or(u16::MAX),
+            present: None,
             encoded_table: frame.encoded_table,
             raw_length: u32::try_from(frame.body.len()).unwrap_or(u32::MAX),
             bytes: buffer,
@@ -322,6 +329,29 @@ impl OpenFrame {
         let present = places.iter().all(Option::is_some);
         let (start, end) = (places.first()?.as_ref()?.start, places.last()?.as_ref()?.end);
         self.body.get(start as usize..end as usize).filter(|_| present)
+    }
+
+    /// Whether no chunk is absent.
+    pub fn is_whole(&self) -> bool {
+        self.places.iter().all(Option::is_some)
+    }
+
+    /// The chunks of this copy and of another one of the same frame together.
+    #[must_use]
+    pub fn joined(self, other: &Self) -> Self {
+        debug_assert_eq!(self.encoded_table, other.encoded_table);
+        let mut joined = Self { places: Vec::with_capacity(self.places.len()), body: Vec::new(), ..self };
+        for ordinal in 0..u32::try_from(self.places.len()).unwrap_or(u32::MAX) {
+            let mine =
+                self.places[ordinal as usize].clone().map(|place| &self.body[place.start as usize..place.end as usize]);
+            let chunk = mine.or_else(|| other.chunk(ordinal));
+            joined.places.push(chunk.map(|chunk| {
+                let start = u32::try_from(joined.body.len()).unwrap_or(u32::MAX);
+                joined.body.extend_from_slice(chunk);
+                start..start + u32::try_from(chunk.len()).unwrap_or(u32::MAX)
+            }));
+        }
+        joined
     }
 
     /// How many chunks the frame has, absent ones included.

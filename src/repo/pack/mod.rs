@@ -4,5 +4,6 @@ pub mod builder;
 pub mod frame;
 pub mod padme;
 pub mod parse;
+pub mod presence;
 pub mod table;
 pub mod trailer;

@@ -6,6 +6,7 @@ use crate::repo::format::{Class, MAX_FRAME};
 use crate::repo::id::FrameId;
 use crate::repo::keys::domain::IdKeys;
 use crate::repo::pack::frame::SealedFrame;
+use crate::repo::pack::presence::Presence;
 use crate::repo::pack::table::Table;
 use minicbor::decode::Error as DecodeError;
 use minicbor::{Decode, Decoder, Encode};
@@ -58,14 +59,13 @@ pub struct TrailerFrame {
     /// Its chunks.
     pub table: Table,
     /// Which chunks are present; `None`: all.
-    pub present: Option<Vec<u8>>,
+    pub present: Option<Presence>,
 }
 
 impl TrailerFrame {
     /// Whether chunk `ordinal` is present.
     pub fn holds(&self, ordinal: usize) -> bool {
-        let bit = |bitmap: &Vec<u8>| bitmap.get(ordinal / 8).is_some_and(|byte| byte >> (ordinal % 8) & 1 == 1);
-        self.present.as_ref().is_none_or(bit)
+        self.present.as_ref().is_none_or(|present| present.holds(ordinal))
     }
 }
 
@@ -85,10 +85,10 @@ impl TrailerBuilder {
 
     /// Most bytes that the record of a frame takes.
     pub fn most_bytes_of(frame: &SealedFrame) -> usize {
-        RECORD_HEADS + frame.encoded_table.len()
+        RECORD_HEADS + frame.encoded_table.len() + frame.present.as_ref().map_or(0, |present| present.as_bytes().len())
     }
 
-    /// Adds a frame that follows the ones before; every chunk is present.
+    /// Adds a frame that follows the ones before.
     pub fn push(&mut self, frame: &SealedFrame) {
         self.bytes += Self::most_bytes_of(frame);
         self.records.push(TrailerRecord {
@@ -96,7 +96,7 @@ impl TrailerBuilder {
             stored_length: u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX),
             raw_length: frame.raw_length,
             table: frame.encoded_table.clone(),
-            present: Vec::new(),
+            present: frame.present.as_ref().map(|present| present.as_bytes().to_vec()).unwrap_or_default(),
         });
     }
 
@@ -124,7 +124,10 @@ pub fn decode(plain: &[u8], keys: &IdKeys, frames_start: u64, frames_end: u64) -
         if table.class != Class::Secret && keys.frame_id(&record.table) != record.id {
             return Err(malformed());
         }
-        let present = Some(record.present).filter(|bitmap| !bitmap.is_empty());
+        let present = match record.present.as_slice() {
+            [] => None,
+            bits => Some(Presence::from_bytes(bits, table.chunks.len()).ok_or_else(malformed)?),
+        };
         let end = offset.checked_add(u64::from(record.stored_length)).filter(|&end| end <= frames_end);
         let frame = TrailerFrame {
             id: record.id,
@@ -141,16 +144,8 @@ pub fn decode(plain: &[u8], keys: &IdKeys, frames_start: u64, frames_end: u64) -
     if frames.is_empty() { Err(malformed()) } else { Ok(frames) }
 }
 
-/// Whether bitmap and raw length agree with the table.
+/// Whether the raw length agrees with the table.
 fn check(frame: &TrailerFrame) -> Option<()> {
-    let n = frame.table.chunks.len();
-    if let Some(bitmap) = &frame.present {
-        let unused_bits_clear = n.is_multiple_of(8) || bitmap.last()? >> (n % 8) == 0;
-        let set: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
-        // All and none have one spelling each: no bitmap, and no frame.
-        let some_absent = 0 < set && (set as usize) < n;
-        (bitmap.len() == n.div_ceil(8) && unused_bits_clear && some_absent).then_some(())?;
-    }
     let chunks = frame.table.chunks.iter().enumerate();
     let raw: usize = chunks.filter(|(i, _)| frame.holds(*i)).map(|(_, chunk)| chunk.length as usize).sum();
     (raw == frame.raw_length as usize && raw <= MAX_FRAME).then_some(())

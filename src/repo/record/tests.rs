@@ -5,6 +5,7 @@ use crate::repo::id::{FrameId, PackHash, PackId, RunId};
 use crate::repo::keys::testing::{repository, write_only};
 use crate::repo::keys::{Opened, Sharing};
 use crate::repo::needs::Needs;
+use crate::repo::pack::presence::Presence;
 use proptest::prelude::*;
 
 const TIME: Time = Time { seconds: 1_700_000_000, nanoseconds: 5 };
@@ -18,12 +19,13 @@ fn pack(n: u8) -> PackId {
 }
 
 fn segment(run: RunId) -> Segment {
-    let frame = |n, partial| SegmentFrame::new(FrameId::from_bytes([n; 32]), 100, 1_000, Class::Meta, partial);
+    let some = Presence::of(3, |i| i == 1);
+    let frame = |n, present| SegmentFrame::new(FrameId::from_bytes([n; 32]), (100, 1_000), Class::Meta, 3, present);
     let packs = vec![SegmentPack {
         pack: PackId { run, hash: PackHash::from_bytes([4; 32]) },
         length: 1_000,
         trailer_length: 80,
-        frames: vec![frame(1, false), frame(2, true)],
+        frames: vec![frame(1, some.as_ref()), frame(2, None)],
     }];
     Segment { needs: Needs::NONE, packs }
 }
@@ -52,14 +54,30 @@ fn every_kind_survives() {
     let object = seal_record(&host, &key::segment(run, 0), &segment);
     assert_eq!(open_record(&read, &key::segment(run, 0), &object), Ok((segment, by_host)));
 
+    let by_full = Signer::Credential(*write.certificate());
+    let note = Note {
+        needs: Needs::NONE,
+        time: TIME,
+        snapshot: Some(run),
+        tags: vec!["monthly".to_owned()],
+        untags: vec!["nightly".to_owned()],
+        protects: true,
+        withdraws: vec![write.new_run()],
+        verified: vec![VerifiedPacks { time: TIME, packs: vec![pack(7)] }],
+    };
+    let store_key = key::note(write.new_run(), 0);
+    let object = seal_record(&write, &store_key, &note);
+    assert_eq!(open_record(&read, &store_key, &object), Ok((note, by_full)));
+
     let stop = Stop { needs: Needs::NONE, time: TIME };
     let object = seal_admin_record(&read, &key::stop(run), &stop);
     assert_eq!(open_record(&host, &key::stop(run), &object), Ok((stop, Signer::Admin)));
-    let tombstone = Tombstone { needs: Needs::NONE, time: TIME };
+    let tombstone = Tombstone { needs: Needs::NONE, time: TIME, dead: true };
     let object = seal_admin_record(&read, &key::forgotten(run), &tombstone);
     assert_eq!(open_record(&host, &key::forgotten(run), &object), Ok((tombstone, Signer::Admin)));
-    let gid = format!("{}{}", key::GC, write.new_run());
-    let condemned = Condemned { needs: Needs::NONE, time: TIME, condemned: vec![pack(9)] };
+    let gid = key::gc(write.new_run());
+    let (condemned, kept, census) = (vec![pack(9)], vec![pack(8)], vec![run]);
+    let condemned = Condemned { needs: Needs::NONE, time: TIME, condemned, kept, census };
     let object = seal_admin_record(&read, &gid, &condemned);
     assert_eq!(open_record(&host, &gid, &object), Ok((condemned, Signer::Admin)));
 }
@@ -200,14 +218,23 @@ fn segments_that_make_no_sense_are_refused() {
     assert!(!opens(&|s| s.packs[0].trailer_length = u32::MAX));
     assert!(!opens(&|s| s.packs[0].frames[0].stored_length = u32::MAX));
     assert!(!opens(&|s| s.packs[0].frames[0].raw_length = (8 << 20) + 1));
-    // Flags stand at the end of a frame's array, which is the end of the segment.
-    for (flags, sensible) in [(0, true), (6, true), (3, false), (8, false), (0x17, false)] {
+    // Class, chunks and bitmap stand at the end of a frame's array, which is the end of the segment.
+    for (end, sensible) in [
+        (&[0, 3, 0x40][..], true),
+        (&[2, 3, 0x41, 0b101], true),
+        (&[3, 3, 0x40], false),
+        (&[0, 0, 0x40], false),
+        (&[0, 3, 0x41, 0b111], false),
+        (&[0, 3, 0x41, 0], false),
+        (&[0, 3, 0x42, 0b101, 0], false),
+    ] {
         let mut body = cbor::encode(&good);
-        *body.last_mut().unwrap() = flags;
+        body.truncate(body.len() - 3);
+        body.extend_from_slice(end);
         let sealed =
             seal(Kind::Segment, write.repository(), write.domain().id(), write.domain().index(), &store_key, &body);
         let opened = open_record::<Segment>(&write, &store_key, &write.sign_object(&store_key, sealed));
-        assert_eq!(opened.is_ok(), sensible, "{flags}");
+        assert_eq!(opened.is_ok(), sensible, "{end:?}");
     }
 }
 
@@ -222,10 +249,12 @@ proptest! {
     }
 
     #[test]
-    fn frames_keep_their_flags(class in 0..3u8, partial: bool, stored: u32, raw: u32) {
+    fn frames_keep_what_is_said_of_them(class in 0..3u8, lengths: (u32, u32), held in prop::collection::vec(any::<bool>(), 1..40)) {
         let class = Class::from_code(class).unwrap();
-        let frame = SegmentFrame::new(FrameId::from_bytes([1; 32]), stored, raw, class, partial);
-        prop_assert_eq!((frame.class(), frame.is_partial()), (Some(class), partial));
+        let present = Presence::of(held.len(), |i| held[i]);
+        let chunks = u16::try_from(held.len()).unwrap();
+        let frame = SegmentFrame::new(FrameId::from_bytes([1; 32]), lengths, class, chunks, present.as_ref());
+        prop_assert_eq!((frame.class(), frame.present()), (Some(class), present));
         prop_assert_eq!(cbor::decode::<SegmentFrame>("frame", &cbor::encode(&frame)), Ok(frame));
     }
 }

@@ -7,6 +7,7 @@ use crate::repo::keys::domain::IdKeys;
 use crate::repo::pack::frame::{FrameBuilder, FrameShape, RawFrame};
 use crate::repo::writer::{Shared, WriteError, count, lock};
 use crossbeam_channel::Sender;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A reference to chunks of a frame that may not be closed yet: the frame by its number, which
@@ -44,8 +45,8 @@ pub struct Lane {
     class: Class,
     shape: FrameShape,
     filling: Option<Filling>,
-    /// The frame of the last chunk that was found: its neighbours are probably there too, and it need not be looked at again.
-    believed: Option<u32>,
+    /// Chunks of a frame that the last chunk found is one of: its neighbours are probably there too, and need not be looked at again.
+    believed: Option<(u32, Range<u32>)>,
 }
 
 impl Lane {
@@ -100,19 +101,24 @@ impl Lane {
             return lock(&self.shared.secrets).get(&id).copied();
         }
         let place = self.shared.view.known().get(&id)?;
-        self.believes(place.frame).then_some((place.frame, place.ordinal))
+        self.believes(place.frame, u32::from(place.ordinal)).then_some((place.frame, place.ordinal))
     }
 
-    /// Whether chunks of a frame count as stored: it's this run's own, or lies in a pack that passed the fence.
-    fn believes(&mut self, frame: u32) -> bool {
-        if frame >= self.shared.first_own || self.believed == Some(frame) {
+    /// Whether a chunk of a frame counts as stored: it's this run's own, or lies in a pack that passed the fence.
+    fn believes(&mut self, frame: u32, ordinal: u32) -> bool {
+        if frame >= self.shared.first_own {
             return true;
         }
-        let believed = self.shared.id_of(frame).is_some_and(|id| self.shared.rely_on(id));
-        if believed {
-            self.believed = Some(frame);
+        if self.believed.as_ref().is_some_and(|(number, run)| *number == frame && run.contains(&ordinal)) {
+            return true;
         }
-        believed
+        match self.shared.id_of(frame).and_then(|id| self.shared.rely_on(id, ordinal, 1)) {
+            Some(run) => {
+                self.believed = Some((frame, run));
+                true
+            }
+            None => false,
+        }
     }
 
     /// Puts a chunk into the open frame. Two threads that meet the same new chunk at once store it once.

@@ -26,9 +26,10 @@ use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
 use crate::repo::pack::frame::{FrameError, FrameShape, RawFrame};
 use crate::repo::pack_set::PackSet;
 use crate::repo::store::{Store, StoreError};
-use crate::repo::view::{self, View};
+use crate::repo::view::View;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -115,13 +116,15 @@ impl Shared {
         self.opening.run
     }
 
-    /// Whether a run may refer to a frame that is older than itself; notes that it does.
-    fn rely_on(&self, frame: FrameId) -> bool {
-        let mut found = false;
+    /// Whether a run may refer to chunks of a frame that is older than itself; notes that it does. Gives the run of chunks that they belong to, all of which
+    /// it may refer to.
+    fn rely_on(&self, frame: FrameId, first: u32, count: u32) -> Option<Range<u32>> {
+        let mut found = None;
         for place in self.view.frames().all(&frame) {
-            if !view::is_partial(&place) && self.fenced.contains(place.pack) {
+            if place.holds(first, count) && self.fenced.contains(place.pack) {
                 self.relied.insert(place.pack);
-                found = true;
+                let run = u32::from(place.first)..u32::from(place.first) + u32::from(place.count);
+                found = found.or(Some(run));
             }
         }
         found
@@ -236,9 +239,9 @@ impl Writer {
         self.shared.id_of(number)
     }
 
-    /// Whether this run may refer to `frame`, which an earlier one wrote.
-    pub fn rely_on(&self, frame: FrameId) -> bool {
-        self.shared.rely_on(frame)
+    /// Whether this run may refer to `count` chunks of `frame` from `first` on, which an earlier one wrote.
+    pub fn rely_on(&self, frame: FrameId, first: u32, count: u32) -> bool {
+        self.shared.rely_on(frame, first, count).is_some()
     }
 
     /// A hasher for content hashes of class secret.

@@ -5,7 +5,7 @@ use crate::repo::id::PackId;
 use crate::repo::index::FramePlace;
 use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{FinishedPack, PlacedFrame};
-use crate::repo::record::{self, Segment, SegmentFrame, SegmentPack};
+use crate::repo::record::{self, Segment, SegmentPack};
 use crate::repo::writer::{Shared, WriteError, count, lock};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -57,7 +57,8 @@ fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
     let length = pack.bytes.len() as u64;
     let place = |frame: &PlacedFrame| {
         let (stored, raw) = (frame.stored_length, frame.raw_length);
-        (frame.id, FramePlace { pack: 0, offset: frame.offset, stored, raw, flags: pack.class.code() })
+        let (class, count) = (pack.class.code(), frame.chunks);
+        (frame.id, FramePlace { pack: 0, offset: frame.offset, stored, raw, class, partial: false, first: 0, count })
     };
     let places: Vec<_> = pack.frames.iter().map(place).collect();
     shared.view.add_own(pack.id, length, pack.trailer_length, &places)?;
@@ -66,22 +67,11 @@ fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
     let due = {
         let mut state = lock(&shared.segments.state);
         state.own.push((pack.id, length));
-        state.unnamed.push(segment_pack(pack, length));
+        state.unnamed.push(pack.segment_pack());
         let since = *state.oldest_unnamed.get_or_insert_with(Instant::now);
         state.unnamed.len() >= SEGMENT_PACKS || since.elapsed() >= SEGMENT_AGE
     };
     if due { write_segment(shared) } else { Ok(()) }
-}
-
-fn segment_pack(pack: &FinishedPack, length: u64) -> SegmentPack {
-    let frame =
-        |frame: &PlacedFrame| SegmentFrame::new(frame.id, frame.stored_length, frame.raw_length, pack.class, false);
-    SegmentPack {
-        pack: pack.id,
-        length: u32::try_from(length).unwrap_or(u32::MAX),
-        trailer_length: pack.trailer_length,
-        frames: pack.frames.iter().map(frame).collect(),
-    }
 }
 
 /// Writes a segment that names all packs that none names yet.

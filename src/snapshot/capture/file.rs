@@ -5,7 +5,7 @@ use crate::repo::cbor::Time;
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
-use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::capture::content::{self, PendingStream};
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
@@ -13,7 +13,7 @@ use crate::snapshot::source::variables;
 use crate::snapshot::tree::entry::{Entry, Flags};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use crate::snapshot::tree::reference::Extent;
+use crate::snapshot::tree::reference::{Extent, Reference};
 use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -92,9 +92,10 @@ impl Captured {
         }
     }
 
-    /// The numbers of the frames that it's in, in order.
-    pub fn frame_numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.stream.iter().flat_map(|(references, _, _)| references).map(|reference| reference.frame)
+    /// What its stream refers to, if all frames are closed.
+    pub fn references(&self, writer: &Writer) -> Option<Vec<Reference>> {
+        let (references, _, _) = self.stream.as_ref()?;
+        content::resolve(references, writer)
     }
 
     /// How many bytes were read.

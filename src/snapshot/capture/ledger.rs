@@ -1,7 +1,6 @@
 //! What came of the files: counts, rows for the cache of seen files, names of secrets.
 
 use crate::repo::cbor::{self, Time};
-use crate::repo::id::FrameId;
 use crate::repo::repository::{Access, Repo};
 use crate::repo::seal;
 use crate::repo::writer::WriteError;
@@ -17,6 +16,7 @@ use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use crate::snapshot::tree::reference::Reference;
 use minicbor::{Decode, Encode};
 
 /// Most secret files whose variable names stand in the manifest.
@@ -33,9 +33,9 @@ struct Kept {
     /// Its entry; of which the content counts.
     #[n(0)]
     entry: Entry,
-    /// If the entry has a list: the ids of all frames that the list refers to, one after the other.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    frames: Option<Vec<u8>>,
+    /// If the entry has a list: what the list refers to, so that it needn't be read.
+    #[n(3)]
+    listed: Option<Vec<Reference>>,
     /// The variable names of a secret file.
     #[n(2)]
     names: Option<Vec<String>>,
@@ -127,11 +127,10 @@ impl<'c> Ledger<'c> {
     /// Whether every frame of a content is where this run may rely on it.
     fn is_stored(&self, kept: &Kept) -> bool {
         let entry = &kept.entry;
-        let direct = entry.references.iter().chain(&entry.list).flatten().map(|reference| reference.frame);
-        let (listed, rest) = kept.frames.as_deref().unwrap_or_default().as_chunks::<{ FrameId::LEN }>();
-        rest.is_empty()
-            && (entry.list.is_none() || !listed.is_empty())
-            && direct.chain(listed.iter().map(|id| FrameId::from_bytes(*id))).all(|id| self.shared.writer.rely_on(id))
+        let listed = kept.listed.as_deref().unwrap_or_default();
+        let direct = entry.references.iter().chain(&entry.list).flatten();
+        (entry.list.is_none() || !listed.is_empty())
+            && direct.chain(listed).all(|part| self.shared.writer.rely_on(part.frame, part.first, part.count))
     }
 
     /// Counts a file that is as it was.
@@ -165,17 +164,14 @@ impl<'c> Ledger<'c> {
     /// Notes a file in the cache, so that it needn't be read the next time.
     fn note(&mut self, entry: &Entry, captured: &Captured) {
         let Some(origin) = &captured.origin else { return };
-        let mut frames = None;
+        let mut listed = None;
         if entry.list.is_some() {
-            let mut numbers: Vec<u32> = captured.frame_numbers().collect();
-            numbers.dedup();
-            let ids = numbers.into_iter().map(|number| self.shared.writer.frame_id(number));
             // A frame without an id couldn't be looked for the next time: then the row isn't written.
-            let Some(ids) = ids.collect::<Option<Vec<FrameId>>>() else { return };
-            frames = Some(ids.iter().flat_map(|id| *id.as_bytes()).collect());
+            let Some(references) = captured.references(self.shared.writer) else { return };
+            listed = Some(references);
         }
         let names = captured.is_secret.then(|| captured.names.clone());
-        let content = cbor::encode(&Kept { entry: entry.clone(), frames, names });
+        let content = cbor::encode(&Kept { entry: entry.clone(), listed, names });
         let Some(parent) = captured.path.parent() else { return };
         let key = self.capture.cache_key(&parent);
         if let Some(seen) = &mut self.seen {
