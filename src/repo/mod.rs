@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod error;
 pub mod failure;
 pub mod format;
+pub mod gc;
 pub mod header;
 pub mod id;
 pub mod index;

@@ -39,9 +39,7 @@ impl Run {
     /// Step 1: announces a run, before anything else of it is written.
     pub fn announce<A: Access>(repo: &Repo<A>, started: Time, host: &str, tool: &str) -> Result<Self, RepoError> {
         let id = repo.keys().new_run();
-        let key = key::run(id);
-        let body = RunRecord { needs: Needs::NONE, started, host: host.to_owned(), tool: tool.to_owned() };
-        put_record(repo, &key, &body)?;
+        announce(repo, id, started, host, tool)?;
         Ok(Self { id, pinned: HashSet::new(), pins_written: 0 })
     }
 
@@ -97,6 +95,12 @@ impl Run {
             let _ = repo.store().delete(&key::pins(self.id, n));
         }
     }
+}
+
+/// Announces that a run has begun: pruners leave its packs alone until it's decided.
+pub fn announce<A: Access>(repo: &Repo<A>, run: RunId, started: Time, host: &str, tool: &str) -> Result<(), RepoError> {
+    let body = RunRecord { needs: Needs::NONE, started, host: host.to_owned(), tool: tool.to_owned() };
+    put_record(repo, &key::run(run), &body)
 }
 
 /// Step 5, the last look: which packs that the run relies on are missing, of another length, or condemned.

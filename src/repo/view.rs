@@ -135,15 +135,15 @@ impl View {
 
     /// The frames that a pack holds, as far as the index knows. Looks through all of it.
     pub fn frames_of(&self, pack: PackId) -> Result<Vec<FrameId>, RepoError> {
-        let frames = Mutex::new(Vec::new());
+        let mut frames = Vec::new();
         if let Some(number) = self.packs().number(&pack) {
-            self.frames().for_each(&|frame, place| {
-                if place.pack == number {
-                    frames.lock().unwrap_or_else(PoisonError::into_inner).push(*frame);
+            self.frames().scan(&mut |frame, places| {
+                if places.iter().any(|place| place.pack == number) {
+                    frames.push(*frame);
                 }
             })?;
         }
-        Ok(frames.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok(frames)
     }
 
     /// Adds a pack that this client has just stored, all of whose chunks are known already.

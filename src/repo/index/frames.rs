@@ -104,12 +104,13 @@ impl FrameIndex {
         self.tiers.insert(frame.as_bytes(), &place.encode())
     }
 
-    /// Calls `each` for every copy of every frame.
-    pub fn for_each(&self, each: &dyn Fn(&FrameId, &FramePlace)) -> Result<(), IndexError> {
-        // Rewrites the index on the way; needed after damage only, so it has no way of its own.
-        self.retain(&|frame, place| {
-            each(frame, place);
-            true
+    /// Calls `each` for every frame with all its copies, frames in ascending order, the copy that was noted last first.
+    pub fn scan(&self, each: &mut dyn FnMut(&FrameId, &[FramePlace])) -> Result<(), IndexError> {
+        let mut places = Vec::new();
+        self.tiers.scan(&mut |frame, values| {
+            places.clear();
+            places.extend(values.iter().map(FramePlace::decode));
+            each(&FrameId::from_bytes(*frame), &places);
         })
     }
 
@@ -146,6 +147,9 @@ mod tests {
         index.insert(&frame, &place(2)).unwrap();
         assert_eq!(index.get(&frame), Some(place(2)));
         assert_eq!(index.all(&frame), [place(2), place(1)]);
+        let mut scanned = Vec::new();
+        index.scan(&mut |frame, places| scanned.push((*frame, places.to_vec()))).unwrap();
+        assert_eq!(scanned, [(frame, vec![place(2), place(1)])]);
         index.retain(&|_, place| place.pack != 2).unwrap();
         assert_eq!(index.all(&frame), [place(1)]);
     }

@@ -44,6 +44,17 @@ pub(super) fn merge<const K: usize, const V: usize>(
 ) -> Result<Table<K, V>, IndexError> {
     let most = tables.iter().map(|table| table.as_ref().len()).fold(0, u64::saturating_add);
     let mut writer = TableWriter::create(folder, most)?;
+    walk(tables, &mut |key, values| {
+        values.iter().filter(|value| keep(key, value)).try_for_each(|value| writer.push(key, value))
+    })?;
+    writer.finish(kind)
+}
+
+/// Calls `each` for every key of `tables`, the newest first, in ascending order, with its values, the newest first.
+pub(super) fn walk<const K: usize, const V: usize>(
+    tables: &[impl AsRef<Table<K, V>>],
+    each: &mut dyn FnMut(&[u8; K], &[[u8; V]]) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
     let mut inputs = tables.iter().map(|table| Input::new(table.as_ref())).collect::<Result<Vec<_>, _>>()?;
     let mut last_key = None;
     let mut values: Vec<[u8; V]> = Vec::new();
@@ -53,16 +64,16 @@ pub(super) fn merge<const K: usize, const V: usize>(
     {
         let Some((_, value)) = input.head else { break };
         if last_key != Some(key) {
+            if let Some(last) = last_key {
+                each(&last, &values)?;
+            }
             last_key = Some(key);
             values.clear();
         }
         if !values.contains(&value) {
             values.push(value);
-            if keep(&key, &value) {
-                writer.push(&key, &value)?;
-            }
         }
         input.advance()?;
     }
-    writer.finish(kind)
+    last_key.map_or(Ok(()), |last| each(&last, &values))
 }

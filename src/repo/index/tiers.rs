@@ -10,7 +10,7 @@
 
 use super::IndexError;
 use super::memory::Memory;
-use super::merge::merge;
+use super::merge::{merge, walk};
 use super::table::Table;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,6 +172,15 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
         let _work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let count = self.tables().len();
         self.merge_newest(count, keep)
+    }
+
+    /// Calls `each` for every key, in ascending order, with its values, the newest first. What is inserted meanwhile may be missed.
+    pub fn scan(&self, each: &mut dyn FnMut(&[u8; K], &[[u8; V]])) -> Result<(), IndexError> {
+        self.spill(1)?;
+        walk(&self.tables(), &mut |key, values| {
+            each(key, values);
+            Ok(())
+        })
     }
 
     /// How many records the files hold, counting those that newer tables hold again.

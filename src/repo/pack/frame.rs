@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Raw bytes after which a frame is closed. Half a MiB compresses as well as anything larger and still reads quickly.
 pub const FRAME_TARGET: usize = 512 << 10;
 /// Frames of class secret are padded to a multiple of this.
-const SECRET_BLOCK: usize = 4096;
+pub(super) const SECRET_BLOCK: usize = 4096;
 /// What a zstd frame begins with (RFC 8878, section 3.1.1); skippable frames begin otherwise.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -152,7 +152,7 @@ pub struct FrameSealer<'k> {
 }
 
 /// The associated data of a frame.
-fn associated_data(repository: RepositoryId, run: RunId, class: Class) -> [u8; 38] {
+pub(super) fn associated_data(repository: RepositoryId, run: RunId, class: Class) -> [u8; 38] {
     let mut aad = [0; 38];
     aad[0] = SUITE;
     aad[1..17].copy_from_slice(repository.as_bytes());
@@ -180,7 +180,7 @@ impl FrameSealer<'_> {
     /// only copy of the data is gone.
     pub fn seal(&self, frame: RawFrame, zstd: &mut Zstd) -> Result<SealedFrame, FrameError> {
         let class = frame.table.class;
-        let compressed = if class == Class::Secret { None } else { compress(&frame, zstd) };
+        let compressed = if class == Class::Secret { None } else { compress(&frame.body, frame.level, zstd) };
         let body = compressed.as_ref().unwrap_or(&frame.body);
         let mut plain = Plain::with_capacity(body.len() + 5 * frame.table.chunks.len() + 64 + SECRET_BLOCK);
         plain.push(u8::from(compressed.is_some()));
@@ -215,9 +215,7 @@ impl FrameSealer<'_> {
     /// Opens what was just sealed and compares it with the original.
     fn compare(&self, frame: &RawFrame, sealed: &[u8], zstd: &mut Zstd) -> Result<(), FrameError> {
         let class = frame.table.class;
-        let aad = associated_data(self.repository, self.run, class);
-        let plain =
-            seal::open_salted(self.run_key.seal_key(), b"frame", &[&aad], sealed).map_err(|_| FrameError::Seal)?;
+        let plain = unseal(sealed, class, (self.repository, self.run, self.run_key))?;
         let parts = Parts::parse(class, &plain)?;
         let body = parts.inflate(zstd)?;
         let same_lengths = parts.chunks.iter().map(|c| c.0).eq(frame.table.chunks.iter().map(|c| c.length));
@@ -226,10 +224,10 @@ impl FrameSealer<'_> {
 }
 
 /// The compressed body, if that is shorter.
-fn compress(frame: &RawFrame, zstd: &mut Zstd) -> Option<Vec<u8>> {
-    zstd.compressor.set_compression_level(frame.level).ok()?;
-    let compressed = zstd.compressor.compress(&frame.body).ok()?;
-    (compressed.len() < frame.body.len()).then_some(compressed)
+pub(super) fn compress(body: &[u8], level: i32, zstd: &mut Zstd) -> Option<Vec<u8>> {
+    zstd.compressor.set_compression_level(level).ok()?;
+    let compressed = zstd.compressor.compress(body).ok()?;
+    (compressed.len() < body.len()).then_some(compressed)
 }
 
 /// The parts of a frame's plaintext, not yet verified.
@@ -376,9 +374,28 @@ pub fn open(
     domain: &IdKeys,
     zstd: &mut Zstd,
 ) -> Result<OpenFrame, FrameError> {
+    verify(&unseal(sealed, class, (repository, run, run_key))?, id, class, domain, zstd)
+}
+
+/// The plaintext of a stored frame, not yet verified.
+pub(super) fn unseal(
+    sealed: &[u8],
+    class: Class,
+    (repository, run, run_key): (RepositoryId, RunId, &RunKey),
+) -> Result<Vec<u8>, FrameError> {
     let aad = associated_data(repository, run, class);
-    let plain = seal::open_salted(run_key.seal_key(), b"frame", &[&aad], sealed).map_err(|_| FrameError::Seal)?;
-    let parts = Parts::parse(class, &plain)?;
+    seal::open_salted(run_key.seal_key(), b"frame", &[&aad], sealed).map_err(|_| FrameError::Seal)
+}
+
+/// Recomputes all ids of a frame's plaintext, and believes it only if it is the frame `id`.
+pub(super) fn verify(
+    plain: &[u8],
+    id: FrameId,
+    class: Class,
+    domain: &IdKeys,
+    zstd: &mut Zstd,
+) -> Result<OpenFrame, FrameError> {
+    let parts = Parts::parse(class, plain)?;
     let body = parts.inflate(zstd)?;
     let keys = parts.secret_root.as_ref().map_or(domain, SecretRoot::ids);
     let mut table = Table { class, chunks: Vec::with_capacity(parts.chunks.len()) };

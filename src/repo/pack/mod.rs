@@ -5,5 +5,6 @@ pub mod frame;
 pub mod padme;
 pub mod parse;
 pub mod presence;
+pub mod reseal;
 pub mod table;
 pub mod trailer;

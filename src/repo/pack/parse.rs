@@ -103,7 +103,7 @@ pub fn read_trailer(
     Ok(Trailer { frames, length: u32::try_from(trailer).unwrap_or(u32::MAX) })
 }
 
-/// A whole pack whose bytes hash to its name.
+/// A whole pack.
 pub struct WholePack<'b> {
     /// Its opening.
     pub opening: PackOpening,
@@ -116,7 +116,13 @@ impl<'b> WholePack<'b> {
         if PackHash::from_bytes(*blake3::hash(bytes).as_bytes()) != pack.hash {
             return Err(PackError::Hash);
         }
-        Ok(Self { opening: opening(bytes, repository, pack.run)?, bytes })
+        Self::unhashed(pack, bytes, repository)
+    }
+
+    /// The same for a pack whose frames are looked at one by one, so that the rest of it may be damaged.
+    pub fn unhashed(pack: PackId, bytes: &'b [u8], repository: RepositoryId) -> Result<Self, PackError> {
+        let opening = bytes.get(..FRAMES_START).ok_or(Malformed("opening of a pack"))?;
+        Ok(Self { opening: self::opening(opening, repository, pack.run)?, bytes })
     }
 
     /// The frames that the trailer names.

@@ -1,0 +1,4 @@
+//! Garbage collection.
+pub mod error;
+pub mod marks;
+pub mod rewrite;
