@@ -140,6 +140,11 @@ impl RunId {
         self.0[..4] == credential.0[..4]
     }
 
+    /// The first bytes of the id of the credential that wrote the run.
+    pub fn credential_part(&self) -> [u8; 4] {
+        [self.0[0], self.0[1], self.0[2], self.0[3]]
+    }
+
     /// The random part as text: what people type and tables show.
     pub fn random_part(&self) -> String {
         base32(&self.0[4..])

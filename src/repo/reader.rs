@@ -12,7 +12,7 @@ use crate::repo::pack::frame::{self, OpenFrame, Zstd};
 use crate::repo::pack::parse::{self, PackError};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::View;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -135,6 +135,19 @@ impl<'r> Reader<'r> {
         Ok(frame)
     }
 
+    /// Fetches frames, so that [`frame`](Self::frame) has them at hand. What can't be had is told when it's asked for.
+    pub fn prefetch(&self, ids: &[FrameId]) -> Result<(), ReadError> {
+        let wanted: Vec<FrameId> = {
+            let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = HashSet::new();
+            ids.iter().copied().filter(|id| !recent.frames.contains_key(id) && seen.insert(*id)).collect()
+        };
+        let fetched = self.fetch(&wanted)?;
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.frames.iter().for_each(|(id, frame)| recent.keep(*id, frame));
+        Ok(())
+    }
+
     /// Many frames at once, in as few reads as possible and by several threads. Fails only when the store does; frames that can't be
     /// used are among the result.
     pub fn fetch(&self, ids: &[FrameId]) -> Result<Fetched, ReadError> {
@@ -240,7 +253,8 @@ impl<'r> Reader<'r> {
         found.ok_or(last)
     }
 
-    fn copy(&self, id: FrameId, place: FramePlace, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
+    /// Opens the copy of a frame at this very place, which proves that it can serve.
+    pub fn copy(&self, id: FrameId, place: FramePlace, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
         let pack = self.pack_id(place.pack)?;
         let range = self.repo.store().get_range(&key::pack(pack), u64::from(place.offset), u64::from(place.stored));
         let sealed = range.map_err(|error| ReadError::Pack { pack, source: error.into() })?;

@@ -5,11 +5,12 @@
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
 use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::gc::records;
 use crate::repo::id::{PackId, RunId};
 use crate::repo::keys::sign::Signer;
 use crate::repo::needs::Needs;
 use crate::repo::pack_set::PackSet;
-use crate::repo::record::{self, Condemned, Pins, RunRecord, Stop};
+use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Access, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::repo::view::View;
@@ -59,7 +60,7 @@ impl Run {
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
     pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {
-        let condemned = condemned(repo)?;
+        let condemned = records::condemned(repo)?;
         view.list_packs(&**repo.store())?;
         let passed = PackSet::new(view.pack_numbers());
         for (number, row) in view.packs().rows() {
@@ -110,7 +111,7 @@ pub fn last_look<A: Access>(
     own: &[(PackId, u64)],
     relied: &[u32],
 ) -> Result<LastLook, RepoError> {
-    let condemned = condemned(repo)?;
+    let condemned = records::condemned(repo)?;
     view.list_packs(&**repo.store())?;
     let is_sound =
         |number: u32| view.is_listed(number) && view.pack_id(number).is_some_and(|id| !condemned.contains(&id));
@@ -125,27 +126,6 @@ pub struct LastLook {
     pub own_lost: bool,
     /// Packs of others that can't be relied on any more.
     pub lost: Vec<u32>,
-}
-
-/// The packs that some pruner condemned. Records that the admin key didn't sign count as absent.
-fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
-    let mut keys = Vec::new();
-    repo.store().list(key::GC, &mut |listed| keys.push(listed.key))?;
-    let mut packs = HashSet::new();
-    for key in keys {
-        let bytes = match repo.store().get(&key, MAX_OBJECT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => continue,
-            Err(error) => return Err(error.into()),
-        };
-        match record::open_record::<Condemned>(&**repo.keys(), &key, &bytes) {
-            Ok((body, Signer::Admin)) => packs.extend(body.condemned),
-            // What a newer nightsafe condemned must not be relied on, and which packs these are can't be told.
-            Err(why) if why.fault.is_unknown_version() => return Err(RepoError::damaged(&key, &why.fault)),
-            _ => {}
-        }
-    }
-    Ok(packs)
 }
 
 /// Seals, signs and writes a record.

@@ -55,12 +55,22 @@ impl View {
     /// For reading: all packs are listed, and all frames known. Also gives what was odd.
     pub fn for_reading(repo: &Repo<Full>) -> Result<(Self, Vec<String>), RepoError> {
         let view = Self::open(repo)?;
-        view.list_packs(&**repo.store())?;
-        let mut warnings = view.learn_segments(repo)?;
-        let any = |_: DomainId| true;
-        warnings.extend(view.learn_packs(repo, &view.unlearnt(|indexed| !indexed.frames), &any)?);
+        let warnings = view.learn(repo)?;
         view.save()?;
         Ok((view, warnings))
+    }
+
+    /// Lists the packs again and learns the frames of those that are new. Gives what was odd.
+    pub fn learn(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
+        self.list_packs(&**repo.store())?;
+        let mut warnings = self.learn_segments(repo)?;
+        warnings.extend(self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.frames), &|_| true)?);
+        Ok(warnings)
+    }
+
+    /// Learns from the trailers of all packs of which only a segment told so far. Gives what was odd.
+    pub fn learn_trailers(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
+        self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.chunks), &|_| true)
     }
 
     fn open<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {

@@ -11,6 +11,8 @@ pub mod history;
 pub mod manifest;
 pub mod monitor;
 pub mod postgres;
+pub mod prune;
+pub mod reach;
 pub mod restore;
 pub mod seen;
 pub mod snapshots;

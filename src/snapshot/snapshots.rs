@@ -12,7 +12,7 @@ use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::snapshot::manifest::{Manifest, OpenPart, SealedPart, State};
 use crate::snapshot::tree::path::SafePath;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A committed snapshot.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,38 @@ pub fn load(repo: &Repo<Full>, id: RunId) -> Result<Snapshot, RepoError> {
     let sealed: SealedPart = needs::decode("manifest", &sealed).map_err(|why| damaged(&why))?;
     sealed.root.check_top().map_err(|why| damaged(&why))?;
     Ok(Snapshot { id, manifest: Manifest::join(open, sealed), hash: *blake3::hash(&bytes).as_bytes() })
+}
+
+/// The manifests of `dead` snapshots that nothing needs any more: all but the newest that a credential wrote, whose sequence the next one continues.
+pub fn superseded(
+    repo: &Repo<Full>,
+    dead: &BTreeSet<RunId>,
+    others: &BTreeSet<RunId>,
+) -> Result<Vec<RunId>, RepoError> {
+    let mut newest: HashMap<[u8; 4], (u64, RunId)> = HashMap::new();
+    if dead.is_empty() {
+        return Ok(Vec::new());
+    }
+    for &run in dead.union(others) {
+        let Some(sequence) = sequence_of(repo, run)? else { continue };
+        let place = newest.entry(run.credential_part()).or_insert((sequence, run));
+        *place = (*place).max((sequence, run));
+    }
+    let stays: HashSet<RunId> = newest.into_values().map(|(_, run)| run).collect();
+    Ok(dead.iter().filter(|run| !stays.contains(run)).copied().collect())
+}
+
+/// The number of a manifest among those of its credential; `None` if it can't be told.
+fn sequence_of(repo: &Repo<Full>, run: RunId) -> Result<Option<u64>, RepoError> {
+    match repo.store().get(&key::snapshot(run), MAX_OBJECT) {
+        Ok(bytes) => {
+            let envelope = envelope::open_manifest(repo.read_keys(), run, &bytes).ok();
+            let open = envelope.and_then(|envelope| needs::decode::<OpenPart>("manifest", envelope.open_part()).ok());
+            Ok(open.map(|open| open.sequence))
+        }
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Snapshots that were forgotten: those with a tombstone that the admin key signed.

@@ -10,6 +10,7 @@ mod independent_reader;
 mod layers;
 mod order;
 mod postgres;
+mod prune;
 mod roundtrip;
 mod rows;
 mod store;

@@ -1,0 +1,170 @@
+//! Step 8: what was condemned is given back to whoever still needs it. In this order, and each look after the condemnation was put up.
+//!
+//! Two parties that never speak to each other must not both go ahead. Each puts up its flag and looks for the other's afterwards: whatever the interleaving, one of them sees the other.
+
+use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::gc::canary::Canaries;
+use crate::repo::gc::condemn::Condemned;
+use crate::repo::gc::error::GcError;
+use crate::repo::gc::marks::Marks;
+use crate::repo::gc::records;
+use crate::repo::gc::survey::{self, ListedPack};
+use crate::repo::id::{PackId, RunId};
+use crate::repo::keys::Signer;
+use crate::repo::record::{self, Stop};
+use crate::repo::repository::{Full, Repo};
+use crate::repo::sabotage::{Fence, is_off};
+use crate::repo::store::StoreErrorKind;
+use crate::repo::view::View;
+use std::collections::{BTreeSet, HashMap};
+
+/// What a pruner asks of those who know what a snapshot is.
+pub trait Roots {
+    /// Marks every chunk that these snapshots reach. The view knows all of their packs afterwards.
+    fn mark(&self, snapshots: &BTreeSet<RunId>, marks: &mut Marks) -> Result<(), GcError>;
+}
+
+/// Packs that nobody needs: every look was taken.
+pub struct Sentenced {
+    /// The condemnation, with what is left of it.
+    pub condemned: Condemned,
+    /// How many packs were given back.
+    pub rescued: u64,
+}
+
+/// The looks, one after the other.
+pub fn fence(
+    repo: &Repo<Full>,
+    view: &View,
+    roots: &dyn Roots,
+    canaries: &mut Canaries<'_>,
+    packs: &[ListedPack],
+    known: &BTreeSet<RunId>,
+    mut condemned: Condemned,
+) -> Result<Sentenced, GcError> {
+    let before = condemned.packs.len();
+    canaries.renew()?;
+    let undecided = give_back_to_runs(repo, canaries, packs, &mut condemned)?;
+    give_back_to_new_snapshots(repo, view, roots, canaries, known, &undecided, &mut condemned)?;
+    yield_to_other_pruners(repo, canaries, &mut condemned)?;
+    give_back_without_kept_copies(repo, view, &mut condemned)?;
+    heed_a_stop(repo, &mut condemned)?;
+    let rescued = before.saturating_sub(condemned.packs.len()) as u64;
+    Ok(Sentenced { condemned, rescued })
+}
+
+/// 8a: runs and pins are looked at again. Gives the runs that may still commit.
+fn give_back_to_runs(
+    repo: &Repo<Full>,
+    canaries: &mut Canaries<'_>,
+    packs: &[ListedPack],
+    condemned: &mut Condemned,
+) -> Result<BTreeSet<RunId>, GcError> {
+    if is_off(Fence::Rescue8a) {
+        return Ok(BTreeSet::new());
+    }
+    let (undecided, pinned) = survey::protections(repo, canaries, condemned.gid, packs)?;
+    condemned.packs.retain(|pack, _| !pinned.contains(pack) && !undecided.contains(&pack.run));
+    Ok(undecided)
+}
+
+/// 8b: snapshots are looked at again. One that wasn't marked keeps every pack that holds a chunk of it.
+fn give_back_to_new_snapshots(
+    repo: &Repo<Full>,
+    view: &View,
+    roots: &dyn Roots,
+    canaries: &mut Canaries<'_>,
+    known: &BTreeSet<RunId>,
+    undecided: &BTreeSet<RunId>,
+    condemned: &mut Condemned,
+) -> Result<(), GcError> {
+    if is_off(Fence::Rescue8b) {
+        return Ok(());
+    }
+    let listed = canaries.list(key::SNAPSHOTS)?;
+    let mut new: BTreeSet<RunId> =
+        listed.iter().filter_map(|listed| key::parse_run(key::SNAPSHOTS, &listed.key)).collect();
+    for &run in undecided {
+        // A run that commits after its pins were looked for may have removed them, and the listing may be older than that.
+        if !new.contains(&run) && repo.store().length(&key::snapshot(run))?.is_some() {
+            new.insert(run);
+        }
+    }
+    new.retain(|run| !known.contains(run));
+    if new.is_empty() || condemned.packs.is_empty() {
+        return Ok(());
+    }
+    let mut marks = Marks::default();
+    roots.mark(&new, &mut marks)?;
+    let numbers: HashMap<u32, PackId> = condemned.packs.values().map(|pack| (pack.number, pack.id)).collect();
+    let (mut needed, mut found): (BTreeSet<PackId>, usize) = (BTreeSet::new(), 0);
+    view.frames().scan(&mut |frame, places| {
+        let Some(marked) = marks.get(frame) else { return };
+        found += 1;
+        for place in places {
+            let holds = marked.count_in(place.first.into(), place.count.into()) > 0;
+            needed.extend(numbers.get(&place.pack).filter(|_| holds));
+        }
+    })?;
+    // A chunk that is in no pack that is understood may be in one that isn't.
+    let understood = |number: u32| view.packs().get(number).is_some_and(|row| row.indexed.frames);
+    let all_found = found == marks.len();
+    condemned.packs.retain(|id, pack| !needed.contains(id) && (all_found || understood(pack.number)));
+    Ok(())
+}
+
+/// 8c: other pruners. What they keep stays; what they condemn isn't there to be kept.
+fn yield_to_other_pruners(
+    repo: &Repo<Full>,
+    canaries: &mut Canaries<'_>,
+    condemned: &mut Condemned,
+) -> Result<(), GcError> {
+    if is_off(Fence::Others8c) {
+        return Ok(());
+    }
+    let records = records::load(repo, &canaries.list(key::GC)?)?;
+    for other in records.iter().filter(|record| record.gid != condemned.gid) {
+        let (kept, gone): (BTreeSet<_>, BTreeSet<_>) =
+            (other.body.kept.iter().collect(), other.body.condemned.iter().collect());
+        let Condemned { packs, depends, .. } = condemned;
+        packs.retain(|pack, _| {
+            let relies_on = depends.get(pack).into_iter().flatten();
+            !kept.contains(pack) && !relies_on.into_iter().any(|stays| gone.contains(stays))
+        });
+    }
+    Ok(())
+}
+
+/// 8d: the copies that are to stay must be there, in full length.
+fn give_back_without_kept_copies(repo: &Repo<Full>, view: &View, condemned: &mut Condemned) -> Result<(), GcError> {
+    if is_off(Fence::KeptCopies8d) {
+        return Ok(());
+    }
+    let mut there: HashMap<PackId, u64> = HashMap::new();
+    repo.store().list(key::PACKS, &mut |listed| {
+        there.extend(key::parse_pack(&listed.key).map(|pack| (pack, listed.length)));
+    })?;
+    let Condemned { packs, depends, written, .. } = condemned;
+    let stays = |pack: &PackId| {
+        let known = view.packs().number(pack).and_then(|number| view.packs().get(number)).map(|row| row.length);
+        let expected = written.get(pack).copied().or(known);
+        expected.is_some() && there.get(pack).copied() == expected
+    };
+    packs.retain(|pack, _| depends.get(pack).into_iter().flatten().all(stays));
+    Ok(())
+}
+
+/// Whoever took this pruner for dead may have deleted what it wrote: then nothing goes.
+fn heed_a_stop(repo: &Repo<Full>, condemned: &mut Condemned) -> Result<(), GcError> {
+    let store_key = key::stop(condemned.gid);
+    match repo.store().get(&store_key, MAX_OBJECT) {
+        Ok(bytes) => match record::open_record::<Stop>(repo.read_keys(), &store_key, &bytes) {
+            Err(why) if why.fault.is_wrongly_signed() => {}
+            Ok((_, Signer::Credential(_))) => {}
+            _ => condemned.packs.clear(),
+        },
+        Err(error) if error.kind == StoreErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Step 9: what is condemned and needed by nobody is deleted; then what has lost its meaning: manifests of the forgotten, records of runs that are decided, segments of packs that are gone,
+//! records of prunes of which nothing is left.
+
+use crate::repo::cbor::Time;
+use crate::repo::format::key;
+use crate::repo::gc::canary::Canaries;
+use crate::repo::gc::error::GcError;
+use crate::repo::gc::fence::Sentenced;
+use crate::repo::gc::records::GcRecord;
+use crate::repo::gc::survey::{self, Survey};
+use crate::repo::id::{PackId, RunId};
+use crate::repo::repository::{Full, Repo};
+use crate::repo::store::{Listed, Store};
+use crate::repo::view::in_parallel;
+use std::collections::{BTreeSet, HashSet};
+
+/// Packs that are deleted before the pruner looks whether its condemnation still stands.
+const BATCH: usize = 64;
+/// A pruner's record of which no pack is left is removed at this age, in seconds: until then an upload that was long under way may bring a pack back.
+const RECORD_AGE: i64 = 3 * 24 * 60 * 60;
+
+/// Segments of runs of which no pack is left are removed at this age, in seconds, whatever is known of the run.
+const SEGMENT_AGE: i64 = 24 * 60 * 60;
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Packs.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Deletes the packs. `done` hears of each pack's bytes.
+pub fn sweep(
+    repo: &Repo<Full>,
+    sentenced: Sentenced,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Result<Swept, GcError> {
+    let store = &**repo.store();
+    let packs: Vec<_> = sentenced.condemned.packs.into_values().collect();
+    let mut swept = Swept::default();
+    for batch in packs.chunks(BATCH) {
+        if interrupted() {
+            return Err(GcError::Interrupted);
+        }
+        // Writers rely on these packs again when the record is gone.
+        if store.length(&key::gc(sentenced.condemned.gid))?.is_none() {
+            return Err(GcError::Listing { prefix: key::GC });
+        }
+        in_parallel(store.connections(), batch, &|pack| store.delete(&key::pack(pack.id)))?;
+        swept.packs += batch.len() as u64;
+        swept.bytes += batch.iter().map(|pack| pack.length).sum::<u64>();
+    }
+    Ok(swept)
+}
+
+/// Removes what has lost its meaning. All of it is a courtesy: what fails is done by the next prune.
+pub fn tidy(
+    repo: &Repo<Full>,
+    canaries: &Canaries<'_>,
+    survey: &Survey,
+    gid: RunId,
+    forgotten: &[RunId],
+    now: Time,
+) -> Result<(), GcError> {
+    let store = &**repo.store();
+    let mut packs: HashSet<PackId> = HashSet::new();
+    store.list(key::PACKS, &mut |listed| packs.extend(key::parse_pack(&listed.key)))?;
+    let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).collect();
+    let mut garbage: Vec<String> = forgotten.iter().map(|&run| key::snapshot(run)).collect();
+    let decided = |run: &RunId| !survey.undecided.contains(run) && *run != gid;
+    garbage.extend(survey.run_records.iter().filter(|run| decided(run)).map(|&run| key::run(run)));
+    let known: BTreeSet<RunId> = survey.snapshots().into_iter().chain(survey.dead.iter().copied()).collect();
+    let over = |run: &RunId| decided(run) && (known.contains(run) || survey.run_records.contains(run));
+    let now_there = canaries.now().unwrap_or(now.seconds);
+    list_runs(store, key::PINS, &mut |run, listed| {
+        if over(&run) {
+            garbage.push(listed.key);
+        }
+    })?;
+    list_runs(store, key::INDEX, &mut |run, listed| {
+        // Of a run that began meanwhile the packs may not have been listed yet.
+        let old = listed.modified.is_some_and(|then| now_there.saturating_sub(then) > SEGMENT_AGE);
+        if !runs.contains(&run) && decided(&run) && (old || over(&run)) {
+            garbage.push(listed.key);
+        }
+    })?;
+    for record in finished(&survey.records, &packs, now_there) {
+        if runs.contains(&record.gid) {
+            // Its record decided that run until now.
+            survey::bury_run(repo, record.gid, now)?;
+        }
+        garbage.push(key::gc(record.gid));
+    }
+    in_parallel(store.connections(), &garbage, &|key: &String| store.delete(key))?;
+    Ok(())
+}
+
+/// The records of prunes of which no pack is left. The newest stays for its census.
+fn finished<'r>(records: &'r [GcRecord], packs: &HashSet<PackId>, now: i64) -> Vec<&'r GcRecord> {
+    let old = |record: &&GcRecord| {
+        let written = record.modified.unwrap_or(record.body.time.seconds);
+        now.saturating_sub(written) > RECORD_AGE
+    };
+    let gone = |record: &&GcRecord| !record.body.condemned.iter().any(|pack| packs.contains(pack));
+    let newest = records.iter().max_by_key(|record| (record.modified, record.body.time, record.gid));
+    let stays = newest.map(|record| record.gid);
+    records.iter().filter(old).filter(gone).filter(|record| Some(record.gid) != stays).collect()
+}
+
+fn list_runs(store: &dyn Store, prefix: &str, each: &mut dyn FnMut(RunId, Listed)) -> Result<(), GcError> {
+    store.list(prefix, &mut |listed| {
+        if let Some((run, _)) = key::parse_numbered(prefix, &listed.key) {
+            each(run, listed);
+        }
+    })?;
+    Ok(())
+}
