@@ -24,5 +24,6 @@ pub mod run;
 pub(crate) mod sabotage;
 pub mod seal;
 pub mod store;
+pub mod tables;
 pub mod view;
 pub mod writer;

@@ -119,6 +119,18 @@ impl<'r> Reader<'r> {
         !self.view.places(id).is_empty()
     }
 
+    /// Whether packs that exist hold these chunks of a frame, be it in several copies.
+    pub fn holds(&self, id: FrameId, first: u32, count: u32) -> bool {
+        let listed = |place: &FramePlace| self.view.is_listed(place.pack);
+        let places: Vec<FramePlace> = self.view.frames().all(&id).into_iter().filter(listed).collect();
+        let (mut at, end) = (first, first.saturating_add(count));
+        while at < end {
+            let Some(place) = places.iter().find(|place| place.holds(at, 1)) else { return false };
+            at = u32::from(place.first) + u32::from(place.count);
+        }
+        !places.is_empty()
+    }
+
     /// Bytes of a frame's plaintext, as far as the index knows.
     pub fn raw_length(&self, id: FrameId) -> u32 {
         self.view.places(id).first().map_or(0, |place| place.raw)

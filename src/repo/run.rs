@@ -27,6 +27,14 @@ pub struct Run {
     pins_written: u64,
 }
 
+/// What the fence tells of packs that the local index knows.
+pub struct Fence {
+    /// Packs that the run may rely on.
+    pub passed: PackSet,
+    /// Packs that a pruner condemned and that are gone. Others that are gone were lost.
+    pub pruned: PackSet,
+}
+
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
@@ -59,16 +67,19 @@ impl Run {
 
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
-    pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {
+    pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<Fence, RepoError> {
         let condemned = records::condemned(repo)?;
         view.list_packs(&**repo.store())?;
-        let passed = PackSet::new(view.pack_numbers());
+        let new = || PackSet::new(view.pack_numbers());
+        let fence = Fence { passed: new(), pruned: new() };
         for (number, row) in view.packs().rows() {
-            if view.is_listed(number) && row.indexed.chunks && !condemned.contains(&row.id) {
-                passed.insert(number);
+            match (view.is_listed(number), condemned.contains(&row.id)) {
+                (true, false) if row.indexed.chunks => fence.passed.insert(number),
+                (false, true) => fence.pruned.insert(number),
+                _ => {}
             }
         }
-        Ok(passed)
+        Ok(fence)
     }
 
     /// Step 6: commits the manifest, then looks for a stop.

@@ -351,7 +351,8 @@ impl View {
             let frame_number = self.numbers().push(&frame.id)?;
             for (ordinal, chunk) in (0..).zip(&frame.table.chunks) {
                 if frame.holds(usize::from(ordinal)) {
-                    self.known().insert(&chunk.id, ChunkPlace { frame: frame_number, ordinal })?;
+                    let place = ChunkPlace { frame: frame_number, ordinal, length: chunk.length };
+                    self.known().insert(&chunk.id, place)?;
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::repo::pack::parse::{PackError, WholePack};
 use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::seal;
+use crate::snapshot::check::walk::LACKS_CHUNKS;
 use crate::snapshot::check::{CheckError, CheckReport, Findings, Subset};
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,12 +71,15 @@ pub(super) fn read_packs(
     for found in bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let frames = if found.frames.is_empty() { reader.view().frames_of(found.pack)? } else { found.frames };
         for id in frames {
-            // Another copy may serve.
-            if let Err(error) = reader.frame(id) {
-                if error.is_store_failure() {
-                    return Err(error.into());
-                }
-                findings.frames.entry(id).or_insert_with(|| error.to_string());
+            // Another copy may serve, or several together.
+            let what = match reader.frame(id) {
+                Ok(frame) if frame.is_whole() => None,
+                Ok(_) => Some(LACKS_CHUNKS.to_owned()),
+                Err(error) if error.is_store_failure() => return Err(error.into()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(what) = what {
+                findings.frames.entry(id).or_insert(what);
             }
         }
         findings.packs.insert(found.pack, found.what);
