@@ -25,5 +25,6 @@ pub(crate) mod sabotage;
 pub mod seal;
 pub mod store;
 pub mod tables;
+pub mod verified;
 pub mod view;
 pub mod writer;

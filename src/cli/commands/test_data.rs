@@ -8,7 +8,7 @@ use crate::repo::keys::credential::Method;
 use crate::repo::keys::{KdfParams, Label, Role};
 use crate::repo::repository::{CredentialFacts, CredentialInfo};
 use crate::snapshot::backup::BackupSummary;
-use crate::snapshot::check::{CheckReport, Damage};
+use crate::snapshot::check::{CheckReport, Damage, Damaged, Verification};
 use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
@@ -220,13 +220,22 @@ pub(crate) fn restore_summary() -> RestoreSummary {
 
 pub(crate) fn check_report() -> CheckReport {
     let paths = |number: usize| (0..number).map(|n| path(&format!("/srv/app/{n}"))).collect();
-    let damage =
-        |object: &str, what: &str, snapshots| Damage { object: object.to_owned(), what: what.to_owned(), snapshots };
+    let damage = |object: &str, what: &str, snapshots| Damage {
+        object: object.to_owned(),
+        kind: Damaged::Other,
+        what: what.to_owned(),
+        snapshots,
+    };
     CheckReport {
         packs: 1234,
         packs_read: 1234,
         bytes_read: 5 << 30,
         snapshots: 14,
+        verification: Verification {
+            at: NOON,
+            oldest: Some(Time { seconds: NOON.seconds - 1_000_000, ..NOON }),
+            never: 34,
+        },
         errors: vec![
             damage("packs/ab/x", "its hash differs", vec![(run(1), paths(7)), (run(2), paths(1))]),
             damage("index/x/0", "missing", vec![]),

@@ -4,7 +4,7 @@ use crate::repo::error::ReadError;
 use crate::repo::format::Class;
 use crate::repo::id::{FrameId, RunId};
 use crate::repo::reader::Reader;
-use crate::snapshot::check::{CheckError, Damage, Findings, MAX_PATHS};
+use crate::snapshot::check::{CheckError, Damage, Damaged, Findings, MAX_PATHS};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::snapshots::{Snapshot, Snapshots};
 use crate::snapshot::stream::{self, StreamReader};
@@ -88,6 +88,7 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
         }
         other => findings.other.push(Damage {
             object: path.to_string(),
+            kind: Damaged::Other,
             what: other.to_string(),
             snapshots: vec![(snapshot.id, vec![path.clone()])],
         }),
