@@ -19,6 +19,7 @@ pub mod pack_set;
 pub mod parallel;
 pub mod reader;
 pub mod record;
+pub mod repair;
 pub mod repository;
 pub mod run;
 pub(crate) mod sabotage;

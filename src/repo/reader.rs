@@ -35,9 +35,11 @@ pub struct Reader<'r> {
 }
 
 /// What opens the frames that a run wrote.
-struct RunAccess {
-    run_key: RunKey,
-    domain: DomainKeys,
+pub struct RunAccess {
+    /// The run's key.
+    pub run_key: RunKey,
+    /// The keys of its domain.
+    pub domain: DomainKeys,
 }
 
 /// Frames opened not long ago, first in, first out.
@@ -145,6 +147,21 @@ impl<'r> Reader<'r> {
         let frame = Arc::new(self.any_copy(id, &mut Zstd::new()?)?);
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(id, &frame);
         Ok(frame)
+    }
+
+    /// Whether a whole copy of a frame can be opened in a pack that isn't among those.
+    pub fn has_copy_outside(&self, id: FrameId, packs: &HashSet<PackId>, zstd: &mut Zstd) -> Result<bool, ReadError> {
+        for place in self.view.places(id).into_iter().filter(|place| !place.partial) {
+            if self.view.pack_id(place.pack).is_none_or(|pack| packs.contains(&pack)) {
+                continue;
+            }
+            match self.copy(id, place, zstd) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_store_failure() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Fetches frames, so that [`frame`](Self::frame) has them at hand. What can't be had is told when it's asked for.
@@ -307,7 +324,7 @@ impl<'r> Reader<'r> {
     }
 
     /// The keys of the run that wrote a pack, from the pack's opening, or if that is damaged from another one's.
-    fn run(&self, pack: PackId) -> Result<Arc<RunAccess>, ReadError> {
+    pub fn run(&self, pack: PackId) -> Result<Arc<RunAccess>, ReadError> {
         let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&pack.run).cloned();
         if let Some(access) = known {
             return Ok(access);

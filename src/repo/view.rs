@@ -308,17 +308,20 @@ impl View {
         wanted: &dyn Fn(DomainId) -> bool,
     ) -> Result<Option<Trailer>, PackError> {
         let store = &**repo.store();
-        // Own packs need no look at the opening.
-        let domain = if pack.run.belongs_to(repo.credential()) {
-            repo.keys().domain().id()
-        } else {
-            let opening = store.get_range(&key::pack(pack), 0, FRAMES_START as u64)?;
-            parse::opening(&opening, repo.id(), pack.run)?.domain
+        let trailer = |domain| {
+            repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
         };
-        if !wanted(domain) {
-            return Ok(None);
+        // Own packs need no look at the opening, unless they are among the few that a full credential writes for other domains.
+        let own = repo.keys().domain().id();
+        if pack.run.belongs_to(repo.credential()) && wanted(own) {
+            match trailer(own) {
+                Err(PackError::Trailer) => {}
+                done => return done,
+            }
         }
-        repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
+        let opening = store.get_range(&key::pack(pack), 0, FRAMES_START as u64)?;
+        let domain = parse::opening(&opening, repo.id(), pack.run)?.domain;
+        if wanted(domain) { trailer(domain) } else { Ok(None) }
     }
 
     /// Notes where a copy of a frame is: as one place if it's whole, else as one for each run of chunks that it holds.

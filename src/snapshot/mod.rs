@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod postgres;
 pub mod prune;
 pub mod reach;
+pub mod repair;
 pub mod restore;
 pub mod seen;
 pub mod snapshots;

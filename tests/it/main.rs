@@ -11,6 +11,7 @@ mod layers;
 mod order;
 mod postgres;
 mod prune;
+mod repair;
 mod roundtrip;
 mod rows;
 mod store;
