@@ -1,6 +1,8 @@
 //! The command line: verbs and options. The doc comments are the help.
 
-use crate::cli::commands::{backup, check, config, diff, dump, generate, init, key, ls, restore, show, snapshots};
+use crate::cli::commands::{
+    backup, check, config, diff, dump, generate, init, key, ls, prune, restore, show, snapshots,
+};
 use crate::cli::ui::Verbosity;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -116,6 +118,8 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Check that everything is there; with --read-data, that it is intact
     Check(check::CheckArgs),
+    /// Remove what no snapshot needs any more
+    Prune(prune::PruneArgs),
     /// Manage the passwords and key files that open the repository
     Key(key::KeyArgs),
     /// Check or show the configuration file
@@ -243,6 +247,7 @@ mod tests {
           dump         Write one file of a snapshot, or rows of a table, to standard output
           restore      Restore a snapshot, or a part of it, into an empty or new folder
           check        Check that everything is there; with --read-data, that it is intact
+          prune        Remove what no snapshot needs any more
           key          Manage the passwords and key files that open the repository
           config       Check or show the configuration file
           completions  Print the completions for a shell

@@ -20,3 +20,4 @@ pub mod source;
 pub mod stream;
 pub mod target;
 pub mod tree;
+pub mod undo;

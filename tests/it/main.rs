@@ -15,6 +15,7 @@ mod roundtrip;
 mod rows;
 mod store;
 mod tree;
+mod undo;
 mod vectors;
 mod world;
 mod write_only;

@@ -123,6 +123,7 @@ mod tests {
             "nightsafe-key.1",
             "nightsafe-ls.1",
             "nightsafe-man.1",
+            "nightsafe-prune.1",
             "nightsafe-restore.1",
             "nightsafe-show.1",
             "nightsafe-snapshots.1",

@@ -9,6 +9,7 @@ pub mod generate;
 pub mod init;
 pub mod key;
 pub mod ls;
+pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod snapshots;
@@ -60,6 +61,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Dump(args) => dump::dump(&args, context),
         Command::Restore(args) => restore::restore(args, context),
         Command::Check(args) => check::check(&args, context),
+        Command::Prune(args) => prune::prune(&args, context),
         Command::Key(args) => key::key(args.command, context),
         Command::Config(args) => config::config(&args.command, context),
         Command::Completions(args) => generate::completions(&args, context),

@@ -86,6 +86,7 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         previous: None,
         root: Entry::new("", EntryType::Directory),
         parent: (n > 1).then(|| run(n - 1)),
+        brings_back: None,
         tool: "nightsafe 0.1.0".to_owned(),
         statistics: statistics(),
         sources: vec![source()],

@@ -134,6 +134,7 @@ fn each_message_is_written_as_it_is_specified() {
         ("`summary` of `restore --postgres`", written(&restored_database())),
         ("`error` of `check`", written(&Broken::from(&report.errors[0]))),
         ("`summary` of `check`", written(&Check::new(&report, 1.0))),
+        ("`summary` of `prune`", written(&Pruned::new(&crate::snapshot::prune::PruneReport::default(), false))),
         ("array of `key list`", written(&Credential::from(&data::credentials()[0]))),
         ("`credential`", written(&CredentialChange { message_type: "credential", action: "added", id: String::new() })),
         ("`summary` of `config check`", written(&data::config_check())),
