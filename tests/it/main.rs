@@ -8,6 +8,7 @@ mod diff;
 mod faults;
 mod independent_reader;
 mod layers;
+mod model;
 mod order;
 mod postgres;
 mod prune;
