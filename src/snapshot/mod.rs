@@ -10,6 +10,7 @@ pub mod diff;
 pub mod history;
 pub mod manifest;
 pub mod monitor;
+pub mod policy;
 pub mod postgres;
 pub mod prune;
 pub mod reach;
