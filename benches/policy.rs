@@ -24,7 +24,7 @@ fn candidates() -> Vec<Candidate> {
             paths: vec![format!("/srv/app{app}").into_bytes()],
             tags: vec!["nightly".to_owned()],
             write_only: false,
-            complete: n % 97 != 0,
+            complete: !n.is_multiple_of(97),
             bytes: 1 << 30,
             protected: false,
             stored: Some(seconds + 60),

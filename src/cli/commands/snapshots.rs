@@ -50,7 +50,7 @@ fn fits(snapshot: &Snapshot, filter: &Filter) -> bool {
     let manifest = &snapshot.manifest;
     filter.app.as_ref().is_none_or(|app| manifest.app.as_ref() == Some(app))
         && filter.host.as_ref().is_none_or(|host| manifest.host == *host)
-        && filter.tags.iter().all(|tag| manifest.tags.contains(tag))
+        && filter.tags.iter().all(|tag| snapshot.tags.contains(tag))
 }
 
 /// The tables, one for each app.
@@ -110,7 +110,7 @@ fn table(snapshots: &[&Snapshot], zone: &TimeZone) -> String {
             units::size(m.statistics.bytes),
             format!("+{}", units::size(m.statistics.stored_added)),
             paths(&m.paths),
-            clean(&m.tags.join(",")),
+            clean(&snapshot.tags.join(",")),
         ];
         table.styled_row(cells, if complete { Style::new() } else { style::WARNING });
     }

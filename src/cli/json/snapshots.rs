@@ -102,7 +102,7 @@ impl From<&snapshots::Snapshot> for Snapshot {
             time: units::rfc3339(m.time),
             host: m.host.clone(),
             app: m.app.clone(),
-            tags: m.tags.clone(),
+            tags: snapshot.tags.clone(),
             paths: m.paths.iter().map(|path| name(path)).collect(),
             parent: m.parent.map(|id| id.to_string()),
             state: state(m.state),

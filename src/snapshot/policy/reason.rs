@@ -36,6 +36,8 @@ pub enum Reason {
     None,
     /// It goes: it was named.
     Named,
+    /// It stays: others were named.
+    NotNamed,
 }
 
 impl fmt::Display for Reason {
@@ -62,6 +64,7 @@ impl fmt::Display for Reason {
             Self::Replaced(by) => write!(f, "incomplete, and a complete one is {} younger", hours(*by)),
             Self::None => f.write_str("no rule keeps it"),
             Self::Named => f.write_str("named"),
+            Self::NotNamed => f.write_str("not named"),
         }
     }
 }

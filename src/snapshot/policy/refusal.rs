@@ -1,10 +1,10 @@
-//! What keeps a policy from being carried out.
+//! What keeps snapshots from being forgotten.
 
 use super::reason::hours;
 use super::{Candidate, GroupKey, Options};
 use crate::repo::id::RunId;
 
-/// A group that looks as if forgetting by rules would do harm.
+/// Why forgetting would do harm, as it looks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Too many of its snapshots claim a time that is younger than their objects are.
@@ -40,6 +40,17 @@ pub enum Refusal {
         before: RunId,
         /// Its bytes.
         before_bytes: u64,
+    },
+    /// It's protected.
+    #[error("{0} is protected")]
+    Protected(RunId),
+    /// It's the last complete one of its group.
+    #[error("{group}: no complete snapshot would remain without {id}")]
+    Last {
+        /// The group.
+        group: Box<GroupKey>,
+        /// The newest of those that would go.
+        id: RunId,
     },
 }
 
