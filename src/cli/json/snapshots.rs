@@ -90,6 +90,8 @@ pub struct Snapshot {
     pub parent: Option<String>,
     pub state: &'static str,
     pub app_version: Option<String>,
+    pub protected: bool,
+    pub forgotten: Option<String>,
     pub summary: Counts,
 }
 
@@ -107,6 +109,8 @@ impl From<&snapshots::Snapshot> for Snapshot {
             parent: m.parent.map(|id| id.to_string()),
             state: state(m.state),
             app_version: m.application.as_ref().and_then(|application| application.version.clone()),
+            protected: snapshot.protected,
+            forgotten: None,
             summary: Counts::from(&m.statistics),
         }
     }
