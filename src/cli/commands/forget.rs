@@ -21,9 +21,10 @@ use jiff::tz::TimeZone;
 
 /// Forget snapshots by rules, or by name; their data stays until it is pruned
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 #[command(after_help = "\
-A snapshot stays if any rule keeps it. Without rules, --app takes those of nightsafe.toml. Protected snapshots and the
-last of a group stay in any case. docs/retention.md explains all, also --keep-within-hourly, -daily, and so on.
+A snapshot stays if any rule keeps it. Without rules, --app takes those of nightsafe.toml. Protected ones and
+the last of a group always stay. docs/retention.md explains all, also --keep-within-hourly, -daily, …
 
 Examples:
   nightsafe forget --keep-last 3 --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --dry-run

@@ -65,7 +65,9 @@ fn shown(outcome: &Outcome, zone: &TimeZone) -> String {
             writeln!(text, "{word} {} {}", at.strftime("%a %Y-%m-%d %H:%M"), reasons.join(", ")).unwrap();
         }
     }
-    outcome.refusals.iter().for_each(|refusal| writeln!(text, "refused: {refusal}").unwrap());
+    for refusal in &outcome.refusals {
+        writeln!(text, "refused: {refusal}").unwrap();
+    }
     text
 }
 
@@ -90,8 +92,8 @@ fn manual_runs_of_one_day() {
     stays Sun 2026-11-29 10:00 last 2/3
     stays Sun 2026-11-29 09:00 last 3/3
     stays Sat 2026-11-28 03:30 daily 2/2
-    goes  Fri 2026-11-27 03:30 not among the last 3, 2 younger days
-    goes  Thu 2026-11-26 03:30 not among the last 3, 2 younger days
+    goes  Fri 2026-11-27 03:30 beyond the last 3, beyond the last 2 days
+    goes  Thu 2026-11-26 03:30 beyond the last 3, beyond the last 2 days
     ");
     insta::assert_snapshot!(decided(&runs, &keep(&[(Unit::Day, 2)]), &berlin()), @r"
     wiki on web1, /srv/wiki, key 11111111
@@ -99,8 +101,8 @@ fn manual_runs_of_one_day() {
     goes  Sun 2026-11-29 10:00 not the day's newest
     goes  Sun 2026-11-29 09:00 not the day's newest
     stays Sat 2026-11-28 03:30 daily 2/2
-    goes  Fri 2026-11-27 03:30 2 younger days
-    goes  Thu 2026-11-26 03:30 2 younger days
+    goes  Fri 2026-11-27 03:30 beyond the last 2 days
+    goes  Thu 2026-11-26 03:30 beyond the last 2 days
     ");
 }
 
@@ -223,14 +225,14 @@ fn incomplete_ones_are_not_counted_and_go_when_they_were_replaced() {
     stays Sun 2026-01-11 03:30 last 1/2
     stays Sat 2026-01-10 03:30 incomplete: not counted; goes when a complete one is 7 d younger
     stays Fri 2026-01-09 03:30 last 2/2
-    goes  Thu 2026-01-08 03:30 not among the last 2
-    goes  Wed 2026-01-07 03:30 not among the last 2
-    goes  Tue 2026-01-06 03:30 not among the last 2
-    goes  Mon 2026-01-05 03:30 not among the last 2
-    goes  Sun 2026-01-04 03:30 not among the last 2
-    goes  Sat 2026-01-03 03:30 not among the last 2
+    goes  Thu 2026-01-08 03:30 beyond the last 2
+    goes  Wed 2026-01-07 03:30 beyond the last 2
+    goes  Tue 2026-01-06 03:30 beyond the last 2
+    goes  Mon 2026-01-05 03:30 beyond the last 2
+    goes  Sun 2026-01-04 03:30 beyond the last 2
+    goes  Sat 2026-01-03 03:30 beyond the last 2
     goes  Fri 2026-01-02 03:30 incomplete, and a complete one is 9 d younger
-    goes  Thu 2026-01-01 03:30 not among the last 2
+    goes  Thu 2026-01-01 03:30 beyond the last 2
     ");
     let at_once = Options { grace: 0, ..Options::default() };
     insta::assert_snapshot!(decided(&runs[9..], &keep(&[(Unit::Snapshot, 2)]), &at_once), @r"
@@ -256,8 +258,8 @@ fn tags_ids_and_protection_keep_what_rules_don_t() {
     insta::assert_snapshot!(decided(&runs, &policy, &Options { grace: 0, ..Options::default() }), @r"
     wiki on web1, /srv/wiki, key 11111111
     stays Tue 2026-01-06 03:30 last 1/1
-    goes  Mon 2026-01-05 03:30 not among the last 1
-    goes  Sun 2026-01-04 03:30 not among the last 1
+    goes  Mon 2026-01-05 03:30 beyond the last 1
+    goes  Sun 2026-01-04 03:30 beyond the last 1
     stays Sat 2026-01-03 03:30 named to be kept
     stays Fri 2026-01-02 03:30 protected
     stays Thu 2026-01-01 03:30 tag before-upgrade+a
@@ -289,9 +291,9 @@ fn doubtful_ones_stay_uncounted_and_many_are_refused() {
     stays Tue 2027-02-23 03:30 doubtful: its time is 400 d ahead of the store's clock
     stays Tue 2026-01-20 03:30 daily 1/2
     stays Sun 2026-01-18 03:30 daily 2/2
-    goes  Sat 2026-01-17 03:30 2 younger days
-    goes  Fri 2026-01-16 03:30 2 younger days
-    goes  Thu 2026-01-15 03:30 2 younger days
+    goes  Sat 2026-01-17 03:30 beyond the last 2 days
+    goes  Fri 2026-01-16 03:30 beyond the last 2 days
+    goes  Thu 2026-01-15 03:30 beyond the last 2 days
     refused: wiki on web1, /srv/wiki, key 11111111: 1 of 6 snapshots claim to be younger than the store says, 11111111-000004r0000000000000000000 by 400 d: either the store's clock is slow or their hosts' clocks are fast
     ");
     let outcome = apply(&runs, &keep(&[(Unit::Day, 2)]), &Options::default());
@@ -311,7 +313,9 @@ fn a_stolen_host_can_t_push_honest_snapshots_out() {
         let flood = candidate(100 + n, seconds(last.time.seconds + 60 * i64::from(n)));
         runs.push(Candidate { stored: Some(last.time.seconds + 600), ..flood });
     }
-    runs.iter_mut().for_each(|run| run.write_only = true);
+    for run in &mut runs {
+        run.write_only = true;
+    }
     let kept = |options: &Options| {
         let outcome = apply(&runs, &keep(&[(Unit::Snapshot, 3)]), options);
         outcome.groups[0].kept().filter(|kept| runs[..12].iter().any(|run| run.id == kept.id)).count()
@@ -351,8 +355,8 @@ fn a_newest_one_that_shrank_is_refused_where_something_would_go() {
     wiki on web1, /srv/wiki, key 11111111
     stays Sun 2026-01-04 03:30 last 1/2
     stays Sat 2026-01-03 03:30 last 2/2
-    goes  Fri 2026-01-02 03:30 not among the last 2
-    goes  Thu 2026-01-01 03:30 not among the last 2
+    goes  Fri 2026-01-02 03:30 beyond the last 2
+    goes  Thu 2026-01-01 03:30 beyond the last 2
     refused: wiki on web1, /srv/wiki, key 11111111: the newest snapshot 11111111-00000100000000000000000000 holds 499 bytes, less than half of the 1000 bytes in 11111111-000000r0000000000000000000 before it
     ");
     runs[3].bytes = 500;
@@ -371,7 +375,8 @@ fn groups() {
     let names = |by: &str| {
         let options = Options { group_by: by.parse().unwrap(), ..Options::default() };
         let groups = apply(&runs, &keep(&[(Unit::Snapshot, 1)]), &options).groups;
-        groups.iter().map(|group| format!("{} × {}\n", group.verdicts.len(), group.key)).collect::<String>()
+        let name = |group: &Group| format!("{} × {}", group.verdicts.len(), group.key);
+        groups.iter().map(name).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(names("app,host,paths,key"), @r"
     1 × no app on web1, /srv/wiki, key 11111111

@@ -8,6 +8,7 @@ use clap::Args;
 
 /// What is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the options")]
 pub(super) struct KeepArgs {
     /// Keep the last N snapshots; N may be `all`, and so below
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

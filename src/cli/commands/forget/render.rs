@@ -93,7 +93,7 @@ mod tests {
         stays   ptvbddnp  2026-11-25 13:05  last 1/2, daily 1/3, weekly 1/4, monthly 1/6
         stays   4gj28914  2026-11-23 13:05  last 2/2, daily 2/3
         stays   vfdxqpyv  2026-11-22 13:05  daily 3/3, weekly 2/4
-        forget  ja9954mj  2026-11-21 13:05  not among the last 2, 3 younger days, not the week's newest, not the month's newest
+        forget  ja9954mj  2026-11-21 13:05  beyond the last 2, beyond the last 3 days, not the week's newest, not the month's newest
         stays   954mjja9  2026-11-20 13:05  protected
 
         With a snapshot every night from here on, and these rules each time:
@@ -132,9 +132,9 @@ mod tests {
         insta::assert_snapshot!(style::plain(&done(&found, &options)), @r"
         wiki on web1, /srv/app, key 11111111
                 ID        TIME              WHY
-        forget  4gj28914  2026-11-23 13:05  not among the last 1
-        forget  vfdxqpyv  2026-11-22 13:05  not among the last 1
-        forget  ja9954mj  2026-11-21 13:05  not among the last 1
+        forget  4gj28914  2026-11-23 13:05  beyond the last 1
+        forget  vfdxqpyv  2026-11-22 13:05  beyond the last 1
+        forget  ja9954mj  2026-11-21 13:05  beyond the last 1
         2 snapshots of the group stay
         ");
     }
