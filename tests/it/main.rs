@@ -6,6 +6,7 @@ mod config;
 mod damage;
 mod diff;
 mod faults;
+mod forget;
 mod independent_reader;
 mod layers;
 mod model;

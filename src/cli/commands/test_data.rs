@@ -101,7 +101,8 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         application: None,
         details: vec![],
     };
-    Snapshot { id: run(n), manifest, hash: [n; 32] }
+    let (tags, stored) = (manifest.tags.clone(), Some(manifest.time.seconds));
+    Snapshot { id: run(n), manifest, hash: [n; 32], write_only: false, stored, tags, protected: false }
 }
 
 pub(crate) fn details() -> Vec<SourceDetail> {
