@@ -1,7 +1,8 @@
 //! The command line: verbs and options. The doc comments are the help.
 
 use crate::cli::commands::{
-    backup, check, config, diff, dump, generate, init, key, ls, repair, restore, show, snapshots,
+    backup, check, config, diff, dump, forget, generate, init, key, ls, protect, prune, repair, restore, show,
+    snapshots, tag,
 };
 use crate::cli::ui::Verbosity;
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -116,8 +117,16 @@ pub enum Command {
     Dump(dump::DumpArgs),
     /// Restore a snapshot, or a part of it, into an empty or new folder
     Restore(restore::RestoreArgs),
+    /// Forget snapshots by rules, or by name; their data stays until it is pruned
+    Forget(forget::ForgetArgs),
+    /// Add tags to snapshots, or take them away
+    Tag(tag::TagArgs),
+    /// Protect snapshots from being forgotten
+    Protect(protect::ProtectArgs),
     /// Check that everything is there; with --read-data, that it is intact
     Check(check::CheckArgs),
+    /// Remove what no snapshot needs any more
+    Prune(prune::PruneArgs),
     /// Repair what is damaged, as far as that is possible
     Repair(repair::RepairArgs),
     /// Manage the passwords and key files that open the repository
@@ -208,12 +217,19 @@ mod tests {
             "nightsafe -r /mnt/night snapshots",
             "nightsafe unlock",
             "nightsafe key passwd",
+            "nightsafe forget -n --keep-daily 7 --keep-within-weekly 1y2m3d4h --keep-tag a,b --keep-last unlimited",
+            "nightsafe tag --set a latest --host b",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
         for line in [
             "nightsafe",
-            "nightsafe forget",
+            "nightsafe forget --keep-daily -1",
+            "nightsafe forget --keep-within 1x",
+            "nightsafe forget --keep-fortnightly 1",
+            "nightsafe forget --keep-daily 1 --timezone Mars/Base",
+            "nightsafe forget --keep-daily 1 --group-by moon",
+            "nightsafe tag latest --set a --add b",
             "nightsafe backup",
             "nightsafe restore latest",
             "nightsafe -q -v snapshots",
@@ -246,7 +262,11 @@ mod tests {
           diff         Show what differs between two snapshots
           dump         Write one file of a snapshot, or rows of a table, to standard output
           restore      Restore a snapshot, or a part of it, into an empty or new folder
+          forget       Forget snapshots by rules, or by name; their data stays until it is pruned
+          tag          Add tags to snapshots, or take them away
+          protect      Protect snapshots from being forgotten
           check        Check that everything is there; with --read-data, that it is intact
+          prune        Remove what no snapshot needs any more
           repair       Repair what is damaged, as far as that is possible
           key          Manage the passwords and key files that open the repository
           config       Check or show the configuration file

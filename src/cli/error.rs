@@ -3,6 +3,8 @@
 //! The library's errors are typed and know the object concerned; here they get the code and the hint.
 
 mod databases;
+mod forget;
+mod gc;
 
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::gc::error::GcError;

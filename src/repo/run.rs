@@ -59,7 +59,10 @@ impl Run {
             return Ok(());
         }
         packs.sort_unstable();
-        put_record(repo, &key::pins(self.id, self.pins_written), &Pins { needs: Needs::NONE, packs: packs.clone() })?;
+        let body = Pins { needs: Needs::NONE, packs: packs.clone() };
+        let written = put_record(repo, &key::pins(self.id, self.pins_written), &body)?;
+        // A pruner that finds half a record can't tell what is pinned.
+        read_back(repo, &key::pins(self.id, self.pins_written), &written)?;
         self.pins_written += 1;
         self.pinned.extend(packs);
         Ok(())
@@ -74,7 +77,7 @@ impl Run {
         let fence = Fence { passed: new(), pruned: new() };
         for (number, row) in view.packs().rows() {
             match (view.is_listed(number), condemned.contains(&row.id)) {
-                (true, false) if row.indexed.chunks => fence.passed.insert(number),
+                (true, false) => fence.passed.insert(number),
                 (false, true) => fence.pruned.insert(number),
                 _ => {}
             }
@@ -85,7 +88,9 @@ impl Run {
     /// Step 6: commits the manifest, then looks for a stop.
     pub fn commit<A: Access>(&self, repo: &Repo<A>, durable: &Durable, manifest: Vec<u8>) -> Result<Commit, RepoError> {
         debug_assert_eq!(durable.run, self.id);
-        repo.store().put(&key::snapshot(self.id), &Bytes::from(manifest))?;
+        let manifest = Bytes::from(manifest);
+        repo.store().put(&key::snapshot(self.id), &manifest)?;
+        read_back(repo, &key::snapshot(self.id), &manifest)?;
         let key = key::stop(self.id);
         let bytes = match repo.store().get(&key, MAX_OBJECT) {
             Ok(bytes) => bytes,
@@ -112,7 +117,7 @@ impl Run {
 /// Announces that a run has begun: pruners leave its packs alone until it's decided.
 pub fn announce<A: Access>(repo: &Repo<A>, run: RunId, started: Time, host: &str, tool: &str) -> Result<(), RepoError> {
     let body = RunRecord { needs: Needs::NONE, started, host: host.to_owned(), tool: tool.to_owned() };
-    put_record(repo, &key::run(run), &body)
+    put_record(repo, &key::run(run), &body).map(|_| ())
 }
 
 /// Step 5, the last look: which packs that the run relies on are missing, of another length, or condemned.
@@ -139,8 +144,18 @@ pub struct LastLook {
     pub lost: Vec<u32>,
 }
 
-/// Seals, signs and writes a record.
-fn put_record<A: Access, T: record::ByRun>(repo: &Repo<A>, key: &str, body: &T) -> Result<(), RepoError> {
-    let sealed = record::seal_record(repo.keys(), key, body);
-    Ok(repo.store().put(key, &Bytes::from(sealed))?)
+/// Seals, signs and writes a record; gives its bytes.
+fn put_record<A: Access, T: record::ByRun>(repo: &Repo<A>, key: &str, body: &T) -> Result<Bytes, RepoError> {
+    let sealed = Bytes::from(record::seal_record(repo.keys(), key, body));
+    repo.store().put(key, &sealed)?;
+    Ok(sealed)
+}
+
+/// Makes sure that an object that others act on is there as it was written.
+fn read_back<A: Access>(repo: &Repo<A>, key: &str, written: &Bytes) -> Result<(), RepoError> {
+    if repo.store().get(key, MAX_OBJECT)? == *written {
+        Ok(())
+    } else {
+        Err(RepoError::damaged(key, "it was just written and is another object when it's read"))
+    }
 }

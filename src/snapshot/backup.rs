@@ -241,6 +241,7 @@ fn attempt<A: Access>(
         tool: TOOL.to_owned(),
         statistics,
         sources,
+        brings_back: None,
     };
     let sealed = SealedPart {
         needs: None,

@@ -5,12 +5,13 @@ use crate::repo::envelope;
 use crate::repo::error::RepoError;
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::id::RunId;
-use crate::repo::keys::sign::Signer;
+use crate::repo::keys::Role;
 use crate::repo::needs;
-use crate::repo::record::{self, Tombstone};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::snapshot::manifest::{Manifest, OpenPart, SealedPart, State};
+use crate::snapshot::notes::{Notes, notes};
+use crate::snapshot::tombstone::tombstones;
 use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -23,6 +24,14 @@ pub struct Snapshot {
     pub manifest: Manifest,
     /// The hash of the manifest object.
     pub hash: [u8; 32],
+    /// Whether a credential that may only write made it.
+    pub write_only: bool,
+    /// When the store received it, in seconds since the epoch, if that is known.
+    pub stored: Option<i64>,
+    /// Its tags: those of the manifest, and what notes add and take away.
+    pub tags: Vec<String>,
+    /// Whether a note protects it.
+    pub protected: bool,
 }
 
 impl Snapshot {
@@ -37,24 +46,43 @@ impl Snapshot {
     }
 }
 
-/// All snapshots that aren't forgotten.
+/// Snapshots, and what is said of them.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
     /// Those that can be used, oldest first.
     pub list: Vec<Snapshot>,
     /// Those that can't, and why.
     pub unreadable: Vec<(RunId, String)>,
+    /// What notes say.
+    pub notes: Notes,
 }
 
 /// Loads all snapshots that aren't forgotten.
 pub fn snapshots(repo: &Repo<Full>) -> Result<Snapshots, RepoError> {
-    let forgotten = forgotten(repo)?;
-    let mut ids = Vec::new();
-    repo.store().list(key::SNAPSHOTS, &mut |listed| ids.extend(key::parse_run(key::SNAPSHOTS, &listed.key)))?;
-    let mut snapshots = Snapshots { list: Vec::new(), unreadable: Vec::new() };
-    for id in ids.into_iter().filter(|id| !forgotten.contains(id)) {
+    let forgotten = tombstones(repo)?;
+    load_those(repo, |id| !forgotten.contains_key(&id))
+}
+
+/// Loads the snapshots that were forgotten and are still there; with each, since when, in seconds since the epoch.
+pub fn forgotten(repo: &Repo<Full>) -> Result<(Snapshots, HashMap<RunId, i64>), RepoError> {
+    let forgotten = tombstones(repo)?;
+    let snapshots = load_those(repo, |id| forgotten.get(&id).is_some_and(|tombstone| !tombstone.dead))?;
+    Ok((snapshots, forgotten.into_iter().map(|(id, tombstone)| (id, tombstone.since)).collect()))
+}
+
+fn load_those(repo: &Repo<Full>, wanted: impl Fn(RunId) -> bool) -> Result<Snapshots, RepoError> {
+    let mut found = Vec::new();
+    repo.store().list(key::SNAPSHOTS, &mut |listed| {
+        found.extend(key::parse_run(key::SNAPSHOTS, &listed.key).map(|id| (id, listed.modified)));
+    })?;
+    let mut snapshots = Snapshots { notes: notes(repo)?, ..Snapshots::default() };
+    for (id, stored) in found.into_iter().filter(|(id, _)| wanted(*id)) {
         match load(repo, id) {
-            Ok(snapshot) => snapshots.list.push(snapshot),
+            Ok(snapshot) => {
+                let tags = snapshots.notes.tags(id, &snapshot.manifest.tags);
+                let protected = snapshots.notes.protects(id);
+                snapshots.list.push(Snapshot { stored, tags, protected, ..snapshot });
+            }
             Err(RepoError::Damaged { why, .. }) => snapshots.unreadable.push((id, why)),
             Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {} // removed meanwhile
             Err(error) => return Err(error),
@@ -64,7 +92,7 @@ pub fn snapshots(repo: &Repo<Full>) -> Result<Snapshots, RepoError> {
     Ok(snapshots)
 }
 
-/// Loads one snapshot.
+/// Loads one snapshot, as its manifest tells it: without notes.
 pub fn load(repo: &Repo<Full>, id: RunId) -> Result<Snapshot, RepoError> {
     let key = key::snapshot(id);
     let bytes = repo.store().get(&key, MAX_OBJECT)?;
@@ -74,7 +102,16 @@ pub fn load(repo: &Repo<Full>, id: RunId) -> Result<Snapshot, RepoError> {
     let open: OpenPart = needs::decode("manifest", envelope.open_part()).map_err(|why| damaged(&why))?;
     let sealed: SealedPart = needs::decode("manifest", &sealed).map_err(|why| damaged(&why))?;
     sealed.root.check_top().map_err(|why| damaged(&why))?;
-    Ok(Snapshot { id, manifest: Manifest::join(open, sealed), hash: *blake3::hash(&bytes).as_bytes() })
+    let manifest = Manifest::join(open, sealed);
+    Ok(Snapshot {
+        id,
+        hash: *blake3::hash(&bytes).as_bytes(),
+        write_only: envelope.signer().role() == Role::WriteOnly,
+        stored: None,
+        tags: manifest.tags.clone(),
+        protected: false,
+        manifest,
+    })
 }
 
 /// The manifests of `dead` snapshots that nothing needs any more: all but the newest that a credential wrote, whose sequence the next one continues.
@@ -109,21 +146,6 @@ fn sequence_of(repo: &Repo<Full>, run: RunId) -> Result<Option<u64>, RepoError> 
     }
 }
 
-/// Snapshots that were forgotten: those with a tombstone that the admin key signed.
-fn forgotten(repo: &Repo<Full>) -> Result<HashSet<RunId>, RepoError> {
-    let mut found = HashSet::new();
-    let mut keys = Vec::new();
-    repo.store().list(key::FORGOTTEN, &mut |listed| keys.push(listed.key))?;
-    for key in keys {
-        let Some(id) = key::parse_run(key::FORGOTTEN, &key) else { continue };
-        let bytes = repo.store().get(&key, MAX_OBJECT)?;
-        if let Ok((_, Signer::Admin)) = record::open_record::<Tombstone>(repo.read_keys(), &key, &bytes) {
-            found.insert(id);
-        }
-    }
-    Ok(found)
-}
-
 /// Which snapshots come into question.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -141,7 +163,7 @@ impl Filter {
         let open = &snapshot.manifest;
         self.app.as_ref().is_none_or(|app| open.app.as_ref() == Some(app))
             && self.host.as_ref().is_none_or(|host| open.host == *host)
-            && self.tags.iter().all(|tag| open.tags.contains(tag))
+            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
     }
 }
 

@@ -372,3 +372,54 @@ fn packs_are_compared_with_their_names_without_a_password() {
     assert_eq!(scene.run(["repair", "snapshots", "--read-data"]).code, Some(0), "healed");
     scene.assert_intact();
 }
+
+#[test]
+fn forgetting_by_rules_names_and_configuration() {
+    let scene = Scene::new();
+    std::fs::write(scene.at("source/file"), noise(10_000)).unwrap();
+    let source = scene.at("source");
+    for day in ["2026-11-26", "2026-11-27", "2026-11-28"] {
+        let said = scene.run(["backup", "--app", "wiki", "--host", "web1", "--time", day, source.to_str().unwrap()]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    let wrong = [
+        &["forget"][..],
+        &["forget", "--app", "wiki"],
+        &["forget", "--keep-last", "0"],
+        &["forget", "--keep-daily", "-1"],
+        &["forget", "--keep-within", "1x"],
+        &["forget", "--keep-last", "1", "--timezone", "Mars/Base"],
+        &["forget", "--keep-last", "1", "latest"],
+    ];
+    for arguments in wrong {
+        let said = scene.run(arguments.iter().copied());
+        assert_eq!(said.code, Some(2), "{arguments:?}: {said:?}");
+    }
+    let dry = scene.run(["forget", "--keep-last", "2", "--timezone", "UTC", "-n"]);
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    assert!(dry.out.contains("2 snapshots would stay, 1 would be forgotten"), "{dry:?}");
+
+    let count = |arguments: &[&str]| {
+        let said = scene.run(["snapshots", "--json"].into_iter().chain(arguments.iter().copied()));
+        said.json().as_array().unwrap().len()
+    };
+    assert_eq!(scene.run(["protect", "latest"]).code, Some(0));
+    assert_eq!(scene.run(["tag", "latest", "--add", "good", "--app", "wiki"]).code, Some(0));
+    assert_eq!((count(&[]), count(&["--tag", "good"])), (3, 1));
+    assert_eq!(scene.run(["forget", "latest"]).code, Some(4), "it is protected");
+    let said = scene.run(["forget", "--keep-last", "2", "--json"]);
+    assert_eq!((said.code, said.json()[0]["remove"].as_array().map(Vec::len)), (Some(0), Some(1)), "{said:?}");
+    assert_eq!((count(&[]), count(&["--forgotten"])), (2, 1));
+
+    let config = scene.at("nightsafe.toml");
+    std::fs::write(
+        &config,
+        format!("timezone = \"UTC\"\n[app.wiki]\nkeep = {{ last = 1 }}\nsource.files.path = {source:?}\n"),
+    )
+    .unwrap();
+    let said = scene.run(["forget", "--app", "wiki", "--config", config.to_str().unwrap()]);
+    assert_eq!((said.code, count(&[])), (Some(0), 1), "{said:?}");
+    assert_eq!(scene.run(["protect", "--remove", "latest"]).code, Some(0));
+    assert_eq!(scene.run(["forget", "latest"]).code, Some(4), "it is the last one");
+    assert_eq!((scene.run(["forget", "latest", "--allow-empty-group"]).code, count(&[])), (Some(0), 0));
+}

@@ -115,6 +115,7 @@ mod tests {
             "nightsafe-config.1",
             "nightsafe-diff.1",
             "nightsafe-dump.1",
+            "nightsafe-forget.1",
             "nightsafe-init.1",
             "nightsafe-key-add.1",
             "nightsafe-key-list.1",
@@ -123,9 +124,12 @@ mod tests {
             "nightsafe-key.1",
             "nightsafe-ls.1",
             "nightsafe-man.1",
+            "nightsafe-protect.1",
+            "nightsafe-prune.1",
             "nightsafe-restore.1",
             "nightsafe-show.1",
             "nightsafe-snapshots.1",
+            "nightsafe-tag.1",
             "nightsafe.1",
         ];
         assert_eq!(names, expected);

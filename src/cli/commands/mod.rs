@@ -5,14 +5,18 @@ pub mod check;
 pub mod config;
 pub mod diff;
 pub mod dump;
+pub mod forget;
 pub mod generate;
 pub mod init;
 pub mod key;
 pub mod ls;
+pub mod protect;
+pub mod prune;
 pub mod repair;
 pub mod restore;
 pub mod show;
 pub mod snapshots;
+pub mod tag;
 #[cfg(test)]
 pub(crate) mod test_data;
 
@@ -60,7 +64,11 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Diff(args) => diff::diff(args, context),
         Command::Dump(args) => dump::dump(&args, context),
         Command::Restore(args) => restore::restore(args, context),
+        Command::Forget(args) => forget::forget(&args, context),
+        Command::Tag(args) => tag::tag(args, context),
+        Command::Protect(args) => protect::protect(&args, context),
         Command::Check(args) => check::check(&args, context),
+        Command::Prune(args) => prune::prune(&args, context),
         Command::Repair(args) => repair::repair(&args, context),
         Command::Key(args) => key::key(args.command, context),
         Command::Config(args) => config::config(&args.command, context),
@@ -157,6 +165,7 @@ impl Context<'_> {
         for (id, why) in &all.unreadable {
             self.ui.alert(&format!("snapshot {id} can't be read: {why}"));
         }
+        all.notes.unusable.iter().for_each(|why| self.ui.warn(&format!("a note doesn't count: {why}")));
         Ok(all)
     }
 }
@@ -173,6 +182,14 @@ pub fn resolve<'s>(
     filter: FilterArgs,
 ) -> Result<(&'s Snapshot, Option<SafePath>), CliError> {
     Ok(all.resolve(&text.parse::<Selector>()?, &filter.into())?)
+}
+
+/// The whole snapshot that `text` means.
+pub fn resolve_whole<'s>(all: &'s Snapshots, text: &str, filter: &FilterArgs) -> Result<&'s Snapshot, CliError> {
+    match resolve(all, text, filter.clone())? {
+        (snapshot, None) => Ok(snapshot),
+        (_, Some(_)) => Err(CliError::usage(format!("{text:?} names a path, and this is about whole snapshots"))),
+    }
 }
 
 /// The code of a verb that has shown `all` there is to show.

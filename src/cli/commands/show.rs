@@ -124,7 +124,8 @@ fn facts(snapshot: &Snapshot, zone: &TimeZone) -> Vec<(&'static str, String)> {
     let mut optional =
         |name, value: Option<String>| facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name, value)));
     optional("app", m.app.as_deref().map(clean));
-    optional("tags", Some(clean(&m.tags.join(", "))));
+    optional("tags", Some(clean(&snapshot.tags.join(", "))));
+    optional("kept", snapshot.protected.then(|| "protected from being forgotten".to_owned()));
     optional("user", m.user.as_deref().map(clean));
     facts.extend(m.paths.iter().map(|path| ("path", escape_name(path))));
     facts.push((

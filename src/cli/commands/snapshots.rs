@@ -6,13 +6,15 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::ui::table::{Align, Table};
 use crate::cli::ui::{clean, style, units};
+use crate::repo::cbor::Time;
+use crate::repo::id::RunId;
 use crate::snapshot::manifest::State;
-use crate::snapshot::snapshots::{Filter, Snapshot};
+use crate::snapshot::snapshots::{self as library, Filter, Snapshot};
 use crate::snapshot::tree::path::escape_name;
 use anstyle::Style;
 use clap::Args;
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 /// How many paths of a snapshot a table names.
@@ -21,40 +23,52 @@ const PATHS: usize = 2;
 /// List the snapshots
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Grouped by app, the newest last. ADDED is what a snapshot made the repository grow by.
+Grouped by app, the newest last. ADDED is what a snapshot made the repository grow by. With --forgotten, those that
+were forgotten and aren't pruned yet, each with the time since when.
 
 Examples:
   nightsafe snapshots
   nightsafe snapshots --app wiki --json")]
 pub struct SnapshotsArgs {
+    /// Those that were forgotten and are still there
+    #[arg(long)]
+    forgotten: bool,
     #[command(flatten)]
     filter: FilterArgs,
 }
 
+/// Since when snapshots are forgotten.
+type Since = HashMap<RunId, Time>;
+
 /// Lists them.
 pub fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<Exit, CliError> {
     let open = context.open_full()?;
-    let all = context.snapshots(&open.repo)?;
+    let (all, since) = if args.forgotten {
+        let (all, since) = library::forgotten(&open.repo)?;
+        (all, since.into_iter().map(|(id, seconds)| (id, Time { seconds, nanoseconds: 0 })).collect())
+    } else {
+        (context.snapshots(&open.repo)?, Since::new())
+    };
     let filter = Filter::from(args.filter);
-    let mut list: Vec<&Snapshot> = all.list.iter().filter(|snapshot| fits(snapshot, &filter)).collect();
+    let mut list: Vec<&Snapshot> = all.list.iter().filter(|snapshot| filter.admits(snapshot)).collect();
     list.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.id));
     if context.ui.is_json() {
-        context.ui.json(&list.into_iter().map(json::Snapshot::from).collect::<Vec<_>>())?;
+        let message = |snapshot: &Snapshot| json::Snapshot {
+            forgotten: since.get(&snapshot.id).map(|&time| units::rfc3339(time)),
+            ..json::Snapshot::from(snapshot)
+        };
+        context.ui.json(&list.into_iter().map(message).collect::<Vec<_>>())?;
+    } else if args.forgotten && all.list.is_empty() {
+        context.ui.print("no snapshot is forgotten and still there\n")?;
     } else {
-        context.ui.print(&render(&list, all.list.len(), context.ui.zone()))?;
+        context.ui.print(&render(&list, all.list.len(), &since, context.ui.zone()))?;
     }
-    Ok(exit_of_reading(&all))
-}
-
-fn fits(snapshot: &Snapshot, filter: &Filter) -> bool {
-    let manifest = &snapshot.manifest;
-    filter.app.as_ref().is_none_or(|app| manifest.app.as_ref() == Some(app))
-        && filter.host.as_ref().is_none_or(|host| manifest.host == *host)
-        && filter.tags.iter().all(|tag| manifest.tags.contains(tag))
+    // One that can't be read was perhaps forgotten for that.
+    Ok(if args.forgotten { Exit::Done } else { exit_of_reading(&all) })
 }
 
 /// The tables, one for each app.
-fn render(list: &[&Snapshot], of: usize, zone: &TimeZone) -> String {
+fn render(list: &[&Snapshot], of: usize, since: &Since, zone: &TimeZone) -> String {
     if list.is_empty() {
         return match of {
             0 => "no snapshots yet: nightsafe backup PATH… makes one\n".to_owned(),
@@ -72,7 +86,7 @@ fn render(list: &[&Snapshot], of: usize, zone: &TimeZone) -> String {
             let name = app.map_or_else(|| "without an app".to_owned(), clean);
             writeln!(text, "{}", style::paint(style::HEADING, &name)).expect("writing to a String can't fail");
         }
-        text.push_str(&table(&snapshots, zone));
+        text.push_str(&table(&snapshots, since, zone));
         text.push('\n');
     }
     let incomplete = list.iter().filter(|snapshot| snapshot.manifest.state == State::Incomplete).count();
@@ -84,7 +98,7 @@ fn render(list: &[&Snapshot], of: usize, zone: &TimeZone) -> String {
     text
 }
 
-fn table(snapshots: &[&Snapshot], zone: &TimeZone) -> String {
+fn table(snapshots: &[&Snapshot], since: &Since, zone: &TimeZone) -> String {
     use Align::{Left, Right};
     let columns = [
         ("ID", Left),
@@ -101,16 +115,22 @@ fn table(snapshots: &[&Snapshot], zone: &TimeZone) -> String {
     for snapshot in snapshots {
         let m = &snapshot.manifest;
         let complete = m.state == State::Complete;
+        let state = match (since.get(&snapshot.id), complete, snapshot.protected) {
+            (Some(&since), ..) => format!("forgotten {}", units::time(since, zone)),
+            (None, true, false) => "ok".to_owned(),
+            (None, true, true) => "protected".to_owned(),
+            (None, false, _) => "incomplete".to_owned(),
+        };
         let cells = [
             json::short_id(snapshot.id),
             units::time(m.time, zone),
             clean(&m.host),
-            if complete { "ok" } else { "incomplete" }.to_owned(),
+            state,
             units::count(m.statistics.files),
             units::size(m.statistics.bytes),
             format!("+{}", units::size(m.statistics.stored_added)),
             paths(&m.paths),
-            clean(&m.tags.join(",")),
+            clean(&snapshot.tags.join(",")),
         ];
         table.styled_row(cells, if complete { Style::new() } else { style::WARNING });
     }
@@ -138,7 +158,7 @@ mod tests {
         list[2].manifest.host = "evil\u{1b}[2J".to_owned();
         list[2].manifest.paths = vec![b"/a\nb".to_vec(), b"/\xff".to_vec(), b"/c".to_vec()];
         let list: Vec<_> = list.iter().collect();
-        insta::assert_snapshot!(style::plain(&render(&list, 3, &TimeZone::UTC)), @r"
+        insta::assert_snapshot!(style::plain(&render(&list, 3, &Since::new(), &TimeZone::UTC)), @r"
         without an app
         ID        TIME              HOST         STATE   FILES     SIZE     ADDED  PATHS                   TAGS
         vfdxqpyv  2026-11-22 12:05  evil\x1b[2J  ok     20 360  2.0 GiB  +4.1 MiB  /a\nb /\xff and 1 more  nightly
@@ -153,9 +173,28 @@ mod tests {
     }
 
     #[test]
+    fn protected_and_forgotten_ones() {
+        let mut list = [1, 2].map(test_data::snapshot);
+        list[0].protected = true;
+        let list: Vec<_> = list.iter().collect();
+        let since = Since::from([(list[1].id, Time { seconds: test_data::NOON.seconds + 7 * 86_400, nanoseconds: 0 })]);
+        insta::assert_snapshot!(style::plain(&render(&list, 2, &since, &TimeZone::UTC)), @r"
+        wiki
+        ID        TIME              HOST  STATE                        FILES     SIZE     ADDED  PATHS     TAGS
+        954mjja9  2026-11-20 12:05  web1  protected                   20 360  2.0 GiB  +4.1 MiB  /srv/app  nightly
+        ja9954mj  2026-11-21 12:05  web1  forgotten 2026-11-27 12:05  20 360  2.0 GiB  +4.1 MiB  /srv/app  nightly
+
+        2 snapshots
+        ");
+    }
+
+    #[test]
     fn no_snapshots() {
-        assert_eq!(render(&[], 0, &TimeZone::UTC), "no snapshots yet: nightsafe backup PATH… makes one\n");
-        assert_eq!(render(&[], 7, &TimeZone::UTC), "none of the 7 snapshots fits\n");
+        assert_eq!(
+            render(&[], 0, &Since::new(), &TimeZone::UTC),
+            "no snapshots yet: nightsafe backup PATH… makes one\n"
+        );
+        assert_eq!(render(&[], 7, &Since::new(), &TimeZone::UTC), "none of the 7 snapshots fits\n");
     }
 
     #[test]
@@ -164,7 +203,7 @@ mod tests {
         let fits = |app: Option<&str>, host: Option<&str>, tags: &[&str]| {
             let owned = |text: Option<&str>| text.map(str::to_owned);
             let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
-            super::fits(&snapshot, &Filter { app: owned(app), host: owned(host), tags })
+            Filter { app: owned(app), host: owned(host), tags }.admits(&snapshot)
         };
         assert!(fits(None, None, &[]) && fits(Some("wiki"), Some("web1"), &["nightly"]));
         assert!(

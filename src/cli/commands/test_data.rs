@@ -89,6 +89,7 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         previous: None,
         root: Entry::new("", EntryType::Directory),
         parent: (n > 1).then(|| run(n - 1)),
+        brings_back: None,
         tool: "nightsafe 0.1.0".to_owned(),
         statistics: statistics(),
         sources: vec![source()],
@@ -103,7 +104,8 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         application: None,
         details: vec![],
     };
-    Snapshot { id: run(n), manifest, hash: [n; 32] }
+    let (tags, stored) = (manifest.tags.clone(), Some(manifest.time.seconds));
+    Snapshot { id: run(n), manifest, hash: [n; 32], write_only: false, stored, tags, protected: false }
 }
 
 pub(crate) fn details() -> Vec<SourceDetail> {

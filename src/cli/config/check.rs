@@ -2,9 +2,7 @@
 
 use super::files::Loaded;
 use super::finding::Report;
-use super::model::{
-    AppConfig, Config, Consistency, Keep, KeyName, Notify, RepositoryConfig, SecretFrom, SourceKind, Verify,
-};
+use super::model::{AppConfig, Config, Consistency, KeyName, Notify, RepositoryConfig, SecretFrom, SourceKind, Verify};
 use super::stack;
 use crate::cli::error::CliError;
 use crate::repo::store::url::StoreUrl;
@@ -129,7 +127,6 @@ fn stack_files(compose: &[PathBuf], key: &str, report: &mut Report) {
 fn unused(app: &AppConfig, report: &mut Report) {
     let keys = [
         ("schedule", app.schedule.is_some()),
-        ("keep", app.keep != Keep::default()),
         ("consistency", app.consistency != Consistency::Live),
         ("max_age", app.max_age.is_some()),
         ("rehearse", app.rehearse.is_some()),

@@ -90,6 +90,8 @@ pub struct Snapshot {
     pub parent: Option<String>,
     pub state: &'static str,
     pub app_version: Option<String>,
+    pub protected: bool,
+    pub forgotten: Option<String>,
     pub summary: Counts,
 }
 
@@ -102,11 +104,13 @@ impl From<&snapshots::Snapshot> for Snapshot {
             time: units::rfc3339(m.time),
             host: m.host.clone(),
             app: m.app.clone(),
-            tags: m.tags.clone(),
+            tags: snapshot.tags.clone(),
             paths: m.paths.iter().map(|path| name(path)).collect(),
             parent: m.parent.map(|id| id.to_string()),
             state: state(m.state),
             app_version: m.application.as_ref().and_then(|application| application.version.clone()),
+            protected: snapshot.protected,
+            forgotten: None,
             summary: Counts::from(&m.statistics),
         }
     }

@@ -7,8 +7,11 @@ use crate::repo::repair::index::IndexPlan;
 use crate::repo::store::probe::{Probe, Step};
 use crate::snapshot::diff::database::compare;
 use crate::snapshot::diff::tree::Difference;
+use crate::snapshot::forget::ForgetPlan;
+use crate::snapshot::policy::Options;
 use crate::snapshot::postgres::restore::rows::TableRows;
 use crate::snapshot::postgres::restore::run::{self, DatabaseSummary};
+use crate::snapshot::snapshots::Snapshots;
 use crate::snapshot::tree::entry;
 use serde::Serialize;
 use serde_json::Value;
@@ -81,6 +84,11 @@ fn restored_database() -> RestoreDatabase {
     RestoreDatabase::new(data::run(1), plan, &summary, 1.0)
 }
 
+fn forget_plan() -> ForgetPlan {
+    let all = Snapshots { list: [1, 2].map(data::snapshot).to_vec(), ..Snapshots::default() };
+    ForgetPlan::by_ids(&all, &[data::run(1)], &Options::default())
+}
+
 #[test]
 fn each_message_is_written_as_it_is_specified() {
     let mut shown = data::snapshot(2);
@@ -139,8 +147,12 @@ fn each_message_is_written_as_it_is_specified() {
         ("file of `dump --manifest`", written(&DumpRecord::new(&shown, &data::path("/db/wiki.dump")).unwrap())),
         ("`summary` of `restore`", written(&Restore::new(data::run(1), &data::plan(), &data::restore_summary()))),
         ("`summary` of `restore --postgres`", written(&restored_database())),
+        ("array of `forget`", written(&ForgetGroup::all(&forget_plan())[0])),
+        ("`tagged`", written(&Tagged::new(data::run(1), &[], true))),
+        ("`protection`", written(&Protection::new(data::run(1), true, true))),
         ("`error` of `check`", written(&Broken::from(&report.errors[0]))),
         ("`summary` of `check`", written(&Check::new(&report, 1.0))),
+        ("`summary` of `prune`", written(&Pruned::new(&crate::snapshot::prune::PruneReport::default(), false))),
         ("`summary` of `repair index`", written(&RepairIndex::new(&repair_index, true))),
         ("`summary` of `repair packs`", written(&RepairPacks::new(&packs_plan, &packs_outcome, false, 1.0))),
         ("`summary` of `repair snapshots`", written(&RepairSnapshots::new(&data::losses(), 1.0))),

@@ -159,6 +159,9 @@ pub struct OpenPart {
     /// What was captured.
     #[n(13)]
     pub sources: Vec<Source>,
+    /// The forgotten snapshot that this one brings back.
+    #[n(14)]
+    pub brings_back: Option<RunId>,
 }
 
 /// A file marked secret and the names of the variables it sets.
@@ -234,6 +237,8 @@ pub struct Manifest {
     pub previous: Option<[u8; 32]>,
     /// The snapshot that this one was compared with.
     pub parent: Option<RunId>,
+    /// The forgotten snapshot that this one brings back.
+    pub brings_back: Option<RunId>,
     /// The program and its version.
     pub tool: String,
     /// Counts.
@@ -271,6 +276,7 @@ impl Manifest {
             sequence: open.sequence,
             previous: open.previous,
             parent: open.parent,
+            brings_back: open.brings_back,
             tool: open.tool,
             statistics: open.statistics,
             sources: open.sources,

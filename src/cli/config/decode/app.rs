@@ -82,11 +82,12 @@ fn keep(node: &Node, report: &mut Report) -> Keep {
         daily: number("daily", report),
         weekly: number("weekly", report),
         monthly: number("monthly", report),
+        quarterly: number("quarterly", report),
         yearly: number("yearly", report),
         within: None,
     };
     keep.within = section.get("within", report).and_then(|node| node.parsed(str::parse, report));
-    let numbers = [keep.last, keep.hourly, keep.daily, keep.weekly, keep.monthly, keep.yearly];
+    let numbers = [keep.last, keep.hourly, keep.daily, keep.weekly, keep.monthly, keep.quarterly, keep.yearly];
     section.finish(report);
     if keep.within.is_none() && numbers.iter().flatten().all(|number| *number == 0) {
         node.problem(report, "would keep nothing");

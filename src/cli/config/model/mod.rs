@@ -159,6 +159,8 @@ pub struct Keep {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monthly: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarterly: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub yearly: Option<u32>,
     /// All that are younger than this.
     #[serde(skip_serializing_if = "Option::is_none")]

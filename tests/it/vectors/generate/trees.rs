@@ -299,6 +299,7 @@ fn parts() {
         tool: "nightsafe 0.1.0".to_owned(),
         statistics: Statistics { files: 1, ..Statistics::default() },
         sources: vec![Source { name: "home".to_owned(), kind: "files".to_owned(), state: State::Complete }],
+        brings_back: None,
     };
     let root = Entry { kind: EntryType::Directory, ..stored("", 0) };
     let sealed = SealedPart {

@@ -1,0 +1,55 @@
+//! Errors of forgetting.
+
+use super::{CliError, Exit};
+use crate::snapshot::forget::ForgetError;
+use crate::snapshot::policy::Refusal;
+
+impl From<ForgetError> for CliError {
+    fn from(error: ForgetError) -> Self {
+        match &error {
+            ForgetError::Refused(refusals) => {
+                let mut hints: Vec<&str> = refusals.iter().map(override_of).collect();
+                hints.sort_unstable();
+                hints.dedup();
+                Self::from_error(Exit::Refused, &error).hint(format!("nothing was forgotten\n{}", hints.join("\n")))
+            }
+            ForgetError::NotUnreadable(_) => Self::from_error(Exit::Failed, &error)
+                .hint("`nightsafe snapshots` warns of those that can't be read; forget others without --unreadable"),
+            ForgetError::Ambiguous(_) => Self::from_error(Exit::Usage, &error).hint("write more of the id"),
+            ForgetError::Repo(_) => match error {
+                ForgetError::Repo(error) => error.into(),
+                other => Self::from_error(Exit::Failed, &other),
+            },
+        }
+    }
+}
+
+/// What to do about a refusal.
+fn override_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Doubtful { .. } => {
+            "set the clocks right; --trust-hosts goes by the snapshots' own times, whatever the store's clock says"
+        }
+        Refusal::Shrunk { .. } => "`nightsafe diff` shows what is gone; if that is right: --accept-shrink",
+        Refusal::Protected(_) => "`nightsafe protect --remove SNAP` takes the protection away",
+        Refusal::Last { .. } => "--allow-empty-group lets the last one go",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::commands::test_data;
+
+    #[test]
+    fn a_refusal_names_what_overrides_it() {
+        let refusals = vec![Refusal::Protected(test_data::run(1)), Refusal::Protected(test_data::run(2))];
+        let error = CliError::from(ForgetError::Refused(refusals));
+        assert_eq!(error.exit(), Exit::Refused);
+        assert_eq!(
+            error.next_step(),
+            Some("nothing was forgotten\n`nightsafe protect --remove SNAP` takes the protection away")
+        );
+        assert_eq!(CliError::from(ForgetError::NotUnreadable("x".to_owned())).exit(), Exit::Failed);
+    }
+}

@@ -1,0 +1,31 @@
+//! What the rules ask of a snapshot.
+
+use crate::repo::cbor::Time;
+use crate::repo::id::RunId;
+
+/// A snapshot, as far as rules are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id, which begins with that of the key that signed it.
+    pub id: RunId,
+    /// When it was taken, as it claims.
+    pub time: Time,
+    /// The host, as it claims.
+    pub host: String,
+    /// The app, if it is of one.
+    pub app: Option<String>,
+    /// What was asked for.
+    pub paths: Vec<Vec<u8>>,
+    /// Its tags, those added later included.
+    pub tags: Vec<String>,
+    /// Whether the key that signed it may only write.
+    pub write_only: bool,
+    /// Whether it holds all that it should.
+    pub complete: bool,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Whether somebody protected it.
+    pub protected: bool,
+    /// When the store received it, in seconds since the epoch, where the store says so.
+    pub stored: Option<i64>,
+}
