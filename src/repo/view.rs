@@ -27,6 +27,8 @@ pub struct View {
     index: IndexCache,
     /// By number, whether a pack was in the last listing with the length that is known.
     listed: RwLock<Vec<bool>>,
+    /// Packs of the last listing that have another length than is known, and which.
+    misfits: Mutex<Vec<(PackId, u64)>>,
     /// One learner at a time puts a pack's frames in, so that a frame isn't put in twice.
     learning: Mutex<()>,
 }
@@ -80,7 +82,7 @@ impl View {
         // Whatever was found instead of a whole index: it's made anew from the repository.
         let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
         let listed = RwLock::new(vec![false; index.packs.len()]);
-        Ok(Self { index, listed, learning: Mutex::default() })
+        Ok(Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() })
     }
 
     /// Keeps what was learnt for the next time.
@@ -129,6 +131,11 @@ impl View {
     pub fn all_listed(&self) -> Vec<(PackId, u64)> {
         let rows = self.packs().rows().into_iter().filter(|(number, _)| self.is_listed(*number));
         rows.map(|(_, row)| (row.id, row.length)).collect()
+    }
+
+    /// Packs of the last listing that count as gone, because their length isn't the one that is known; and their length.
+    pub fn misfits(&self) -> Vec<(PackId, u64)> {
+        self.misfits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The copies of a frame in packs that were listed, whole ones first. One that lacks chunks comes once, whatever it holds.
@@ -197,16 +204,21 @@ impl View {
             }
         })?;
         self.listed.write().unwrap_or_else(PoisonError::into_inner).fill(false);
+        let mut misfits = Vec::new();
         for (pack, length) in found {
             let known = self.packs().number(&pack).and_then(|number| Some((number, self.packs().get(number)?)));
             match known {
                 Some((number, row)) if row.length == length || row.indexed.frames || row.indexed.chunks => {
                     self.set_listed(number, row.length == length);
+                    if row.length != length {
+                        misfits.push((pack, length));
+                    }
                 }
                 // Nothing is known of it but a length that was listed, perhaps while it was damaged: that says nothing.
                 Some(_) | None => self.set_listed(self.packs().add(pack, length, 0)?, true),
             }
         }
+        *self.misfits.lock().unwrap_or_else(PoisonError::into_inner) = misfits;
         Ok(())
     }
 

@@ -198,18 +198,18 @@ mod tests {
           snapshot 954mjja9: /srv/app/0, /srv/app/1, /srv/app/2, /srv/app/3, /srv/app/4 and 3 more
         ");
         let said = |report: &CheckReport, depth, seconds| style::plain(&render_report(report, depth, seconds));
-        insta::assert_snapshot!(said(&report, Depth::Repository(None), 3.0), @"");
+        insta::assert_snapshot!(said(&report, Depth::Repository(None), 3.0), @r"3 errors found, in 2 snapshots: 14 snapshots and 1 234 packs looked at in 3.0 s; their content wasn't read (--read-data does that); 1 200 of 1 234 packs verified within the last 12 days, 34 never");
         let sound = CheckReport { errors: vec![], ..report.clone() };
-        insta::assert_snapshot!(said(&sound, ALL, 200.0), @"");
+        insta::assert_snapshot!(said(&sound, ALL, 200.0), @r"no damage found: 14 snapshots and 1 234 packs looked at in 3 min 20 s; all 5.0 GiB of data read and verified; 1 200 of 1 234 packs verified within the last 12 days, 34 never");
         let budget = Depth::Repository(Some("5%/day".parse().unwrap()));
         let mut due = sound.clone();
         due.verification = Verification { never: 0, ..due.verification };
-        insta::assert_snapshot!(said(&due, budget, 200.0), @"");
+        insta::assert_snapshot!(said(&due, budget, 200.0), @r"no damage found: 14 snapshots and 1 234 packs looked at in 3 min 20 s; 5.0 GiB of data read and verified, as the budget allows; all packs verified within the last 12 days");
         let nothing = CheckReport { packs_read: 0, bytes_read: 0, verification: Verification::default(), ..sound };
-        insta::assert_snapshot!(said(&nothing, budget, 2.0), @"");
+        insta::assert_snapshot!(said(&nothing, budget, 2.0), @r"no damage found: 14 snapshots and 1 234 packs looked at in 2.0 s; nothing is due by the budget yet; no pack was ever verified");
         let names = CheckReport { snapshots: 0, errors: report.errors[1..2].to_vec(), ..report };
-        insta::assert_snapshot!(said(&names, Depth::Names, 2.0), @"");
-        insta::assert_snapshot!(said(&CheckReport { packs_read: 20, errors: vec![], ..names }, Depth::Names, 2.0), @"");
+        insta::assert_snapshot!(said(&names, Depth::Names, 2.0), @r"1 error found: 1 234 packs looked at in 2.0 s; all 5.0 GiB compared with their names");
+        insta::assert_snapshot!(said(&CheckReport { packs_read: 20, errors: vec![], ..names }, Depth::Names, 2.0), @r"no damage found: 1 234 packs looked at in 2.0 s; 20 of them, 5.0 GiB, compared with their names");
     }
 
     #[test]

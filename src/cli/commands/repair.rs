@@ -163,7 +163,7 @@ fn render_index(plan: &IndexPlan, dry_run: bool) -> String {
     let packs = units::counted(plan.packs, "pack");
     let said = match plan.added_packs() {
         0 if plan.unreadable.is_empty() => format!("nothing to do: the index names all {packs}"),
-        0 => format!("nothing can be done for these packs (of {packs}); `nightsafe repair packs` looks into them"),
+        0 => format!("nothing can be written for these, of {packs}; `nightsafe repair packs` looks into them"),
         added if dry_run => format!("of {packs}, {} would be written to the index again", units::count(added)),
         added => format!("of {packs}, {} were written to the index again", units::count(added)),
     };
@@ -220,7 +220,7 @@ fn render_losses(losses: &Losses, zone: &TimeZone) -> String {
         0 => style::paint(style::GOOD, &format!("nothing is lost in {all}")),
         n => style::paint(
             style::BAD,
-            &format!("{} of {all} have lost something; all else in them can be restored", units::count(n as u64)),
+            &format!("{} of {all} have lost something; all else can be restored", units::count(n as u64)),
         ),
     };
     line(&mut text, &said);
@@ -259,26 +259,54 @@ mod tests {
     #[test]
     fn a_repair_of_packs_says_what_is_lost_and_what_comes_next() {
         let (plan, outcome) = test_data::packs_repair();
-        insta::assert_snapshot!(style::plain(&render_packs(&plan, &outcome, false)), @"");
-        insta::assert_snapshot!(style::plain(&render_packs(&plan, &PacksOutcome::default(), true)), @"");
+        insta::assert_snapshot!(style::plain(&render_packs(&plan, &outcome, false)), @r"
+        sound: packs/03/11111111-954mjja9954mjja9954mjja994-0303030303030303030303030303030303030303030303030303030303030303
+        damaged: packs/01/11111111-954mjja9954mjja9954mjja994-0101010101010101010101010101010101010101010101010101010101010101
+          1 good frame only here, 30 elsewhere, too
+          lost: frame 0909090909090909090909090909090909090909090909090909090909090909: the seal of the frame is broken
+        damaged: packs/02/11111111-954mjja9954mjja9954mjja994-0202020202020202020202020202020202020202020202020202020202020202
+          0 good frames only here, 30 elsewhere, too; set aside already
+          lost: frame 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a: it isn't there any more
+        1 frame copied into 1 new pack (5.0 MiB), 1 pack set aside; 2 frames lost: the next backup stores again what its source still has, `nightsafe repair snapshots` shows what is missing
+        ");
+        insta::assert_snapshot!(style::plain(&render_packs(&plan, &PacksOutcome::default(), true)), @r"
+        sound: packs/03/11111111-954mjja9954mjja9954mjja994-0303030303030303030303030303030303030303030303030303030303030303
+        damaged: packs/01/11111111-954mjja9954mjja9954mjja994-0101010101010101010101010101010101010101010101010101010101010101
+          1 good frame only here, 30 elsewhere, too
+          lost: frame 0909090909090909090909090909090909090909090909090909090909090909: the seal of the frame is broken
+        damaged: packs/02/11111111-954mjja9954mjja9954mjja994-0202020202020202020202020202020202020202020202020202020202020202
+          0 good frames only here, 30 elsewhere, too; set aside already
+          lost: frame 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a: it isn't there any more
+        nothing was changed (--dry-run); 2 frames lost: the next backup stores again what its source still has, `nightsafe repair snapshots` shows what is missing
+        ");
         let none = PacksPlan::default();
-        insta::assert_snapshot!(style::plain(&render_packs(&none, &PacksOutcome::default(), false)), @"");
+        insta::assert_snapshot!(style::plain(&render_packs(&none, &PacksOutcome::default(), false)), @r"no damaged pack");
     }
 
     #[test]
     fn losses_are_listed_by_snapshot() {
         let losses = test_data::losses();
-        insta::assert_snapshot!(style::plain(&render_losses(&losses, &TimeZone::UTC)), @"");
+        insta::assert_snapshot!(style::plain(&render_losses(&losses, &TimeZone::UTC)), @r"
+        snapshot 954mjja9 of 2026-11-21 12:05, host web1, app wiki: 2 paths can't be restored
+          /srv/app/a: comes back with the next backup, if the source still has it
+          /srv/app/b: lost
+        snapshot ja9954mj: its record is damaged, so nothing of it can be restored
+        2 of 14 snapshots have lost something; all else can be restored
+        ");
         let none = Losses { damaged: vec![], ..losses };
-        insta::assert_snapshot!(style::plain(&render_losses(&none, &TimeZone::UTC)), @"");
+        insta::assert_snapshot!(style::plain(&render_losses(&none, &TimeZone::UTC)), @r"nothing is lost in 14 snapshots");
     }
 
     #[test]
     fn a_repair_of_the_index_names_what_it_cannot_use() {
         let mut plan = IndexPlan { packs: 12, ..IndexPlan::default() };
-        insta::assert_snapshot!(style::plain(&render_index(&plan, false)), @"");
+        insta::assert_snapshot!(style::plain(&render_index(&plan, false)), @r"nothing to do: the index names all 12 packs");
         plan.unusable.push(("index/x/0".to_owned(), "wrongly signed".to_owned()));
         plan.unreadable.push((test_data::pack(7), "malformed end of a pack".to_owned()));
-        insta::assert_snapshot!(style::plain(&render_index(&plan, true)), @"");
+        insta::assert_snapshot!(style::plain(&render_index(&plan, true)), @r"
+        unusable: index/x/0: wrongly signed
+        can't be read: packs/07/11111111-954mjja9954mjja9954mjja994-0707070707070707070707070707070707070707070707070707070707070707: malformed end of a pack
+        nothing can be written for these, of 12 packs; `nightsafe repair packs` looks into them
+        ");
     }
 }

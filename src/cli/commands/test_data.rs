@@ -266,8 +266,9 @@ pub(crate) fn packs_repair() -> (PacksPlan, PacksOutcome) {
         lost,
     };
     let lost = vec![(frame(9), "the seal of the frame is broken".to_owned())];
+    let gone = vec![(frame(10), "it isn't there any more".to_owned())];
     let plan =
-        PacksPlan { damaged: vec![damaged(1, vec![frame(8)], lost), damaged(2, vec![], vec![])], sound: vec![pack(3)] };
+        PacksPlan { damaged: vec![damaged(1, vec![frame(8)], lost), damaged(2, vec![], gone)], sound: vec![pack(3)] };
     let outcome = PacksOutcome { run: Some(run(2)), copied: 1, written: (1, 5 << 20), set_aside: 1 };
     (plan, outcome)
 }

@@ -134,11 +134,14 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
     let view = Arc::new(view);
     let reader = Reader::new(repo, Arc::clone(&view));
     let snapshots = snapshots::snapshots(repo)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { set_aside: records::condemned(repo)?, ..Findings::default() };
     for (id, why) in &snapshots.unreadable {
         let (object, what) = (key::snapshot(*id), why.clone());
         let kind = Damaged::Other;
         findings.other.push(Damage { object, kind, what, snapshots: vec![(*id, Vec::new())] });
+    }
+    for (pack, length) in view.misfits() {
+        findings.packs.insert(pack, format!("it has {length} bytes, which isn't the length that it was stored with"));
     }
     monitor.progress().enter("checking snapshots");
     walk::frames_exist(&reader, &snapshots, &mut findings, monitor)?;
@@ -146,7 +149,6 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
     report.packs = view.all_listed().len() as u64;
     let verifying = Verifying::begin(repo, options.time.unwrap_or_else(now))?;
     if let Some(reading) = options.read_data {
-        findings.set_aside = records::condemned(repo)?;
         monitor.progress().enter("reading packs");
         data::read_packs(&reader, repo, reading, &verifying, &mut findings, &mut report, monitor)?;
     }

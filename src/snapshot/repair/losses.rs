@@ -58,7 +58,8 @@ pub fn losses(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) 
     let loss = |(id, paths)| Loss { id, snapshot: all.remove(&id).map(Box::new), paths };
     let mut damaged: Vec<Loss> = found.into_iter().map(loss).collect();
     damaged.sort_by_key(|loss| (loss.snapshot.as_ref().map(|snapshot| snapshot.time()), loss.id));
-    Ok(Losses { snapshots: report.snapshots, damaged, report })
+    let unreadable = damaged.iter().filter(|loss| loss.snapshot.is_none()).count() as u64;
+    Ok(Losses { snapshots: report.snapshots + unreadable, damaged, report })
 }
 
 /// Of `lost` frames those whose tables the next backup with this credential and cache will know: it stores them again as far as it meets
