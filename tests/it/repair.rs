@@ -130,9 +130,10 @@ fn a_budget_reads_what_is_due_and_remembers_it_across_hosts() {
             break;
         }
     }
-    assert_eq!(read, packs, "each once");
+    // Those that were never read come first, so few are read again before all were read once.
+    assert!((packs..2 * packs).contains(&read), "{read} of {packs}");
     let report = nights.check(None, 20 * DAY);
-    assert_eq!(report.verification.oldest, Some(at(0)));
+    assert_eq!(report.verification.never, 0);
 }
 
 #[test]
