@@ -309,7 +309,9 @@ fn rot_is_repaired_by_a_repair_and_a_backup() {
     let nights = Nights::new();
     let pack = nights.packs().into_iter().find(|pack| nights.frames(*pack).len() > 1).unwrap();
     let frames = nights.frames(pack);
+    nights.check(Some("100%"), 0);
     nights.rot(pack, &frames[0]);
+    assert_eq!(nights.check(Some("100%"), 1).verification.never, 1, "that it was whole once says nothing");
     let before = nights.world.objects("");
     let (plan, outcome) = nights.repair_packs(&[], true);
     assert_eq!((plan.damaged.len(), outcome.run), (1, None));

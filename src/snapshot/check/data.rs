@@ -89,7 +89,10 @@ fn read_all(
                 return Ok(());
             }
             match read_pack(repo, *pack, *length, &mut zstd)? {
-                Some(found) => bad.lock().unwrap_or_else(PoisonError::into_inner).push(found),
+                Some(found) => {
+                    verifying.found_damaged(*pack);
+                    bad.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+                }
                 None => verifying.add(*pack),
             }
             Progress::add(&monitor.progress().bytes_done, *length);

@@ -75,7 +75,7 @@ pub struct Verification {
     pub at: Time,
     /// When the pack was verified whose turn is longest ago; nothing if none ever was.
     pub oldest: Option<Time>,
-    /// Packs that never were.
+    /// Packs that never were, or that this check found damaged.
     pub never: u64,
 }
 

@@ -27,6 +27,8 @@ struct State {
     /// Packs that no note holds yet, and since when.
     pending: Vec<PackId>,
     since: Instant,
+    /// Packs that this check found damaged: that they were whole once says nothing any more.
+    damaged: HashSet<PackId>,
     /// Whether this check verified anything: one that doesn't read data writes nothing.
     noted: bool,
     /// Why a note couldn't be written.
@@ -37,7 +39,14 @@ impl<'r> Verifying<'r> {
     /// Reads what earlier checks noted.
     pub(super) fn begin(repo: &'r Repo<Full>, began: Time) -> Result<Self, RepoError> {
         let verified = Verified::load(repo, began)?;
-        let state = State { verified, pending: Vec::new(), since: Instant::now(), noted: false, failed: None };
+        let state = State {
+            verified,
+            pending: Vec::new(),
+            since: Instant::now(),
+            damaged: HashSet::new(),
+            noted: false,
+            failed: None,
+        };
         Ok(Self { repo, began, state: Mutex::new(state) })
     }
 
@@ -59,6 +68,11 @@ impl<'r> Verifying<'r> {
         }
     }
 
+    /// A pack was read and is damaged.
+    pub(super) fn found_damaged(&self, pack: PackId) {
+        self.lock().damaged.insert(pack);
+    }
+
     /// Writes what no note holds yet.
     pub(super) fn finish(&self) {
         self.write(&mut self.lock());
@@ -77,12 +91,12 @@ impl<'r> Verifying<'r> {
     /// Puts notes together if they are many, and tells how long ago the packs were verified, and what couldn't be kept.
     pub(super) fn end(self, listed: &[(PackId, u64)]) -> (Verification, Option<String>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let State { mut verified, mut failed, noted, .. } = state;
+        let State { mut verified, mut failed, noted, damaged, .. } = state;
         if noted && failed.is_none() {
             let packs: HashSet<PackId> = listed.iter().map(|(pack, _)| *pack).collect();
             failed = verified.tidy(self.repo, self.began, &packs).err();
         }
-        let times = || listed.iter().map(|(pack, _)| verified.time(pack));
+        let times = || listed.iter().map(|(pack, _)| verified.time(pack).filter(|_| !damaged.contains(pack)));
         let never = times().filter(Option::is_none).count() as u64;
         let verification = Verification { at: self.began, oldest: times().flatten().min(), never };
         let warning = failed.map(|why| format!("which packs were verified couldn't be noted in the repository: {why}"));
