@@ -15,7 +15,7 @@ use crate::repo::gc::records;
 use crate::repo::gc::reserve;
 use crate::repo::gc::rewrite::Rewriter;
 use crate::repo::gc::survey::{ListedPack, Survey, SurveyOptions, survey};
-use crate::repo::gc::sweep::{Swept, sweep, tidy};
+use crate::repo::gc::sweep::{Swept, put_census, settle, sweep, tidy};
 use crate::repo::gc::unknown;
 use crate::repo::gc::usage::Usage;
 use crate::repo::id::{PackId, RunId};
@@ -50,6 +50,8 @@ pub struct PruneOptions {
     pub accept_census: bool,
     /// How long listings of this store may lag behind.
     pub listing_lag: Duration,
+    /// Snapshots that are taken for forgotten although they aren't: to plan what forgetting them would bring.
+    pub supposed: Vec<RunId>,
     /// The host's name, for the record of the run.
     pub host: String,
 }
@@ -66,6 +68,7 @@ impl PruneOptions {
             time_budget: None,
             accept_census: false,
             listing_lag: Duration::ZERO,
+            supposed: Vec::new(),
             host: String::new(),
         }
     }
@@ -183,7 +186,10 @@ pub fn plan<'r>(
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let stale = Some(seconds(options.stale_after)).filter(|_| !dry_run);
     let survey_options = SurveyOptions { now: options.now, grace: seconds(options.grace), stale };
-    let survey = survey(repo, &mut canaries, gid, &packs, &survey_options)?;
+    let mut survey = survey(repo, &mut canaries, gid, &packs, &survey_options)?;
+    if dry_run {
+        survey.suppose_forgotten(&options.supposed, &survey_options);
+    }
     compare_with_census(repo, &survey, options)?;
     let live = survey.snapshots();
     if live.is_empty() && !packs.is_empty() {
@@ -293,12 +299,12 @@ impl Prune<'_> {
         let mut report = self.report();
         self.refuse_too_much(&report)?;
         let forgotten = self.outlived()?;
-        let swept = self.collect(monitor, &mut report)?;
+        let (swept, census_written) = self.collect(monitor, &mut report)?;
         report.packs_removed = swept.packs.saturating_sub(report.packs_rewritten);
         report.packs_kept = report.packs.saturating_sub(swept.packs);
         report.bytes_freed = swept.bytes.saturating_sub(report.bytes_rewritten);
         monitor.progress().enter("tidying up");
-        tidy(self.repo, &self.canaries, &self.survey, self.gid, &forgotten, self.options.now)?;
+        tidy(self.repo, &self.canaries, &self.survey, self.gid, &forgotten, census_written, self.options.now)?;
         drop(self.canaries);
         reserve::keep(&**self.repo.store());
         Ok(report)
@@ -315,19 +321,21 @@ impl Prune<'_> {
         Ok(())
     }
 
-    fn collect(&mut self, monitor: &dyn Monitor, report: &mut PruneReport) -> Result<Swept, GcError> {
+    /// Gives what was deleted, and whether a new census was written.
+    fn collect(&mut self, monitor: &dyn Monitor, report: &mut PruneReport) -> Result<(Swept, bool), GcError> {
         let proven = self.prove(monitor)?;
         report.packs_rewritten = proven.rewritten;
         report.bytes_rewritten = proven.moved.packs.iter().map(|(_, length)| length).sum();
         let census = self.survey.snapshots();
         let same_census = records::census(&self.survey.records).iter().copied().collect::<BTreeSet<_>>() == census;
-        if proven.packs.is_empty() && same_census {
-            return Ok(Swept::default());
+        if proven.packs.is_empty() {
+            if !same_census {
+                put_census(self.repo, &census, self.options.now)?;
+            }
+            return Ok((Swept::default(), !same_census));
         }
+        let wrote = !proven.moved.packs.is_empty();
         let condemned = condemn(self.repo, self.gid, proven, &census, self.options.now)?;
-        if condemned.packs.is_empty() {
-            return Ok(Swept::default());
-        }
         std::thread::sleep(self.options.listing_lag * 2);
         monitor.progress().enter("looking again whether somebody needs it");
         let roots = TreeRoots { repo: self.repo, view: Arc::clone(&self.view), monitor };
@@ -335,7 +343,9 @@ impl Prune<'_> {
         let sentenced = fence(self.repo, &self.view, &roots, &mut self.canaries, &self.packs, &known, condemned)?;
         report.packs_rescued = sentenced.rescued;
         monitor.progress().enter("removing packs");
-        sweep(self.repo, sentenced, &|| monitor.interrupted())
+        let swept = sweep(self.repo, sentenced, &|| monitor.interrupted())?;
+        settle(self.repo, self.gid, wrote, &census, self.options.now)?;
+        Ok((swept, true))
     }
 
     /// Opens what is to stay, and stores again what is still needed of what goes. On a full disk nothing is stored, and what would have to be stays.

@@ -8,7 +8,7 @@ use crate::repo::gc::condemn::Condemned;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::marks::Marks;
 use crate::repo::gc::records;
-use crate::repo::gc::survey::{self, ListedPack};
+use crate::repo::gc::survey::{self, ListedPack, Protections};
 use crate::repo::id::{PackId, RunId};
 use crate::repo::keys::Signer;
 use crate::repo::record::{self, Stop};
@@ -44,8 +44,8 @@ pub fn fence(
 ) -> Result<Sentenced, GcError> {
     let before = condemned.packs.len();
     canaries.renew()?;
-    let undecided = give_back_to_runs(repo, canaries, packs, &mut condemned)?;
-    give_back_to_new_snapshots(repo, view, roots, canaries, known, &undecided, &mut condemned)?;
+    let protections = give_back_to_runs(repo, canaries, packs, &mut condemned)?;
+    give_back_to_new_snapshots(repo, view, roots, canaries, known, protections, &mut condemned)?;
     yield_to_other_pruners(repo, canaries, &mut condemned)?;
     give_back_without_kept_copies(repo, view, &mut condemned)?;
     heed_a_stop(repo, &mut condemned)?;
@@ -53,19 +53,19 @@ pub fn fence(
     Ok(Sentenced { condemned, rescued })
 }
 
-/// 8a: runs and pins are looked at again. Gives the runs that may still commit.
+/// 8a: runs and pins are looked at again. Gives what was seen.
 fn give_back_to_runs(
     repo: &Repo<Full>,
     canaries: &mut Canaries<'_>,
     packs: &[ListedPack],
     condemned: &mut Condemned,
-) -> Result<BTreeSet<RunId>, GcError> {
+) -> Result<Protections, GcError> {
     if is_off(Fence::Rescue8a) {
-        return Ok(BTreeSet::new());
+        return Ok(Protections::default());
     }
-    let (undecided, pinned) = survey::protections(repo, canaries, condemned.gid, packs)?;
-    condemned.packs.retain(|pack, _| !pinned.contains(pack) && !undecided.contains(&pack.run));
-    Ok(undecided)
+    let seen = survey::protections(repo, canaries, condemned.gid, packs)?;
+    condemned.packs.retain(|pack, _| !seen.pinned.contains(pack) && !seen.undecided.contains(&pack.run));
+    Ok(seen)
 }
 
 /// 8b: snapshots are looked at again. One that wasn't marked keeps every pack that holds a chunk of it.
@@ -75,16 +75,16 @@ fn give_back_to_new_snapshots(
     roots: &dyn Roots,
     canaries: &mut Canaries<'_>,
     known: &BTreeSet<RunId>,
-    undecided: &BTreeSet<RunId>,
+    seen: Protections,
     condemned: &mut Condemned,
 ) -> Result<(), GcError> {
     if is_off(Fence::Rescue8b) {
         return Ok(());
     }
     let listed = canaries.list(key::SNAPSHOTS)?;
-    let mut new: BTreeSet<RunId> =
-        listed.iter().filter_map(|listed| key::parse_run(key::SNAPSHOTS, &listed.key)).collect();
-    for &run in undecided {
+    let mut new = seen.snapshots;
+    new.extend(listed.iter().filter_map(|listed| key::parse_run(key::SNAPSHOTS, &listed.key)));
+    for run in seen.undecided {
         // A run that commits after its pins were looked for may have removed them, and the listing may be older than that.
         if !new.contains(&run) && repo.store().length(&key::snapshot(run))?.is_some() {
             new.insert(run);

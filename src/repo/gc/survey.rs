@@ -70,6 +70,17 @@ impl Survey {
         self.live.iter().chain(self.in_grace.keys()).copied().collect()
     }
 
+    /// Takes snapshots for forgotten at this moment, to see what that would bring.
+    pub fn suppose_forgotten(&mut self, runs: &[RunId], options: &SurveyOptions) {
+        for run in runs.iter().filter(|run| self.live.remove(run)) {
+            if options.grace > 0 {
+                self.in_grace.insert(*run, options.now.seconds.saturating_add(options.grace));
+            } else {
+                self.dead.insert(*run);
+            }
+        }
+    }
+
     /// Whether a run's own packs, or those it pins, must not be touched.
     pub fn protects(&self, pack: PackId) -> bool {
         self.undecided.contains(&pack.run) || self.pinned.contains(&pack)
@@ -290,21 +301,33 @@ fn bury(
     Ok(())
 }
 
-/// The runs that may still commit, and the packs that these pin, as they are now: what a pruner looks at again after it condemned.
+/// What a pruner looks at again after it condemned.
+#[derive(Debug, Default)]
+pub struct Protections {
+    /// The runs that may still commit.
+    pub undecided: BTreeSet<RunId>,
+    /// The packs that they pin.
+    pub pinned: HashSet<PackId>,
+    /// Snapshots that a listing showed on the way.
+    pub snapshots: BTreeSet<RunId>,
+}
+
+/// Runs and pins as they are now. Whether an undecided run commits meanwhile must be asked *after* this.
 pub fn protections(
     repo: &Repo<Full>,
     canaries: &mut Canaries<'_>,
     gid: RunId,
     packs: &[ListedPack],
-) -> Result<(BTreeSet<RunId>, HashSet<PackId>), GcError> {
+) -> Result<Protections, GcError> {
     let seen = runs(canaries, packs)?;
     let decided = Decided::list(repo, canaries)?;
-    let (mut undecided, mut pinned) = (BTreeSet::new(), HashSet::new());
+    let mut protections = Protections::default();
     for run in seen.runs.into_keys().filter(|run| *run != gid) {
         if !decided.is_decided(repo, run)? {
-            undecided.insert(run);
-            pinned.extend(pins_of(repo, run)?);
+            protections.undecided.insert(run);
+            protections.pinned.extend(pins_of(repo, run)?);
         }
     }
-    Ok((undecided, pinned))
+    protections.snapshots = decided.snapshots;
+    Ok(protections)
 }
