@@ -86,9 +86,10 @@ fn repository(folder: &Path, create: bool) -> Repo<Full> {
     let (keys, packs) = (folder.join("key"), folder.join("packs.txt"));
     let root = folder.join("repository");
     let listed = std::fs::read_to_string(packs).unwrap_or_default();
-    let packs = listed.lines().filter_map(|line| line.split_once(' ')).map(|(key, length)| {
-        (key.to_owned(), length.parse().expect("a number"))
-    });
+    let packs = listed
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(key, length)| (key.to_owned(), length.parse().expect("a number")));
     let store: Arc<dyn Store> = Arc::new(Hollow { inner: LocalStore::new(&root), packs: packs.collect() });
     let cache = CacheDir::new(folder.join("cache"));
     if create {
@@ -132,7 +133,8 @@ impl Builder {
             entry.hash = Some([1; 32]);
             entries.push(entry);
         }
-        let all: Vec<FrameId> = entries.iter().flat_map(|entry| entry.references.iter().flatten()).map(|r| r.frame).collect();
+        let all: Vec<FrameId> =
+            entries.iter().flat_map(|entry| entry.references.iter().flatten()).map(|r| r.frame).collect();
         for frames in all.chunks(FRAMES_OF_PACK) {
             self.pack(run, frames);
         }
@@ -143,7 +145,12 @@ impl Builder {
         let hash = PackHash::from_bytes(*blake3::hash(frames[0].as_bytes()).as_bytes());
         let (pack, length) = (PackId { run, hash }, 17_000_000);
         let frame = |id: &FrameId| SegmentFrame::new(*id, (500_000, 524_288), Class::Data, CHUNKS_OF_FRAME, None);
-        self.unnamed.push(SegmentPack { pack, length, trailer_length: 1_000, frames: frames.iter().map(frame).collect() });
+        self.unnamed.push(SegmentPack {
+            pack,
+            length,
+            trailer_length: 1_000,
+            frames: frames.iter().map(frame).collect(),
+        });
         self.packs.push_str(&format!("{} {length}\n", key::pack(pack)));
         if self.unnamed.len() == PACKS_OF_SEGMENT {
             self.segment(run);

@@ -61,13 +61,7 @@ pub fn sweep(
 
 /// The pruner is done, and takes its condemnation back: nothing will be deleted by it any more, so what it gave back may be relied on again. What remains is the census, in a record that
 /// condemns nothing.
-pub fn settle(
-    repo: &Repo<Full>,
-    gid: RunId,
-    wrote: bool,
-    census: &BTreeSet<RunId>,
-    now: Time,
-) -> Result<(), GcError> {
+pub fn settle(repo: &Repo<Full>, gid: RunId, wrote: bool, census: &BTreeSet<RunId>, now: Time) -> Result<(), GcError> {
     if wrote {
         // The record decided this run until now.
         survey::bury_run(repo, gid, now)?;
