@@ -10,6 +10,7 @@ use crate::repo::keys::wrap::RunKey;
 use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::frame::{self, OpenFrame, Zstd};
 use crate::repo::pack::parse::{self, PackError};
+use crate::repo::parallel;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::View;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -173,8 +174,7 @@ impl<'r> Reader<'r> {
         let next = AtomicUsize::new(0);
         let failure = Failure::default();
         let found = Mutex::new(fetched);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let threads = self.repo.store().connections().max(cores).min(requests.len());
+        let threads = self.repo.store().connections().max(parallel::threads()).min(requests.len());
         let work = || -> Result<(), ReadError> {
             let mut zstd = Zstd::new()?;
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
