@@ -5,9 +5,9 @@ use super::content::{MemoryCapture, Night, Seen};
 use super::faults::Kind;
 use super::history::Task;
 use super::oracle::Promises;
-use super::store::World;
+use super::store::{Truth, World};
 use crate::repo::format::{Class, key};
-use crate::repo::id::RunId;
+use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::keys::{RunKey, WriteKeys};
 use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{PackBuilder, PackOpening};
@@ -18,10 +18,12 @@ use crate::repo::repository::{AnyRepo, Full, Repo};
 use crate::repo::store::{Store, StoreError};
 use crate::snapshot::backup::{self, BackupOptions};
 use crate::snapshot::monitor::Silent;
-use crate::snapshot::prune::{PruneOptions, prune};
+use crate::snapshot::prune::{GRACE, PruneOptions, prune};
 use crate::snapshot::snapshots;
+use crate::snapshot::undo::{UndoOptions, undo};
 use bytes::Bytes;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -44,6 +46,13 @@ impl Actor {
     pub(super) fn act(&mut self, task: &Task) -> String {
         match task {
             Task::BackUp(night) => self.back_up(night),
+            Task::BackUpBlindly(night) => {
+                // The index, and the fence.
+                self.world.lock().blind[self.number] = 2;
+                let told = self.back_up(night);
+                self.world.lock().blind[self.number] = 0;
+                told
+            }
             Task::Prune(max_unused) => self.full(|actor, repo| {
                 let now = actor.world.lock().clock.told_to(actor.number);
                 let mut options = PruneOptions::at(now);
@@ -54,6 +63,8 @@ impl Actor {
                 }
             }),
             Task::Forget => self.full(Self::forget),
+            Task::Undo => self.full(Self::undo),
+            Task::LoseCopy => self.full(Self::lose_copy),
             Task::Pass(seconds) => {
                 self.world.lock().clock.pass(*seconds);
                 String::new()
@@ -128,6 +139,63 @@ impl Actor {
         match repo.store().put(&key, &Bytes::from(sealed)) {
             Ok(()) => format!("{run}"),
             Err(error) => error.to_string(),
+        }
+    }
+
+    fn undo(&mut self, repo: &Repo<Full>) -> String {
+        let forgotten: Vec<RunId> = {
+            let promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+            promises.forgotten.iter().copied().collect()
+        };
+        let Some(&run) = self.chance.pick(&forgotten) else { return "nothing to bring back".to_owned() };
+        let now = {
+            let mut state = self.world.lock();
+            let content = state.manifests.get(&key::snapshot(run)).cloned().unwrap_or_default();
+            state.captured[self.number] = content;
+            state.clock.told_to(self.number)
+        };
+        match undo(repo, run, &UndoOptions { now, grace: GRACE, host: String::new() }, &Silent::default()) {
+            Ok(id) => {
+                self.promises.lock().unwrap_or_else(PoisonError::into_inner).reported.insert(id);
+                format!("{id}")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn lose_copy(&mut self, repo: &Repo<Full>) -> String {
+        let truth = Truth(Arc::clone(&self.world));
+        let mut packs = Vec::new();
+        let listed = truth.list(key::PACKS, &mut |listed| {
+            packs.extend(key::parse_pack(&listed.key).map(|pack| (pack, listed.length)));
+        });
+        let frames = |&(pack, length): &(PackId, u64)| -> Option<BTreeSet<FrameId>> {
+            let trailer = parse::read_trailer(&truth, pack, length, repo.id(), repo.keys().domain()).ok()?;
+            let whole = trailer.frames.into_iter().filter(|frame| frame.present.is_none());
+            Some(whole.map(|frame| frame.id).collect())
+        };
+        // Not what a writer forged, nor what a lying disk keeps only a part of.
+        let is_sound = |pack: &PackId| {
+            truth.get(&key::pack(*pack), u64::MAX).is_ok_and(|bytes| blake3::hash(&bytes).as_bytes() == pack.hash.as_bytes())
+        };
+        packs.retain(|(pack, _)| is_sound(pack));
+        let held: Vec<(PackId, BTreeSet<FrameId>)> =
+            packs.iter().filter_map(|pack| Some((pack.0, frames(pack)?))).collect();
+        let elsewhere = |(pack, mine): &&(PackId, BTreeSet<FrameId>)| {
+            let others = held.iter().filter(|(other, _)| other.run != pack.run);
+            !mine.is_empty() && mine.iter().all(|frame| others.clone().any(|(_, theirs)| theirs.contains(frame)))
+        };
+        let doubled: Vec<PackId> = held.iter().filter(elsewhere).map(|(pack, _)| *pack).collect();
+        let mut state = self.world.lock();
+        let condemned = state.objects.keys().any(|key| key.starts_with(key::GC) && !key.contains("/zz-"));
+        let has_forged = state.faults.hits[Kind::Forged as usize] > 0;
+        match self.chance.pick(&doubled) {
+            Some(pack) if listed.is_ok() && !condemned && !has_forged => {
+                state.faults.hit(Kind::Lost);
+                state.lose(&key::pack(*pack));
+                format!("{pack} is lost")
+            }
+            _ => "nothing to lose".to_owned(),
         }
     }
 

@@ -5,7 +5,6 @@
 
 use super::chance::Chance;
 use super::schedule::is_interesting;
-use crate::repo::format::key;
 use crate::repo::store::StoreErrorKind;
 use crate::repo::store::operation::Operation;
 use std::collections::BTreeSet;
@@ -55,11 +54,13 @@ pub(super) enum Kind {
     Forged,
     /// An actor was suspended.
     Suspended,
+    /// A pack was lost all of which was elsewhere too.
+    Lost,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Before,
         Self::After,
         Self::Torn,
@@ -81,6 +82,7 @@ impl Kind {
         Self::Clock,
         Self::Forged,
         Self::Suspended,
+        Self::Lost,
     ];
 }
 
@@ -158,13 +160,10 @@ impl Faults {
 
     fn kind_for(&mut self, operation: Operation, key: &str) -> Option<Kind> {
         let always = [Kind::Before, Kind::After, Kind::Burst, Kind::Hang, Kind::Death, Kind::Death];
-        // A manifest that the storage loses after it took it can't be told from success; whoever stores it elsewhere too is helped.
-        let may_lose = !key.starts_with(key::SNAPSHOTS);
         let more: &[Kind] = match operation {
-            Operation::Put if may_lose => {
+            Operation::Put => {
                 &[Kind::Torn, Kind::TornSilently, Kind::Empty, Kind::Late, Kind::Late, Kind::Twice, Kind::Full]
             }
-            Operation::Put => &[Kind::Torn, Kind::Late, Kind::Late, Kind::Twice, Kind::Full],
             Operation::Get | Operation::GetRange => &[Kind::Flipped, Kind::Short],
             Operation::List if self.lied.insert(key.to_owned()) => {
                 &[Kind::Stale, Kind::Stale, Kind::Cut, Kind::Nothing, Kind::Missing, Kind::Missing]

@@ -19,10 +19,16 @@ pub(super) const SHARING: usize = 3;
 pub(super) enum Task {
     /// A backup of these files.
     BackUp(Night),
+    /// One that sees no packs at first, so that it stores all of it again.
+    BackUpBlindly(Night),
     /// A prune.
     Prune(MaxUnused),
     /// A snapshot is forgotten.
     Forget,
+    /// A forgotten snapshot is brought back.
+    Undo,
+    /// The storage loses a pack all of which is elsewhere too, while no pruner has condemned anything.
+    LoseCopy,
     /// So many seconds pass for all.
     Pass(i64),
     /// Its cache is deleted.
@@ -72,7 +78,7 @@ impl History {
             let mut before = Vec::new();
             for _ in 0..1 + chance.below(3) {
                 let night = remember(chance, &mut nights);
-                before.push(Task::BackUp(night));
+                before.push(if chance.percent(25) { Task::BackUpBlindly(night) } else { Task::BackUp(night) });
             }
             order.extend(std::iter::repeat_n(host, before.len()));
             let mut during = Vec::new();
@@ -93,7 +99,13 @@ impl History {
         let mut before = vec![Task::Forget; forgets];
         before.push(Task::Pass([HOUR, 4 * DAY, 8 * DAY, 8 * DAY][chance.below(4)]));
         order.extend(std::iter::repeat_n(keeper, before.len()));
-        let during = if chance.percent(20) { vec![Task::Forget] } else { Vec::new() };
+        let during = match chance.below(12) {
+            0 | 1 => vec![Task::Forget],
+            2 => vec![Task::Undo],
+            3 => vec![Task::Pass(7 * DAY), Task::Undo],
+            4 | 5 => vec![Task::LoseCopy],
+            _ => Vec::new(),
+        };
         let after = vec![Task::Pass(10 * DAY), prune(chance), Task::Pass(4 * DAY), prune(chance)];
         scripts.push(Script { credential: FULL, clock: 0, before, during, after });
         for _ in 0..pruners {

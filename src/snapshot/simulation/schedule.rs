@@ -26,11 +26,38 @@ pub(super) enum Status {
     Done,
 }
 
+/// A call: the n-th of an actor that is like this one.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    actor: usize,
+    operation: Operation,
+    prefix: &'static str,
+    nth: u32,
+}
+
+/// Calls after which what was decided may have become wrong.
+const TURNS: [(Operation, &str); 14] = [
+    (Operation::Put, key::PINS),
+    (Operation::List, key::GC),
+    (Operation::Put, key::SNAPSHOTS),
+    (Operation::Put, key::SNAPSHOTS),
+    (Operation::Get, key::STOPS),
+    (Operation::Put, key::PACKS),
+    (Operation::Put, key::GC),
+    (Operation::Put, key::GC),
+    (Operation::List, key::PINS),
+    (Operation::List, key::SNAPSHOTS),
+    (Operation::List, key::PACKS),
+    (Operation::Delete, key::PACKS),
+    (Operation::Length, key::SNAPSHOTS),
+    (Operation::Put, key::FORGOTTEN),
+];
+
 /// When actors are interrupted.
 #[derive(Debug)]
 enum Mode {
-    /// Before the `.1`th interesting call of actor `.0`.
-    Points(Vec<(usize, u32)>),
+    /// Before these calls.
+    Points(Vec<Point>),
     /// Before any call, with this chance in a thousand; ten times as often before interesting ones.
     Random(u64),
 }
@@ -41,8 +68,8 @@ pub(super) struct Schedule {
     chance: Chance,
     mode: Mode,
     statuses: Vec<Status>,
-    /// Interesting calls so far, by actor.
-    interesting: Vec<u32>,
+    /// How often each of the points was met, but for its number.
+    met: Vec<u32>,
     /// Who goes on now; nobody when all are done.
     pub(super) current: Option<usize>,
     /// Calls so far.
@@ -70,9 +97,14 @@ pub(super) fn is_interesting(operation: Operation, key: &str) -> bool {
 impl Schedule {
     /// For so many actors, none of whom has begun.
     pub(super) fn new(mut chance: Chance, actors: usize) -> Self {
-        let mode = if chance.percent(60) {
+        let mode = if chance.percent(70) {
             let points = 1 + chance.below(3);
-            Mode::Points((0..points).map(|_| (chance.below(actors), u32::try_from(chance.below(34)).unwrap_or(0))).collect())
+            let point = |_| {
+                let (operation, prefix) = TURNS[chance.below(TURNS.len())];
+                let nth = [1, 1, 1, 1, 2, 2, 3, 4][chance.below(8)];
+                Point { actor: chance.below(actors), operation, prefix, nth }
+            };
+            Mode::Points((0..points).map(point).collect())
         } else {
             Mode::Random([5, 20, 60][chance.below(3)])
         };
@@ -80,7 +112,7 @@ impl Schedule {
             chance,
             mode,
             statuses: vec![Status::Waiting; actors],
-            interesting: vec![0; actors],
+            met: vec![0; 3],
             current: None,
             step: 0,
             suspensions: 0,
@@ -90,7 +122,7 @@ impl Schedule {
     /// A part of the history begins, with these actors.
     pub(super) fn begin(&mut self, actors: &[usize]) {
         self.statuses.fill(Status::Waiting);
-        self.interesting.fill(0);
+        self.met.fill(0);
         for &actor in actors {
             self.statuses[actor] = Status::Ready;
         }
@@ -118,13 +150,21 @@ impl Schedule {
     /// `actor` is about to make a call: who goes on?
     pub(super) fn next(&mut self, actor: usize, operation: Operation, key: &str, clock: &mut Clock) -> usize {
         self.step += 1;
-        let is_interesting = is_interesting(operation, key);
-        self.interesting[actor] += u32::from(is_interesting);
-        let count = self.interesting[actor];
         let interrupted = match &self.mode {
-            Mode::Points(points) => is_interesting && points.contains(&(actor, count)),
+            Mode::Points(points) => {
+                let is_like = |point: &Point| {
+                    let same = (point.actor, point.operation) == (actor, operation);
+                    same && key.starts_with(point.prefix) && !key.contains("/zz-")
+                };
+                let mut is_here = false;
+                for (met, point) in self.met.iter_mut().zip(points).filter(|(_, point)| is_like(point)) {
+                    *met += 1;
+                    is_here |= *met == point.nth;
+                }
+                is_here
+            }
             Mode::Random(per_mille) => {
-                let per_mille = if is_interesting { 10 * per_mille } else { *per_mille };
+                let per_mille = if is_interesting(operation, key) { 10 * per_mille } else { *per_mille };
                 self.chance.per_mille(per_mille)
             }
         };
@@ -132,7 +172,7 @@ impl Schedule {
             return actor;
         }
         let (long, short) = match self.mode {
-            Mode::Points(_) => (60, 40),
+            Mode::Points(_) => (85, 60),
             Mode::Random(_) => (10, 30),
         };
         if self.chance.percent(long) {

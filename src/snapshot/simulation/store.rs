@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) faults: Faults,
     pub(super) calls: Vec<Call>,
+    /// By actor, to how many further listings of packs it's blind: as if it had begun when there were none.
+    pub(super) blind: Vec<u32>,
     /// By actor, what it captured last.
     pub(super) captured: Vec<Content>,
     /// By the keys of manifests, what the snapshots should hold.
@@ -100,6 +102,11 @@ impl State {
         let (due, late) = std::mem::take(&mut self.late).into_iter().partition(|late| late.at <= step);
         self.late = late;
         self.take_effect(due);
+    }
+
+    /// An object is lost.
+    pub(super) fn lose(&mut self, key: &str) {
+        self.change(key, None);
     }
 
     /// All that comes late comes now.
@@ -160,6 +167,7 @@ impl World {
             clock,
             faults,
             calls: Vec::new(),
+            blind: vec![0; actors],
             captured: vec![Content::default(); actors],
             manifests: BTreeMap::new(),
         };
@@ -340,6 +348,10 @@ impl Store for Handle {
         let listed = self.call(Operation::List, prefix, |state, fault| {
             let back = if fault == Some(Kind::Stale) { 1 + state.faults.below(60) as u64 } else { 0 };
             let mut listed = state.listed(prefix, back);
+            if prefix == key::PACKS && state.blind[self.actor] > 0 {
+                state.blind[self.actor] -= 1;
+                listed.clear();
+            }
             match fault {
                 Some(Kind::Cut) => listed.truncate(state.faults.below(listed.len())),
                 Some(Kind::Nothing) => listed.clear(),
