@@ -24,8 +24,6 @@ pub(super) struct Promises {
     pub(super) reported: BTreeSet<RunId>,
     /// Snapshots that somebody wanted to forget, whatever became of it.
     pub(super) forgotten: BTreeSet<RunId>,
-    /// Runs of a writer that forges: nobody promised them anything.
-    pub(super) forged: BTreeSet<RunId>,
 }
 
 /// What was found.
@@ -58,13 +56,16 @@ pub(super) fn verify(world: &Arc<World>, keys: Opened, cache: &Path, promises: &
         }
     };
     let listed: BTreeSet<RunId> = found.list.iter().map(|snapshot| snapshot.id).collect();
-    for (run, why) in found.unreadable.iter().filter(|(run, _)| !promises.forged.contains(run)) {
-        verdict.losses.push(format!("snapshot {run} can't be read: {why}"));
+    // A manifest that the storage cut short, so that its run failed, was promised to nobody: people are told of it, and may forget it.
+    for (run, why) in found.unreadable.iter().filter(|(run, _)| promises.reported.contains(run)) {
+        verdict.losses.push(format!("snapshot {run} was reported and can't be read: {why}"));
     }
-    for run in promises.reported.difference(&listed).filter(|run| !promises.forgotten.contains(run)) {
+    let unreadable: BTreeSet<RunId> = found.unreadable.iter().map(|(run, _)| *run).collect();
+    let absent = promises.reported.difference(&listed).filter(|run| !unreadable.contains(run));
+    for run in absent.filter(|run| !promises.forgotten.contains(run)) {
         verdict.losses.push(format!("snapshot {run} was reported and isn't listed"));
     }
-    let mut wanted: BTreeSet<RunId> = listed.difference(&promises.forged).copied().collect();
+    let mut wanted = listed;
     {
         let state = world.lock();
         let in_grace = promises.forgotten.iter().filter(|&&run| is_in_grace(&state, run));
