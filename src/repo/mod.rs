@@ -4,6 +4,8 @@
 
 pub mod cbor;
 pub mod codec;
+#[cfg(test)]
+pub(crate) mod determined;
 pub mod envelope;
 pub mod error;
 pub mod failure;

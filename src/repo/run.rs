@@ -12,6 +12,7 @@ use crate::repo::needs::Needs;
 use crate::repo::pack_set::PackSet;
 use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Access, Repo};
+use crate::repo::sabotage::{Fence, is_off};
 use crate::repo::store::StoreErrorKind;
 use crate::repo::view::View;
 use crate::repo::writer::Durable;
@@ -63,7 +64,7 @@ impl Run {
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
     pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {
-        let condemned = records::condemned(repo)?;
+        let condemned = condemned(repo)?;
         view.list_packs(&**repo.store())?;
         let passed = PackSet::new(view.pack_numbers());
         for (number, row) in view.packs().rows() {
@@ -80,6 +81,9 @@ impl Run {
         let manifest = Bytes::from(manifest);
         repo.store().put(&key::snapshot(self.id), &manifest)?;
         read_back(repo, &key::snapshot(self.id), &manifest)?;
+        if is_off(Fence::LookForStop) {
+            return Ok(Commit::Done);
+        }
         let key = key::stop(self.id);
         let bytes = match repo.store().get(&key, MAX_OBJECT) {
             Ok(bytes) => bytes,
@@ -116,7 +120,10 @@ pub fn last_look<A: Access>(
     own: &[(PackId, u64)],
     relied: &[u32],
 ) -> Result<LastLook, RepoError> {
-    let condemned = records::condemned(repo)?;
+    if is_off(Fence::LastLook) {
+        return Ok(LastLook { own_lost: false, lost: Vec::new() });
+    }
+    let condemned = condemned(repo)?;
     view.list_packs(&**repo.store())?;
     let is_sound =
         |number: u32| view.is_listed(number) && view.pack_id(number).is_some_and(|id| !condemned.contains(&id));
@@ -131,6 +138,14 @@ pub struct LastLook {
     pub own_lost: bool,
     /// Packs of others that can't be relied on any more.
     pub lost: Vec<u32>,
+}
+
+/// What pruners condemned.
+fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
+    if is_off(Fence::WriterFence) {
+        return Ok(HashSet::new());
+    }
+    records::condemned(repo)
 }
 
 /// Seals, signs and writes a record; gives its bytes.

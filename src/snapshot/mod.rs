@@ -18,6 +18,8 @@ pub mod prune;
 pub mod reach;
 pub mod restore;
 pub mod seen;
+#[cfg(test)]
+mod simulation;
 pub mod snapshots;
 pub mod source;
 pub mod stream;
