@@ -9,6 +9,7 @@ pub(crate) mod determined;
 pub mod envelope;
 pub mod error;
 pub mod failure;
+pub mod fetch;
 pub mod format;
 pub mod gc;
 pub mod header;

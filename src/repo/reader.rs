@@ -323,12 +323,7 @@ impl<'r> Reader<'r> {
         self.run_access(&opening.wrap, pack.run, opening.domain)
     }
 
-    fn run_access(
-        &self,
-        wrap: &Wrap,
-        run: RunId,
-        domain: crate::repo::id::DomainId,
-    ) -> Result<RunAccess, ReadError> {
+    fn run_access(&self, wrap: &Wrap, run: RunId, domain: crate::repo::id::DomainId) -> Result<RunAccess, ReadError> {
         let unwrapped = self.repo.read_keys().unwrap_run_key(wrap, run);
         let run_key = unwrapped.map_err(|_| ReadError::RunKey { run })?;
         Ok(RunAccess { wrap: *wrap, run_key, domain: self.repo.read_keys().domain(domain) })

@@ -183,7 +183,9 @@ impl AnyRepo {
     /// What a credential that was opened already may do with a store.
     pub(crate) fn over(opened: Opened, store: Arc<dyn Store>, cache: PathBuf) -> Self {
         match opened {
-            Opened::Full(write, read) => Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache }),
+            Opened::Full(write, read) => {
+                Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache })
+            }
             Opened::WriteOnly(write) => {
                 Self::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache })
             }

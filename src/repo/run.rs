@@ -4,16 +4,15 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch::{self, read_back};
+use crate::repo::format::key;
 use crate::repo::gc::records;
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::sign::Signer;
 use crate::repo::needs::Needs;
 use crate::repo::pack_set::PackSet;
 use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Access, Repo};
 use crate::repo::sabotage::{Fence, is_off};
-use crate::repo::store::StoreErrorKind;
 use crate::repo::view::View;
 use crate::repo::writer::Durable;
 use bytes::Bytes;
@@ -84,19 +83,10 @@ impl Run {
         if is_off(Fence::LookForStop) {
             return Ok(Commit::Done);
         }
-        let key = key::stop(self.id);
-        let bytes = match repo.store().get(&key, MAX_OBJECT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Commit::Done),
-            Err(error) => return Err(error.into()),
-        };
-        // A stop that the admin key didn't sign is nobody's: it counts as absent.
-        match record::open_record::<Stop>(&**repo.keys(), &key, &bytes) {
-            Ok((_, Signer::Admin)) => Ok(Commit::Stopped),
-            // A newer nightsafe's stop can't be told from nothing: nothing may be promised then.
-            Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(&key, &why.fault)),
-            _ => Ok(Commit::Done),
-        }
+        Ok(match fetch::by_admin::<_, Stop>(repo, &key::stop(self.id))? {
+            Some(_) => Commit::Stopped,
+            None => Commit::Done,
+        })
     }
 
     /// Step 7: removes the pins. They count for nothing any more, so a failure is no error.
@@ -153,13 +143,4 @@ fn put_record<A: Access, T: record::ByRun>(repo: &Repo<A>, key: &str, body: &T) 
     let sealed = Bytes::from(record::seal_record(repo.keys(), key, body));
     repo.store().put(key, &sealed)?;
     Ok(sealed)
-}
-
-/// Makes sure that an object that others act on is there as it was written.
-fn read_back<A: Access>(repo: &Repo<A>, key: &str, written: &Bytes) -> Result<(), RepoError> {
-    if repo.store().get(key, MAX_OBJECT)? == *written {
-        Ok(())
-    } else {
-        Err(RepoError::damaged(key, "it was just written and is another object when it's read"))
-    }
 }

@@ -1,12 +1,12 @@
 //! What pruners condemned and kept, and which snapshots they saw: the records under `gc/`.
 
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch;
+use crate::repo::format::key;
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::Signer;
-use crate::repo::record::{self, Condemned};
+use crate::repo::record::Condemned;
 use crate::repo::repository::{Access, Repo};
-use crate::repo::store::{Listed, StoreErrorKind};
+use crate::repo::store::Listed;
 use std::collections::HashSet;
 
 /// A pruner's record.
@@ -25,26 +25,11 @@ pub fn load<A: Access>(repo: &Repo<A>, listed: &[Listed]) -> Result<Vec<GcRecord
     let mut records = Vec::new();
     for listed in listed {
         let Some(gid) = key::parse_run(key::GC, &listed.key) else { continue };
-        if let Some(body) = get(repo, &listed.key)? {
+        if let Some(body) = fetch::by_admin::<_, Condemned>(repo, &listed.key)? {
             records.push(GcRecord { gid, modified: listed.modified, body });
         }
     }
     Ok(records)
-}
-
-/// One record; `None` if there is none, or none that the admin key signed.
-fn get<A: Access>(repo: &Repo<A>, key: &str) -> Result<Option<Condemned>, RepoError> {
-    let bytes = match repo.store().get(key, MAX_OBJECT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match record::open_record::<Condemned>(&**repo.keys(), key, &bytes) {
-        Ok((body, Signer::Admin)) => Ok(Some(body)),
-        // What a newer nightsafe condemned must not be relied on, and which packs these are can't be told.
-        Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(key, &why.fault)),
-        _ => Ok(None),
-    }
 }
 
 /// All packs that some pruner condemned.

@@ -27,15 +27,15 @@ const RECORD_AGE: i64 = 30 * 24 * 60 * 60;
 const SEGMENT_AGE: i64 = 24 * 60 * 60;
 
 /// What was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Packs.
-    pub packs: u64,
+    pub packs: HashSet<PackId>,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// Deletes the packs. `done` hears of each pack's bytes.
+/// Deletes the packs.
 pub fn sweep(
     repo: &Repo<Full>,
     sentenced: Sentenced,
@@ -50,10 +50,10 @@ pub fn sweep(
         }
         // Writers rely on these packs again when the record is gone.
         if store.length(&key::gc(sentenced.condemned.gid))?.is_none() {
-            return Err(GcError::Listing { prefix: key::GC });
+            return Err(GcError::Withdrawn);
         }
         in_parallel(store.connections(), batch, &|pack| store.delete(&key::pack(pack.id)))?;
-        swept.packs += batch.len() as u64;
+        swept.packs.extend(batch.iter().map(|pack| pack.id));
         swept.bytes += batch.iter().map(|pack| pack.length).sum::<u64>();
     }
     Ok(swept)
@@ -84,20 +84,29 @@ pub fn put_census(repo: &Repo<Full>, census: &BTreeSet<RunId>, now: Time) -> Res
     Ok(repo.store().put(&store_key, &Bytes::from(sealed))?)
 }
 
+/// What a prune knows when it tidies up.
+pub struct Tidy<'t> {
+    /// What it found.
+    pub survey: &'t Survey,
+    /// Its id.
+    pub gid: RunId,
+    /// Snapshots whose manifests can go.
+    pub forgotten: &'t [RunId],
+    /// Runs of which packs were there and weren't deleted.
+    pub remaining: HashSet<RunId>,
+    /// Whether there is a newer census than those of the survey.
+    pub census_written: bool,
+    /// The time of this host.
+    pub now: Time,
+}
+
 /// Removes what has lost its meaning. All of it is a courtesy: what fails is done by the next prune.
-pub fn tidy(
-    repo: &Repo<Full>,
-    canaries: &Canaries<'_>,
-    survey: &Survey,
-    gid: RunId,
-    forgotten: &[RunId],
-    census_written: bool,
-    now: Time,
-) -> Result<(), GcError> {
+pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Result<(), GcError> {
+    let Tidy { survey, gid, forgotten, now, .. } = *tidy;
     let store = &**repo.store();
     let mut packs: HashSet<PackId> = HashSet::new();
     store.list(key::PACKS, &mut |listed| packs.extend(key::parse_pack(&listed.key)))?;
-    let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).collect();
+    let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).chain(tidy.remaining.iter().copied()).collect();
     let mut garbage: Vec<String> = forgotten.iter().map(|&run| key::snapshot(run)).collect();
     let decided = |run: &RunId| !survey.undecided.contains(run) && *run != gid;
     garbage.extend(survey.run_records.iter().filter(|run| decided(run)).map(|&run| key::run(run)));
@@ -116,7 +125,7 @@ pub fn tidy(
             garbage.push(listed.key);
         }
     })?;
-    let censuses = if census_written { survey.records.as_slice() } else { &[] };
+    let censuses = if tidy.census_written { survey.records.as_slice() } else { &[] };
     for record in finished(censuses, &packs, now_there) {
         if runs.contains(&record.gid) {
             // Its record decided that run until now.

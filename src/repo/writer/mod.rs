@@ -222,7 +222,9 @@ impl Writer {
         channels: T,
     ) -> Result<JoinHandle<()>, WriteError> {
         let shared = Arc::clone(&self.shared);
-        Ok(std::thread::Builder::new().name(name.to_owned()).spawn(parallel::inherit(move || work(&shared, channels)))?)
+        Ok(std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(parallel::inherit(move || work(&shared, channels)))?)
     }
 
     /// A lane: a place to put chunks that belong together. Each thread that reads has its own.

@@ -176,7 +176,9 @@ impl Actor {
         };
         // Not what a writer forged, nor what a lying disk keeps only a part of.
         let is_sound = |pack: &PackId| {
-            truth.get(&key::pack(*pack), u64::MAX).is_ok_and(|bytes| blake3::hash(&bytes).as_bytes() == pack.hash.as_bytes())
+            truth
+                .get(&key::pack(*pack), u64::MAX)
+                .is_ok_and(|bytes| blake3::hash(&bytes).as_bytes() == pack.hash.as_bytes())
         };
         packs.retain(|(pack, _)| is_sound(pack));
         let held: Vec<(PackId, BTreeSet<FrameId>)> =

@@ -106,9 +106,7 @@ impl Captures for MemoryCapture<'_> {
             // As of a file that didn't change: it isn't read if what was stored of it can be relied on.
             let seen = self.seen.get(&file.name).filter(|seen| seen.0 == hash && !file.is_stream);
             match seen {
-                Some((_, references))
-                    if references.iter().all(|at| writer.rely_on(at.frame, at.first, at.count)) =>
-                {
+                Some((_, references)) if references.iter().all(|at| writer.rely_on(at.frame, at.first, at.count)) => {
                     entry.references = Some(references.clone());
                 }
                 _ => {

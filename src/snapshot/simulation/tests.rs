@@ -84,11 +84,25 @@ impl Names {
             let is_id = id.len() > 30;
             let run = if is_id { &id[..id.len().min(35)] } else { id };
             let number = self.0.len();
-            let short = if is_id { self.0.entry(run.to_owned()).or_insert(format!("run{number}")).clone() } else { part.to_owned() };
+            let short = if is_id {
+                self.0.entry(run.to_owned()).or_insert(format!("run{number}")).clone()
+            } else {
+                part.to_owned()
+            };
             let number = self.0.len();
             let rest = &id[run.len()..];
-            let rest = if rest.len() > 20 { format!("-{}", self.0.entry(rest.to_owned()).or_insert(format!("pack{number}"))) } else { rest.to_owned() };
-            parts.push(if part.starts_with("zz-") { format!("canary-{short}{rest}") } else if is_id { format!("{short}{rest}") } else { short });
+            let rest = if rest.len() > 20 {
+                format!("-{}", self.0.entry(rest.to_owned()).or_insert(format!("pack{number}")))
+            } else {
+                rest.to_owned()
+            };
+            parts.push(if part.starts_with("zz-") {
+                format!("canary-{short}{rest}")
+            } else if is_id {
+                format!("{short}{rest}")
+            } else {
+                short
+            });
         }
         parts.join("/")
     }

@@ -6,6 +6,7 @@ use crate::cli::{json, settings};
 use crate::repo::id::RunId;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::backup::now;
+use crate::snapshot::snapshots::there;
 use crate::snapshot::tombstone::tombstones;
 use crate::snapshot::undo::{UndoOptions, undo as bring_back};
 use std::time::Duration;
@@ -28,7 +29,8 @@ pub(super) fn undo(name: &str, grace: Duration, context: &Context) -> Result<Exi
 
 fn find(repo: &Repo<Full>, name: &str) -> Result<RunId, CliError> {
     let fits = |id: &RunId| id.to_string().starts_with(name) || id.random_part().starts_with(name);
-    let mut found: Vec<RunId> = tombstones(repo)?.into_keys().filter(fits).collect();
+    let mut found: Vec<RunId> =
+        tombstones(repo, &there(repo)?.into_keys().collect())?.into_keys().filter(fits).collect();
     found.sort_unstable();
     match found.as_slice() {
         [only] if !name.is_empty() => Ok(*only),
