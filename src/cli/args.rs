@@ -1,7 +1,8 @@
 //! The command line: verbs and options. The doc comments are the help.
 
 use crate::cli::commands::{
-    backup, check, config, diff, dump, forget, generate, init, key, ls, protect, prune, restore, show, snapshots, tag,
+    backup, check, config, diff, dump, forget, generate, init, key, ls, protect, prune, repair, restore, show,
+    snapshots, tag,
 };
 use crate::cli::ui::Verbosity;
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -125,6 +126,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Remove what no snapshot needs any more
     Prune(prune::PruneArgs),
+    /// Repair what is damaged, as far as that is possible
+    Repair(repair::RepairArgs),
     /// Manage the passwords and key files that open the repository
     Key(key::KeyArgs),
     /// Check or show the configuration file
@@ -173,7 +176,7 @@ mod tests {
     /// A help is read on a screen; this many lines of 110 characters is one.
     const SCREEN: usize = 54;
     /// The overview also lists variables and exit codes.
-    const OVERVIEW: usize = 62;
+    const OVERVIEW: usize = 63;
 
     #[test]
     fn the_definitions_are_sound() {
@@ -263,6 +266,7 @@ mod tests {
           protect      Protect snapshots from being forgotten
           check        Check that everything is there; with --read-data, that it is intact
           prune        Remove what no snapshot needs any more
+          repair       Repair what is damaged, as far as that is possible
           key          Manage the passwords and key files that open the repository
           config       Check or show the configuration file
           completions  Print the completions for a shell

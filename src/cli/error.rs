@@ -7,6 +7,7 @@ mod forget;
 mod gc;
 
 use crate::repo::error::{ReadError, RepoError};
+use crate::repo::gc::error::GcError;
 use crate::repo::id::RunId;
 use crate::repo::keys::key_file::KeyFileError;
 use crate::repo::keys::passphrase::EmptyPassphrase;
@@ -17,6 +18,7 @@ use crate::repo::writer::WriteError;
 use crate::snapshot::backup::BackupError;
 use crate::snapshot::browse::BrowseError;
 use crate::snapshot::check::CheckError;
+use crate::snapshot::repair::RepairError;
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::snapshots::ResolveError;
 use std::error::Error;
@@ -286,6 +288,20 @@ impl From<CheckError> for CliError {
             CheckError::Repo(error) => error.into(),
             CheckError::Read(error) => error.into(),
             CheckError::Interrupted => Self::from_error(Exit::Interrupted, &error),
+        }
+    }
+}
+
+impl From<RepairError> for CliError {
+    fn from(error: RepairError) -> Self {
+        match error {
+            RepairError::Check(error) => error.into(),
+            RepairError::Repo(error) | RepairError::Copy(GcError::Repo(error)) => error.into(),
+            RepairError::Copy(_) => Self::from_error(Exit::Failed, &error),
+            RepairError::NoSuchPack(_) => Self::from_error(Exit::Failed, &error).hint(
+                "`nightsafe check --read-data` names damaged packs; one that is gone needs no repair but a backup",
+            ),
+            RepairError::Ambiguous(..) => Self::from_error(Exit::Usage, &error).hint("write more of the name"),
         }
     }
 }

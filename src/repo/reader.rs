@@ -36,10 +36,12 @@ pub struct Reader<'r> {
 }
 
 /// What opens the frames that a run wrote.
-struct RunAccess {
+pub struct RunAccess {
     wrap: Wrap,
-    run_key: RunKey,
-    domain: DomainKeys,
+    /// The run's key.
+    pub run_key: RunKey,
+    /// The keys of its domain.
+    pub domain: DomainKeys,
 }
 
 /// Frames opened not long ago, first in, first out.
@@ -121,6 +123,18 @@ impl<'r> Reader<'r> {
         !self.view.places(id).is_empty()
     }
 
+    /// Whether packs that exist hold these chunks of a frame, be it in several copies.
+    pub fn holds(&self, id: FrameId, first: u32, count: u32) -> bool {
+        let listed = |place: &FramePlace| self.view.is_listed(place.pack);
+        let places: Vec<FramePlace> = self.view.frames().all(&id).into_iter().filter(listed).collect();
+        let (mut at, end) = (first, first.saturating_add(count));
+        while at < end {
+            let Some(place) = places.iter().find(|place| place.holds(at, 1)) else { return false };
+            at = u32::from(place.first) + u32::from(place.count);
+        }
+        !places.is_empty()
+    }
+
     /// Bytes of a frame's plaintext, as far as the index knows.
     pub fn raw_length(&self, id: FrameId) -> u32 {
         self.view.places(id).first().map_or(0, |place| place.raw)
@@ -135,6 +149,21 @@ impl<'r> Reader<'r> {
         let frame = Arc::new(self.any_copy(id, &mut Zstd::new()?)?);
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(id, &frame);
         Ok(frame)
+    }
+
+    /// Whether a whole copy of a frame can be opened in a pack that isn't among those.
+    pub fn has_copy_outside(&self, id: FrameId, packs: &HashSet<PackId>, zstd: &mut Zstd) -> Result<bool, ReadError> {
+        for place in self.view.places(id).into_iter().filter(|place| !place.partial) {
+            if self.view.pack_id(place.pack).is_none_or(|pack| packs.contains(&pack)) {
+                continue;
+            }
+            match self.copy(id, place, zstd) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_store_failure() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Fetches frames, so that [`frame`](Self::frame) has them at hand. What can't be had is told when it's asked for.
@@ -297,7 +326,7 @@ impl<'r> Reader<'r> {
     }
 
     /// The keys of the run that wrote a pack, from the pack's opening, or if that is damaged from another one's.
-    fn run(&self, pack: PackId) -> Result<Arc<RunAccess>, ReadError> {
+    pub fn run(&self, pack: PackId) -> Result<Arc<RunAccess>, ReadError> {
         let known = self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&pack.run).cloned();
         if let Some(access) = known {
             return Ok(access);

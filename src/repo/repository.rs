@@ -115,6 +115,11 @@ fn read_marker(store: &dyn Store) -> Result<String, RepoError> {
     }
 }
 
+/// The id of the repository that the store says it holds. Not trusted: for looks at a store without any key.
+pub fn marked_id(store: &dyn Store) -> Result<RepositoryId, RepoError> {
+    read_marker(store)?.parse().map_err(|why| RepoError::damaged(MARKER, why))
+}
+
 /// Opens a repository with a passphrase or key file.
 pub fn open(store: Arc<dyn Store>, secret: &Secret, cache: &CacheDir) -> Result<AnyRepo, RepoError> {
     read_marker(&*store)?;

@@ -12,7 +12,7 @@ use crate::repo::needs::Needs;
 use crate::repo::pack_set::PackSet;
 use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Access, Repo};
-use crate::repo::sabotage::{Fence, is_off};
+use crate::repo::sabotage::{self, is_off};
 use crate::repo::view::View;
 use crate::repo::writer::Durable;
 use bytes::Bytes;
@@ -25,6 +25,14 @@ pub struct Run {
     /// Packs that its pins name.
     pinned: HashSet<PackId>,
     pins_written: u64,
+}
+
+/// What the fence tells of packs that the local index knows.
+pub struct Fence {
+    /// Packs that the run may rely on.
+    pub passed: PackSet,
+    /// Packs that a pruner condemned and that are gone. Others that are gone were lost.
+    pub pruned: PackSet,
 }
 
 /// How a commit ended.
@@ -62,16 +70,23 @@ impl Run {
 
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
-    pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<PackSet, RepoError> {
+    pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<Fence, RepoError> {
         let condemned = condemned(repo)?;
         view.list_packs(&**repo.store())?;
-        let passed = PackSet::new(view.pack_numbers());
+        let new = || PackSet::new(view.pack_numbers());
+        let fence = Fence { passed: new(), pruned: new() };
         for (number, row) in view.packs().rows() {
-            if view.is_listed(number) && !condemned.contains(&row.id) {
-                passed.insert(number);
+            let condemned = condemned.contains(&row.id);
+            if view.is_listed(number) {
+                if !condemned {
+                    fence.passed.insert(number);
+                }
+            } else if condemned || !self.pinned.contains(&row.id) {
+                // A pack that the last snapshot of this host reaches can't have gone rightly; of others that is most likely.
+                fence.pruned.insert(number);
             }
         }
-        Ok(passed)
+        Ok(fence)
     }
 
     /// Step 6: commits the manifest, then looks for a stop.
@@ -80,7 +95,7 @@ impl Run {
         let manifest = Bytes::from(manifest);
         repo.store().put(&key::snapshot(self.id), &manifest)?;
         read_back(repo, &key::snapshot(self.id), &manifest)?;
-        if is_off(Fence::LookForStop) {
+        if is_off(sabotage::Fence::LookForStop) {
             return Ok(Commit::Done);
         }
         Ok(match fetch::by_admin::<_, Stop>(repo, &key::stop(self.id))? {
@@ -110,7 +125,7 @@ pub fn last_look<A: Access>(
     own: &[(PackId, u64)],
     relied: &[u32],
 ) -> Result<LastLook, RepoError> {
-    if is_off(Fence::LastLook) {
+    if is_off(sabotage::Fence::LastLook) {
         return Ok(LastLook { own_lost: false, lost: Vec::new() });
     }
     let condemned = condemned(repo)?;
@@ -132,7 +147,7 @@ pub struct LastLook {
 
 /// What pruners condemned.
 fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
-    if is_off(Fence::WriterFence) {
+    if is_off(sabotage::Fence::WriterFence) {
         return Ok(HashSet::new());
     }
     records::condemned(repo)

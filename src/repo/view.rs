@@ -27,6 +27,8 @@ pub struct View {
     index: IndexCache,
     /// By number, whether a pack was in the last listing with the length that is known.
     listed: RwLock<Vec<bool>>,
+    /// Packs of the last listing that have another length than is known, and which.
+    misfits: Mutex<Vec<(PackId, u64)>>,
     /// One learner at a time puts a pack's frames in, so that a frame isn't put in twice.
     learning: Mutex<()>,
 }
@@ -95,7 +97,7 @@ impl View {
         // Whatever was found instead of a whole index: it's made anew from the repository.
         let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
         let listed = RwLock::new(vec![false; index.packs.len()]);
-        Ok(Self { index, listed, learning: Mutex::default() })
+        Ok(Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() })
     }
 
     /// Keeps what was learnt for the next time.
@@ -144,6 +146,11 @@ impl View {
     pub fn all_listed(&self) -> Vec<(PackId, u64)> {
         let rows = self.packs().rows().into_iter().filter(|(number, _)| self.is_listed(*number));
         rows.map(|(_, row)| (row.id, row.length)).collect()
+    }
+
+    /// Packs of the last listing that count as gone, because their length isn't the one that is known; and their length.
+    pub fn misfits(&self) -> Vec<(PackId, u64)> {
+        self.misfits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The copies of a frame in packs that were listed, whole ones first. One that lacks chunks comes once, whatever it holds.
@@ -212,16 +219,21 @@ impl View {
             }
         })?;
         self.listed.write().unwrap_or_else(PoisonError::into_inner).fill(false);
+        let mut misfits = Vec::new();
         for (pack, length) in found {
             let known = self.packs().number(&pack).and_then(|number| Some((number, self.packs().get(number)?)));
             match known {
                 Some((number, row)) if row.length == length || row.indexed.frames || row.indexed.chunks => {
                     self.set_listed(number, row.length == length);
+                    if row.length != length {
+                        misfits.push((pack, length));
+                    }
                 }
                 // Nothing is known of it but a length that was listed, perhaps while it was damaged: that says nothing.
                 Some(_) | None => self.set_listed(self.packs().add(pack, length, 0)?, true),
             }
         }
+        *self.misfits.lock().unwrap_or_else(PoisonError::into_inner) = misfits;
         Ok(())
     }
 
@@ -323,21 +335,20 @@ impl View {
         wanted: &dyn Fn(DomainId) -> bool,
     ) -> Result<Option<Trailer>, PackError> {
         let store = &**repo.store();
-        // Own packs need no look at the opening, but for those that a pruner rewrote for another domain.
-        if pack.run.belongs_to(repo.credential()) && wanted(repo.keys().domain().id()) {
-            match parse::read_trailer(store, pack, length, repo.id(), repo.keys().domain()) {
+        let trailer = |domain| {
+            repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
+        };
+        // Own packs need no look at the opening, unless they are among the few that a full credential writes for other domains.
+        let own = repo.keys().domain().id();
+        if pack.run.belongs_to(repo.credential()) && wanted(own) {
+            match trailer(own) {
                 Err(PackError::Trailer) => {}
-                other => return other.map(Some),
+                done => return done,
             }
         }
-        let domain = {
-            let opening = store.get_range(&key::pack(pack), 0, FRAMES_START as u64)?;
-            parse::opening(&opening, repo.id(), pack.run)?.domain
-        };
-        if !wanted(domain) {
-            return Ok(None);
-        }
-        repo.with_domain(domain, |keys| parse::read_trailer(store, pack, length, repo.id(), keys)).transpose()
+        let opening = store.get_range(&key::pack(pack), 0, FRAMES_START as u64)?;
+        let domain = parse::opening(&opening, repo.id(), pack.run)?.domain;
+        if wanted(domain) { trailer(domain) } else { Ok(None) }
     }
 
     /// Notes where a copy of a frame is: as one place if it's whole, else as one for each run of chunks that it holds.
@@ -370,7 +381,8 @@ impl View {
             let frame_number = self.numbers().push(&frame.id)?;
             for (ordinal, chunk) in (0..).zip(&frame.table.chunks) {
                 if frame.holds(usize::from(ordinal)) {
-                    self.known().insert(&chunk.id, ChunkPlace { frame: frame_number, ordinal })?;
+                    let place = ChunkPlace { frame: frame_number, ordinal, length: chunk.length };
+                    self.known().insert(&chunk.id, place)?;
                 }
             }
         }

@@ -248,13 +248,13 @@ fn attempt<A: Access>(
     let mut run = Run::announce(repo, started, &options.host, TOOL)?;
     let view = Arc::new(View::for_writing(repo)?);
     run.pin(repo, history.reach.iter().copied().filter(|pack| view.packs().number(pack).is_some()))?;
-    let fenced = run.fence(repo, &view)?;
+    let fence = run.fence(repo, &view)?;
     let writer = Writer::start(WriterStart {
         store: Arc::clone(repo.store()),
         keys: Arc::clone(repo.keys()),
         run: run.id,
         view: Arc::clone(&view),
-        fenced,
+        fence,
     })?;
     monitor.progress().enter("backing up");
     let captured = capture_until_stable(repo, &mut run, &view, &writer, capture, parent.is_some(), monitor)?;

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod postgres;
 pub mod prune;
 pub mod reach;
+pub mod repair;
 pub mod restore;
 pub mod seen;
 #[cfg(test)]

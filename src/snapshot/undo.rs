@@ -166,13 +166,13 @@ fn commit_again(
         return Err(UndoError::Gone { run: forgotten, frames: gone as u64 });
     }
     let sound: Vec<u32> = relied.into_iter().filter(|number| !lost.contains(number)).collect();
-    let fenced = run.fence(repo, &view)?;
+    let fence = run.fence(repo, &view)?;
     let writer = Writer::start(WriterStart {
         store: Arc::clone(repo.store()),
         keys: Arc::clone(repo.keys()),
         run: run.id,
         view: Arc::clone(&view),
-        fenced,
+        fence,
     })?;
     let durable = writer.finish()?;
     open.sequence = history.last().map_or(0, |last| last.sequence + 1);

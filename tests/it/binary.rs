@@ -332,6 +332,49 @@ fn a_second_backup_opens_no_file_of_the_source() {
 }
 
 #[test]
+fn packs_are_compared_with_their_names_without_a_password() {
+    let scene = Scene::new();
+    std::fs::write(scene.at("source/file"), noise(300_000)).unwrap();
+    assert_eq!(scene.back_up().code, Some(0));
+    let without_key = |arguments: &[&str]| -> Said {
+        scene.command(arguments.iter().copied()).env_remove("NIGHTSAFE_KEY_FILE").output().unwrap().into()
+    };
+    let packs = scene.packs().len() as u64;
+    let said = without_key(&["check", "--packs-only", "--json"]);
+    assert_eq!((said.code, &said.json()["packs_read"]), (Some(0), &packs.into()), "{said:?}");
+    let said = without_key(&["check", "--packs-only", "--read-data=1/2"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+
+    let (pack, _) = scene.packs().into_iter().max_by_key(|(_, length)| *length).unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::remove_file(&pack).unwrap();
+    std::fs::write(&pack, bytes).unwrap();
+    let said = without_key(&["check", "--packs-only"]);
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains(name) || said.out.contains(name), "{said:?}");
+
+    for (arguments, hint) in [
+        (&["check", "--packs-only", "--read-data=5%/day"][..], "--packs-only"),
+        (&["check", "--read-data=5%/fortnight"], "day, week"),
+        (&["check", "--read-data=lots/day"], "share"),
+        (&["repair", "packs"], "PACK"),
+    ] {
+        let said = without_key(arguments);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains(hint), "{said:?}");
+    }
+    let said = scene.run(["repair", "packs", "--read-data"]);
+    assert_eq!(said.code, Some(1), "something was lost: {said:?}");
+    assert_eq!(scene.run(["repair", "index", "--dry-run"]).code, Some(0));
+    assert_eq!(scene.back_up().code, Some(0));
+    assert_eq!(scene.run(["repair", "snapshots", "--read-data"]).code, Some(0), "healed");
+    scene.assert_intact();
+}
+
+#[test]
 fn forgetting_by_rules_names_and_configuration() {
     let scene = Scene::new();
     std::fs::write(scene.at("source/file"), noise(10_000)).unwrap();

@@ -6,7 +6,7 @@ use nightsafe::repo::format::key;
 use nightsafe::repo::id::RunId;
 use nightsafe::repo::pack::parse::WholePack;
 use nightsafe::repo::store::Store;
-use nightsafe::snapshot::check::{CheckOptions, CheckReport, Damage, Subset, check};
+use nightsafe::snapshot::check::{CheckOptions, CheckReport, Damage, check};
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::snapshots::snapshots;
 use nightsafe::snapshot::tree::path::SafePath;
@@ -42,7 +42,7 @@ impl Scene {
     }
 
     fn check(&self, read_data: bool) -> CheckReport {
-        let options = CheckOptions { read_data: read_data.then(|| "100%".parse::<Subset>().unwrap()) };
+        let options = CheckOptions { read_data: read_data.then(|| "100%".parse().unwrap()), time: None };
         check(&self.world.repo(), &options, &Silent::default()).unwrap()
     }
 

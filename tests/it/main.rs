@@ -14,6 +14,7 @@ mod model;
 mod order;
 mod postgres;
 mod prune;
+mod repair;
 mod roundtrip;
 mod rows;
 mod store;

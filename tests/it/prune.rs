@@ -529,7 +529,8 @@ fn a_prune_keeps_the_order_that_was_promised() {
     let (runs, snapshots) = (after(lists("runs/")), lists("snapshots/").into_iter().rfind(|&i| i > condemned).unwrap());
     assert!(runs < snapshots, "8a before 8b");
     assert!(after(lists("pins/")) < snapshots);
-    let others = lists("gc/").into_iter().rfind(|&i| i > condemned && i < first(of_name(Operation::Delete, "packs/"))).unwrap();
+    let others =
+        lists("gc/").into_iter().rfind(|&i| i > condemned && i < first(of_name(Operation::Delete, "packs/"))).unwrap();
     let kept = at(Operation::Length, "packs/").into_iter().find(|&i| i > others).unwrap();
     assert!(snapshots < others && others < kept, "8b before 8c before 8d");
     let deleted = of_name(Operation::Delete, "packs/")[0];

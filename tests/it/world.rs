@@ -163,6 +163,11 @@ impl World {
         self.store.get(key, u64::MAX).unwrap().to_vec()
     }
 
+    /// Puts an object back.
+    pub fn put_back(&self, key: &str, bytes: Vec<u8>) {
+        self.store.put(key, &bytes.into()).unwrap();
+    }
+
     /// Puts other bytes in an object's place, as a failing disk would.
     pub fn replace(&self, key: &str, bytes: Vec<u8>) {
         self.store.delete(key).unwrap();

@@ -12,6 +12,7 @@ pub mod key;
 pub mod ls;
 pub mod protect;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod show;
 pub mod snapshots;
@@ -68,6 +69,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Protect(args) => protect::protect(&args, context),
         Command::Check(args) => check::check(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
+        Command::Repair(args) => repair::repair(&args, context),
         Command::Key(args) => key::key(args.command, context),
         Command::Config(args) => config::config(&args.command, context),
         Command::Completions(args) => generate::completions(&args, context),

@@ -3,20 +3,23 @@
 use crate::cli::config::{Loaded, Place};
 use crate::cli::json::ConfigCheck;
 use crate::repo::cbor::Time;
-use crate::repo::id::{CredentialId, RunId};
+use crate::repo::id::{CredentialId, FrameId, PackHash, PackId, RunId};
 use crate::repo::keys::credential::Method;
 use crate::repo::keys::{KdfParams, Label, Role};
+use crate::repo::repair::packs::{DamagedPack, PacksOutcome, PacksPlan};
 use crate::repo::repository::{CredentialFacts, CredentialInfo};
 use crate::snapshot::backup::BackupSummary;
-use crate::snapshot::check::{CheckReport, Damage};
+use crate::snapshot::check::{CheckReport, Damage, Damaged, Verification};
 use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
+use crate::snapshot::repair::losses::{Loss, Losses};
 use crate::snapshot::restore::{RestorePlan, RestoreSummary};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::tree::entry::{Entry, EntryType, Flags};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use std::collections::BTreeMap;
 
 /// 2026-11-20 12:05:00.5 UTC.
 pub(crate) const NOON: Time = Time { seconds: 1_795_176_300, nanoseconds: 500_000_000 };
@@ -222,13 +225,22 @@ pub(crate) fn restore_summary() -> RestoreSummary {
 
 pub(crate) fn check_report() -> CheckReport {
     let paths = |number: usize| (0..number).map(|n| path(&format!("/srv/app/{n}"))).collect();
-    let damage =
-        |object: &str, what: &str, snapshots| Damage { object: object.to_owned(), what: what.to_owned(), snapshots };
+    let damage = |object: &str, what: &str, snapshots| Damage {
+        object: object.to_owned(),
+        kind: Damaged::Other,
+        what: what.to_owned(),
+        snapshots,
+    };
     CheckReport {
         packs: 1234,
         packs_read: 1234,
         bytes_read: 5 << 30,
         snapshots: 14,
+        verification: Verification {
+            at: NOON,
+            oldest: Some(Time { seconds: NOON.seconds - 1_000_000, ..NOON }),
+            never: 34,
+        },
         errors: vec![
             damage("packs/ab/x", "its hash differs", vec![(run(1), paths(7)), (run(2), paths(1))]),
             damage("index/x/0", "missing", vec![]),
@@ -236,6 +248,37 @@ pub(crate) fn check_report() -> CheckReport {
         ],
         warnings: vec!["one segment is written twice".to_owned()],
     }
+}
+
+/// The pack with this number.
+pub(crate) fn pack(number: u8) -> PackId {
+    PackId { run: run(1), hash: PackHash::from_bytes([number; 32]) }
+}
+
+/// A repair of packs that saved one frame and lost another.
+pub(crate) fn packs_repair() -> (PacksPlan, PacksOutcome) {
+    let frame = |byte| FrameId::from_bytes([byte; 32]);
+    let damaged = |number, copied, lost| DamagedPack {
+        pack: pack(number),
+        is_set_aside: number == 2,
+        copied,
+        elsewhere: 30,
+        lost,
+    };
+    let lost = vec![(frame(9), "the seal of the frame is broken".to_owned())];
+    let gone = vec![(frame(10), "it isn't there any more".to_owned())];
+    let plan =
+        PacksPlan { damaged: vec![damaged(1, vec![frame(8)], lost), damaged(2, vec![], gone)], sound: vec![pack(3)] };
+    let outcome = PacksOutcome { run: Some(run(2)), copied: 1, written: (1, 5 << 20), set_aside: 1 };
+    (plan, outcome)
+}
+
+/// A snapshot that has lost two paths, and one that is lost.
+pub(crate) fn losses() -> Losses {
+    let paths = BTreeMap::from([(path("/srv/app/a"), true), (path("/srv/app/b"), false)]);
+    let readable = Loss { id: run(1), snapshot: Some(Box::new(snapshot(2))), paths };
+    let unreadable = Loss { id: run(2), snapshot: None, paths: BTreeMap::new() };
+    Losses { snapshots: 14, damaged: vec![readable, unreadable], report: check_report() }
 }
 
 pub(crate) fn credentials() -> Vec<CredentialInfo> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::commands::test_data as data;
 use crate::cli::error::CliError;
+use crate::repo::repair::index::IndexPlan;
 use crate::repo::store::probe::{Probe, Step};
 use crate::snapshot::diff::database::compare;
 use crate::snapshot::diff::tree::Difference;
@@ -109,6 +110,12 @@ fn each_message_is_written_as_it_is_specified() {
     let application = crate::snapshot::diff::application::compare(None, Some(&data::application())).unwrap();
     let report = data::check_report();
     let probe = Probe { refuses_overwriting: true, steps: vec![(Step::Put, Duration::from_millis(3))] };
+    let (packs_plan, packs_outcome) = data::packs_repair();
+    let repair_index = IndexPlan {
+        unusable: vec![("index/x/0".to_owned(), String::new())],
+        unreadable: vec![(data::pack(1), String::new())],
+        ..IndexPlan::default()
+    };
     let status = crate::cli::ui::progress::sample();
     let written = BTreeMap::from([
         ("`exit_error`", written(&ExitError::from(&CliError::usage("x")))),
@@ -147,6 +154,9 @@ fn each_message_is_written_as_it_is_specified() {
         ("`summary` of `check`", written(&Check::new(&report, 1.0))),
         ("`undone`", written(&Undone::new(data::run(1), data::run(2)))),
         ("`summary` of `prune`", written(&Pruned::new(&crate::snapshot::prune::PruneReport::default(), false))),
+        ("`summary` of `repair index`", written(&RepairIndex::new(&repair_index, true))),
+        ("`summary` of `repair packs`", written(&RepairPacks::new(&packs_plan, &packs_outcome, false, 1.0))),
+        ("`summary` of `repair snapshots`", written(&RepairSnapshots::new(&data::losses(), 1.0))),
         ("array of `key list`", written(&Credential::from(&data::credentials()[0]))),
         ("`credential`", written(&CredentialChange { message_type: "credential", action: "added", id: String::new() })),
         ("`summary` of `config check`", written(&data::config_check())),

@@ -39,8 +39,11 @@ pub fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError
     Ok(load(repo, &listed)?.into_iter().flat_map(|record| record.body.condemned).collect())
 }
 
-/// The census of the record that was written last.
+/// The census of the record that was written last; repairs condemn without one.
 pub fn census(records: &[GcRecord]) -> &[RunId] {
-    let newest = records.iter().max_by_key(|record| (record.modified, record.body.time, record.gid));
+    let newest = records
+        .iter()
+        .filter(|record| !record.body.census.is_empty())
+        .max_by_key(|record| (record.modified, record.body.time, record.gid));
     newest.map_or(&[], |record| record.body.census.as_slice())
 }

@@ -9,6 +9,7 @@ use crate::repo::error::{ReadError, RepoError};
 use crate::repo::format::{Class, MAX_OBJECT, key};
 use crate::repo::gc::error::GcError;
 use crate::repo::id::{DomainId, FrameId, PackHash, PackId, RunId};
+use crate::repo::keys::domain::DomainKeys;
 use crate::repo::keys::wrap::{RunKey, Wrap};
 use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
@@ -120,6 +121,23 @@ impl<'r> Rewriter<'r> {
             }
         }
         Ok(rewritten)
+    }
+
+    /// Moves a frame that was opened, with all of its chunks that are there.
+    pub fn adopt(
+        &self,
+        proven: &ProvenFrame,
+        id: FrameId,
+        (source, domain): (PackId, &DomainKeys),
+        zstd: &mut Zstd,
+    ) -> Result<(), GcError> {
+        let resealer = Resealer { repository: self.repo.id(), run: self.run, run_key: &self.run_key };
+        let sealed = resealer.reseal(proven, &|_| true, domain.ids(), zstd);
+        let sealed = sealed.map_err(|fault| ReadError::Frame { frame: id, pack: source, source: fault });
+        match sealed.map_err(GcError::Rewrite)? {
+            Some(sealed) => self.add(domain.id(), &sealed, source),
+            None => Ok(()),
+        }
     }
 
     /// Adds a frame to the pack of its domain and class; stores packs that are full, or one too many.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 /// The file that names the live ones.
 const STATE: &str = "state";
 /// Before and behind the record in it: what it is, and its BLAKE3.
-const MAGIC: &[u8; 8] = b"nsindex\x02";
+const MAGIC: &[u8; 8] = b"nsindex\x03";
 const HASH_LEN: usize = 32;
 /// Files that no state names are removed at this age. Younger ones may belong to a process that hasn't committed yet.
 const ORPHAN_AGE: Duration = Duration::from_hours(48);
@@ -235,7 +235,7 @@ mod tests {
             )
             .unwrap();
         let number = index.numbers.push(&frame).unwrap();
-        index.known.insert_if_absent(&chunk(i), ChunkPlace { frame: number, ordinal: 0 }).unwrap();
+        index.known.insert_if_absent(&chunk(i), ChunkPlace { frame: number, ordinal: 0, length: 1 }).unwrap();
         index.packs.mark(pack, Indexed { frames: true, chunks: true });
     }
 

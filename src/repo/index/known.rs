@@ -5,7 +5,7 @@ use crate::repo::id::ChunkId;
 use std::path::Path;
 
 /// Bytes of a [`ChunkPlace`]. Not padded to 8: records are read byte-wise, so padding would only make files larger.
-const PLACE_LEN: usize = 6;
+const PLACE_LEN: usize = 9;
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,19 +14,23 @@ pub struct ChunkPlace {
     pub frame: u32,
     /// Which of the frame's chunks it is, from 0.
     pub ordinal: u16,
+    /// The chunk's length in bytes, at most 8 MiB: with it the chunks of a frame make up its table, so that a frame that was lost can be stored again.
+    pub length: u32,
 }
 
 impl ChunkPlace {
     fn encode(self) -> [u8; PLACE_LEN] {
         let mut bytes = [0; PLACE_LEN];
         bytes[..4].copy_from_slice(&self.frame.to_le_bytes());
-        bytes[4..].copy_from_slice(&self.ordinal.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.ordinal.to_le_bytes());
+        bytes[6..].copy_from_slice(&self.length.to_le_bytes()[..3]);
         bytes
     }
 
     fn decode(bytes: [u8; PLACE_LEN]) -> Self {
-        let [frame @ .., low, high] = bytes;
-        Self { frame: u32::from_le_bytes(frame), ordinal: u16::from_le_bytes([low, high]) }
+        let [frame @ .., low, high, a, b, c] = bytes;
+        let length = u32::from_le_bytes([a, b, c, 0]);
+        Self { frame: u32::from_le_bytes(frame), ordinal: u16::from_le_bytes([low, high]), length }
     }
 }
 
@@ -79,6 +83,16 @@ impl KnownChunks {
         Ok(found.map(ChunkPlace::decode))
     }
 
+    /// Calls `each` for every place of every chunk, chunks in ascending order. What is inserted meanwhile may be missed.
+    pub fn scan(&self, each: &mut dyn FnMut(&ChunkId, ChunkPlace)) -> Result<(), IndexError> {
+        self.tiers.scan(&mut |chunk, places| {
+            let chunk = ChunkId::from_bytes(*chunk);
+            for place in places {
+                each(&chunk, ChunkPlace::decode(*place));
+            }
+        })
+    }
+
     /// Forgets the places that `keep` doesn't want. Rewrites the whole map.
     pub fn retain(&self, keep: &dyn Fn(&ChunkId, ChunkPlace) -> bool) -> Result<(), IndexError> {
         self.tiers.retain(&|chunk, place| keep(&ChunkId::from_bytes(*chunk), ChunkPlace::decode(*place)))
@@ -94,12 +108,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let known = KnownChunks::new(folder.path());
         let chunk = ChunkId::from_bytes([5; 16]);
-        let place = |frame| ChunkPlace { frame, ordinal: 0xfffe };
+        let place = |frame| ChunkPlace { frame, ordinal: 0xfffe, length: 8 << 20 };
         assert_eq!(known.insert_if_absent(&chunk, place(u32::MAX)).unwrap(), None);
         assert_eq!(known.insert_if_absent(&chunk, place(2)).unwrap(), Some(place(u32::MAX)));
         assert_eq!(known.get(&chunk), Some(place(u32::MAX)));
         known.insert(&chunk, place(3)).unwrap();
         assert_eq!(known.all(&chunk), [place(3), place(u32::MAX)]);
+        let mut scanned = Vec::new();
+        known.scan(&mut |id, place| scanned.push((*id, place))).unwrap();
+        assert_eq!(scanned, [(chunk, place(3)), (chunk, place(u32::MAX))]);
         known.retain(&|_, place| place.frame != 3).unwrap();
         assert_eq!(known.all(&chunk), [place(u32::MAX)]);
     }

@@ -103,7 +103,8 @@ impl FrameBuilder {
     pub fn finish(self, keys: &IdKeys) -> RawFrame {
         let table = Table { class: self.class, chunks: self.chunks };
         let encoded_table = table.encode();
-        RawFrame { id: keys.frame_id(&encoded_table), table, encoded_table, body: self.body, level: self.shape.level }
+        let (id, level) = (keys.frame_id(&encoded_table), self.shape.level);
+        RawFrame { id, table, encoded_table, present: None, body: self.body, level }
     }
 }
 
@@ -115,10 +116,20 @@ pub struct RawFrame {
     pub table: Table,
     /// The table's bytes.
     pub encoded_table: Vec<u8>,
-    /// The plaintext of all chunks.
+    /// Which of them are present; `None`: all.
+    pub present: Option<Presence>,
+    /// The plaintext of those that are.
     pub body: Vec<u8>,
     /// The level of zstd that it's to be compressed with.
     pub level: i32,
+}
+
+impl RawFrame {
+    /// Its chunks, and which of them are present.
+    fn chunks(&self) -> impl Iterator<Item = (&TableChunk, bool)> {
+        let is_present = |i| self.present.as_ref().is_none_or(|present| present.holds(i));
+        self.table.chunks.iter().enumerate().map(move |(i, chunk)| (chunk, is_present(i)))
+    }
 }
 
 /// A frame as it stands in a pack.
@@ -189,8 +200,11 @@ impl FrameSealer<'_> {
         }
         let mut lengths = Vec::with_capacity(5 * (frame.table.chunks.len() + 1));
         put_varint(&mut lengths, frame.table.chunks.len() as u64);
-        for chunk in &frame.table.chunks {
-            put_varint(&mut lengths, u64::from(chunk.length) << 1);
+        for (chunk, is_present) in frame.chunks() {
+            put_varint(&mut lengths, u64::from(chunk.length) << 1 | u64::from(!is_present));
+            if !is_present {
+                lengths.extend_from_slice(chunk.id.as_bytes());
+            }
         }
         plain.extend_from_slice(&lengths);
         plain.extend_from_slice(body);
@@ -205,7 +219,7 @@ impl FrameSealer<'_> {
             id: frame.id,
             class,
             chunks: u16::try_from(frame.table.chunks.len()).unwrap_or(u16::MAX),
-            present: None,
+            present: frame.present,
             encoded_table: frame.encoded_table,
             raw_length: u32::try_from(frame.body.len()).unwrap_or(u32::MAX),
             bytes: buffer,
@@ -218,8 +232,9 @@ impl FrameSealer<'_> {
         let plain = unseal(sealed, class, (self.repository, self.run, self.run_key))?;
         let parts = Parts::parse(class, &plain)?;
         let body = parts.inflate(zstd)?;
-        let same_lengths = parts.chunks.iter().map(|c| c.0).eq(frame.table.chunks.iter().map(|c| c.length));
-        if same_lengths && body == frame.body { Ok(()) } else { Err(FrameError::OtherFrame) }
+        let sealed_chunks = frame.chunks().map(|(chunk, is_present)| (chunk.length, (!is_present).then_some(chunk.id)));
+        let same_chunks = parts.chunks.iter().copied().eq(sealed_chunks);
+        if same_chunks && body == frame.body { Ok(()) } else { Err(FrameError::OtherFrame) }
     }
 }
 

@@ -33,18 +33,28 @@ pub enum PackError {
     Hash,
 }
 
-/// Reads the opening of a pack; rejects one of another repository or run.
-pub fn opening(bytes: &[u8], repository: RepositoryId, run: RunId) -> Result<PackOpening, PackError> {
+/// Reads the opening of a pack, whatever repository and run it names.
+fn any_opening(bytes: &[u8]) -> Result<PackOpening, Malformed> {
     let mut cursor = Cursor::new("opening of a pack", bytes);
     if cursor.array()? != Kind::Pack.header() {
-        return Err(cursor.malformed().into());
+        return Err(cursor.malformed());
     }
-    let opening = PackOpening {
+    Ok(PackOpening {
         repository: RepositoryId::from_bytes(cursor.array()?),
         domain: DomainId::from_bytes(cursor.array()?),
         run: RunId::from_bytes(cursor.array()?),
         wrap: Wrap::from_bytes(cursor.array()?),
-    };
+    })
+}
+
+/// What the bytes of a pack claim to be, without any key: nothing vouches for it.
+pub fn claimed(bytes: &[u8]) -> Option<PackOpening> {
+    any_opening(bytes).ok()
+}
+
+/// Reads the opening of a pack; rejects one of another repository or run.
+pub fn opening(bytes: &[u8], repository: RepositoryId, run: RunId) -> Result<PackOpening, PackError> {
+    let opening = any_opening(bytes)?;
     if opening.repository == repository && opening.run == run { Ok(opening) } else { Err(PackError::Foreign) }
 }
 
@@ -123,6 +133,12 @@ impl<'b> WholePack<'b> {
     pub fn unhashed(pack: PackId, bytes: &'b [u8], repository: RepositoryId) -> Result<Self, PackError> {
         let opening = bytes.get(..FRAMES_START).ok_or(Malformed("opening of a pack"))?;
         Ok(Self { opening: self::opening(opening, repository, pack.run)?, bytes })
+    }
+
+    /// The same for one whose head may be damaged, too: what it says is known from another pack of its run.
+    pub fn unheaded(bytes: &'b [u8], (repository, domain, run): (RepositoryId, DomainId, RunId)) -> Option<Self> {
+        let wrap = bytes.get(60..FRAMES_START)?.try_into().ok()?;
+        Some(Self { opening: PackOpening { repository, domain, run, wrap: Wrap::from_bytes(wrap) }, bytes })
     }
 
     /// The frames that the trailer names.

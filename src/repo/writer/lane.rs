@@ -32,6 +32,16 @@ impl PendingRef {
     }
 }
 
+/// What is known of a chunk.
+enum Found {
+    /// It's there: the number of the frame, and the place in it.
+    Stored(u32, u16),
+    /// It was stored once, and isn't anywhere that this run may refer to.
+    Lost,
+    /// It was never stored.
+    Unknown,
+}
+
 /// A frame that is being filled, and its number.
 struct Filling {
     number: u32,
@@ -60,8 +70,12 @@ impl Lane {
     pub fn put(&mut self, chunk: &[u8], references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
         let id = self.id_keys().chunk_id(chunk);
         let (frame, ordinal) = match self.find(id) {
-            Some(place) => place,
-            None => self.store(id, chunk)?,
+            Found::Stored(frame, ordinal) => (frame, ordinal),
+            Found::Lost => match self.mend(id, chunk)? {
+                Some(place) => place,
+                None => self.store(id, chunk)?,
+            },
+            Found::Unknown => self.store(id, chunk)?,
         };
         PendingRef::append(references, frame, u32::from(ordinal));
         Ok(())
@@ -76,6 +90,10 @@ impl Lane {
         if !self.shared.view.numbers().set(number, &frame.id) {
             return Err(self.shared.fail(WriteError::Numbers));
         }
+        self.send(frame)
+    }
+
+    fn send(&self, frame: RawFrame) -> Result<(), WriteError> {
         let sender = self.frames.as_ref().ok_or(WriteError::Stopped)?;
         if self.shared.failure.is_set() || sender.send(frame).is_err() {
             return Err(WriteError::Stopped);
@@ -96,12 +114,40 @@ impl Lane {
     }
 
     /// Where a chunk is, if it's somewhere that this run may refer to.
-    fn find(&mut self, id: ChunkId) -> Option<(u32, u16)> {
+    fn find(&mut self, id: ChunkId) -> Found {
         if self.class == Class::Secret {
-            return lock(&self.shared.secrets).get(&id).copied();
+            let own = lock(&self.shared.secrets).get(&id).copied();
+            return own.map_or(Found::Unknown, |(frame, ordinal)| Found::Stored(frame, ordinal));
         }
-        let place = self.shared.view.known().get(&id)?;
-        self.believes(place.frame, u32::from(place.ordinal)).then_some((place.frame, place.ordinal))
+        let Some(place) = self.shared.view.known().get(&id) else { return Found::Unknown };
+        if self.believes(place.frame, u32::from(place.ordinal)) {
+            return Found::Stored(place.frame, place.ordinal);
+        }
+        // It was stored more than once, perhaps.
+        let mut others = self.shared.view.known().all(&id).into_iter().skip(1);
+        let other = others.find(|place| self.believes(place.frame, u32::from(place.ordinal)));
+        other.map_or(Found::Lost, |place| Found::Stored(place.frame, place.ordinal))
+    }
+
+    /// Stores a chunk under the id of a lost frame in which it was, if there is one.
+    fn mend(&self, id: ChunkId, chunk: &[u8]) -> Result<Option<(u32, u16)>, WriteError> {
+        let shared = &self.shared;
+        let mut found = None;
+        // In all frames in which it was: each may be the one that some snapshot refers to.
+        for was in shared.view.known().all(&id).into_iter().filter(|was| was.frame < shared.first_own) {
+            let Some(((place, frame), is_new)) = shared.mending.put(shared, self.class, was, (id, chunk))? else {
+                continue;
+            };
+            found = found.or(Some(place));
+            if is_new {
+                count(&shared.written.chunks, 1);
+                count(&shared.written.raw_bytes, chunk.len());
+            }
+            if let Some(frame) = frame {
+                self.send(frame)?;
+            }
+        }
+        Ok(found)
     }
 
     /// Whether a chunk of a frame counts as stored: it's this run's own, or lies in a pack that passed the fence.
@@ -137,7 +183,8 @@ impl Lane {
         if class == Class::Secret {
             lock(&shared.secrets).insert(id, place);
         } else {
-            let mine = ChunkPlace { frame: place.0, ordinal: place.1 };
+            let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+            let mine = ChunkPlace { frame: place.0, ordinal: place.1, length };
             match shared.view.known().insert_if_absent(&id, mine)? {
                 // Another thread has placed it since `find` looked.
                 Some(theirs) if theirs.frame >= shared.first_own => return Ok((theirs.frame, theirs.ordinal)),

@@ -10,6 +10,7 @@
 //! The first error of any thread stops all of them and is the one that callers get.
 
 mod lane;
+mod mend;
 mod seal;
 mod upload;
 
@@ -26,6 +27,7 @@ use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
 use crate::repo::pack::frame::{FrameError, FrameShape, RawFrame};
 use crate::repo::pack_set::PackSet;
 use crate::repo::parallel;
+use crate::repo::run::Fence;
 use crate::repo::store::{Store, StoreError};
 use crate::repo::view::View;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -87,8 +89,12 @@ struct Shared {
     view: Arc<View>,
     /// Packs of others that passed the fence.
     fenced: PackSet,
-    /// Those of them that something refers to.
+    /// Packs that a pruner removed: nothing is missing with them.
+    pruned: PackSet,
+    /// Those of the fenced ones that something refers to.
     relied: PackSet,
+    /// Lost frames that are stored again.
+    mending: mend::Mending,
     /// The first frame number of this run: those with a lower one are older. A frame has a number from the moment its first chunk is
     /// placed, and an id when it's closed.
     first_own: u32,
@@ -131,6 +137,14 @@ impl Shared {
         found
     }
 
+    /// Whether a frame was there and has no whole copy any more that this run may refer to, though no pruner removed it.
+    fn is_lost(&self, frame: FrameId) -> bool {
+        let places = self.view.frames().all(&frame);
+        !places
+            .iter()
+            .any(|place| !place.partial && self.fenced.contains(place.pack) || self.pruned.contains(place.pack))
+    }
+
     fn id_of(&self, number: u32) -> Option<FrameId> {
         self.view.numbers().get(number)
     }
@@ -146,8 +160,8 @@ pub struct WriterStart {
     pub run: RunId,
     /// What is known of packs and frames.
     pub view: Arc<View>,
-    /// Packs that passed the fence.
-    pub fenced: PackSet,
+    /// What the fence let pass.
+    pub fence: Fence,
 }
 
 /// Stores the chunks of one run.
@@ -189,8 +203,10 @@ impl Writer {
             run_key,
             first_own: u32::try_from(start.view.numbers().len()).unwrap_or(u32::MAX),
             view: start.view,
-            fenced: start.fenced,
+            fenced: start.fence.passed,
+            pruned: start.fence.pruned,
             relied: PackSet::new(bound),
+            mending: mend::Mending::default(),
             secrets: Mutex::default(),
             open_packs: [const { Mutex::new(None) }; 3],
             segments: upload::Segments::default(),
@@ -276,10 +292,15 @@ impl Writer {
     pub fn distrust(&self, pack: u32) {
         self.shared.fenced.remove(pack);
         self.shared.relied.remove(pack);
+        self.shared.mending.look_again();
     }
 
     /// Stores what is left and waits until everything is durable. All lanes must have been flushed.
     pub fn finish(mut self) -> Result<Durable, WriteError> {
+        for frame in self.shared.mending.finish() {
+            // That nobody takes it any more means that something failed, which `join` finds.
+            let _ = self.frames.as_ref().map(|frames| frames.send(frame));
+        }
         self.join();
         if self.shared.failure.is_set() {
             return Err(self.first_error(WriteError::Stopped));

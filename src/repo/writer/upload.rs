@@ -1,10 +1,11 @@
 //! The stage that stores packs and the segments that say where their frames are.
 
-use crate::repo::format::key;
-use crate::repo::id::PackId;
+use crate::repo::format::{Class, key};
+use crate::repo::id::{FrameId, PackId};
 use crate::repo::index::FramePlace;
 use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{FinishedPack, PlacedFrame};
+use crate::repo::pack::presence::Presence;
 use crate::repo::record::{self, Segment, SegmentPack};
 use crate::repo::writer::{Shared, WriteError, count, lock};
 use bytes::Bytes;
@@ -55,12 +56,7 @@ pub(super) fn work(shared: &Shared, packs: Receiver<FinishedPack>) {
 fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
     shared.store.put(&key::pack(pack.id), &pack.bytes)?;
     let length = pack.bytes.len() as u64;
-    let place = |frame: &PlacedFrame| {
-        let (stored, raw) = (frame.stored_length, frame.raw_length);
-        let (class, count) = (pack.class.code(), frame.chunks);
-        (frame.id, FramePlace { pack: 0, offset: frame.offset, stored, raw, class, partial: false, first: 0, count })
-    };
-    let places: Vec<_> = pack.frames.iter().map(place).collect();
+    let places: Vec<_> = pack.frames.iter().flat_map(|frame| places(frame, pack.class)).collect();
     shared.view.add_own(pack.id, length, pack.trailer_length, &places)?;
     count(&shared.written.packs, 1);
     count(&shared.written.stored_bytes, pack.bytes.len());
@@ -72,6 +68,18 @@ fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
         state.unnamed.len() >= SEGMENT_PACKS || since.elapsed() >= SEGMENT_AGE
     };
     if due { write_segment(shared) } else { Ok(()) }
+}
+
+/// Where the chunks of a frame are: in one place if it's whole.
+fn places(frame: &PlacedFrame, class: Class) -> Vec<(FrameId, FramePlace)> {
+    let (stored, raw, partial) = (frame.stored_length, frame.raw_length, frame.present.is_some());
+    let runs = frame.present.as_ref().map_or_else(|| vec![(0, frame.chunks)], Presence::runs);
+    let place = |(first, count)| {
+        let place =
+            FramePlace { pack: 0, offset: frame.offset, stored, raw, class: class.code(), partial, first, count };
+        (frame.id, place)
+    };
+    runs.into_iter().map(place).collect()
 }
 
 /// Writes a segment that names all packs that none names yet.

@@ -6,10 +6,13 @@ use crate::repo::format::key;
 use crate::repo::id::{FrameId, PackId};
 use crate::repo::pack::frame::{self, Zstd};
 use crate::repo::pack::parse::{PackError, WholePack};
+use crate::repo::parallel;
 use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::seal;
-use crate::snapshot::check::{CheckError, CheckReport, Findings, Subset};
+use crate::snapshot::check::verifying::Verifying;
+use crate::snapshot::check::walk::LACKS_CHUNKS;
+use crate::snapshot::check::{CheckError, CheckReport, Findings, Reading};
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,20 +25,57 @@ struct BadPack {
     frames: Vec<FrameId>,
 }
 
-/// Reads the packs that `subset` chooses.
+/// Reads the packs that `reading` chooses, and keeps which of them were whole, also when it's interrupted.
 pub(super) fn read_packs(
     reader: &Reader<'_>,
     repo: &Repo<Full>,
-    subset: Subset,
+    reading: Reading,
+    verifying: &Verifying<'_>,
     findings: &mut Findings,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
 ) -> Result<(), CheckError> {
     let mut packs: Vec<(PackId, u64)> = reader.view().all_listed();
     packs.sort_unstable_by_key(|(pack, _)| pack.hash);
-    let packs = subset.choose(packs, u64::from_le_bytes(seal::random()));
-    let total = packs.iter().map(|(_, length)| length).sum();
-    Progress::add(&monitor.progress().bytes_total, total);
+    let packs = match reading {
+        Reading::Subset(subset) => subset.choose(packs, u64::from_le_bytes(seal::random())),
+        Reading::Budget(budget) => verifying.due(budget, packs),
+    };
+    let read = read_all(repo, &packs, verifying, monitor);
+    verifying.finish();
+    let bad = read?;
+    report.packs_read = packs.len() as u64;
+    report.bytes_read = packs.iter().map(|(_, length)| length).sum();
+    for found in bad {
+        let frames = if found.frames.is_empty() { reader.view().frames_of(found.pack)? } else { found.frames };
+        for id in frames {
+            // Another copy may serve, or several together.
+            let what = match reader.frame(id) {
+                Ok(frame) if frame.is_whole() => None,
+                Ok(_) => Some(LACKS_CHUNKS.to_owned()),
+                Err(error) if error.is_store_failure() => return Err(error.into()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(what) = what {
+                if findings.set_aside.contains(&found.pack) && !findings.frames.contains_key(&id) {
+                    findings.only_set_aside.insert(id);
+                }
+                findings.frames.entry(id).or_insert(what);
+            }
+        }
+        findings.packs.insert(found.pack, found.what);
+    }
+    Ok(())
+}
+
+/// Reads packs by several threads, each of which holds one at a time, and gives what is wrong.
+fn read_all(
+    repo: &Repo<Full>,
+    packs: &[(PackId, u64)],
+    verifying: &Verifying<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<BadPack>, CheckError> {
+    Progress::add(&monitor.progress().bytes_total, packs.iter().map(|(_, length)| length).sum());
     let next = AtomicUsize::new(0);
     let bad: Mutex<Vec<BadPack>> = Mutex::default();
     let failure = Failure::default();
@@ -48,39 +88,24 @@ pub(super) fn read_packs(
             if failure.is_set() {
                 return Ok(());
             }
-            if let Some(found) = read_pack(repo, *pack, *length, &mut zstd)? {
-                bad.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+            match read_pack(repo, *pack, *length, &mut zstd)? {
+                Some(found) => bad.lock().unwrap_or_else(PoisonError::into_inner).push(found),
+                None => verifying.add(*pack),
             }
             Progress::add(&monitor.progress().bytes_done, *length);
         }
         Ok(())
     };
-    // Each thread holds one pack.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(packs.len().max(1));
+    let threads = parallel::threads().min(packs.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| work().unwrap_or_else(|error| failure.set(error)));
         }
     });
-    if let Some(error) = failure.take() {
-        return Err(error);
+    match failure.take() {
+        Some(error) => Err(error),
+        None => Ok(bad.into_inner().unwrap_or_else(PoisonError::into_inner)),
     }
-    report.packs_read = packs.len() as u64;
-    report.bytes_read = total;
-    for found in bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        let frames = if found.frames.is_empty() { reader.view().frames_of(found.pack)? } else { found.frames };
-        for id in frames {
-            // Another copy may serve.
-            if let Err(error) = reader.frame(id) {
-                if error.is_store_failure() {
-                    return Err(error.into());
-                }
-                findings.frames.entry(id).or_insert_with(|| error.to_string());
-            }
-        }
-        findings.packs.insert(found.pack, found.what);
-    }
-    Ok(())
 }
 
 /// Reads one pack; `None` if all is well.

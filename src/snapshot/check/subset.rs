@@ -59,29 +59,35 @@ fn parse(text: &str) -> Option<Subset> {
 }
 
 impl Subset {
+    /// About how many of `total` bytes it is.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of bytes, positive, need not be exact"
+    )]
+    pub(super) fn bytes_of(self, total: u64) -> u64 {
+        match self {
+            Self::All => total,
+            Self::Part { of, .. } => total / of,
+            Self::Percent(percent) => (total as f64 * percent / 100.0).ceil() as u64,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
     /// Takes the part out of `packs`, of which each has a length and comes in an order that has nothing to do with content.
     pub(super) fn choose<T>(self, mut packs: Vec<(T, u64)>, random: u64) -> Vec<(T, u64)> {
         let total: u64 = packs.iter().map(|(_, length)| length).sum();
-        let wanted = match self {
-            Self::All => return packs,
-            Self::Part { n, of } => {
-                let in_part = |i: usize| i as u64 % of == n - 1;
-                let mut i = 0;
-                packs.retain(|_| {
-                    i += 1;
-                    in_part(i - 1)
-                });
-                return packs;
-            }
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of bytes, positive, need not be exact"
-            )]
-            Self::Percent(percent) => (total as f64 * percent / 100.0).ceil() as u64,
-            Self::Bytes(bytes) => bytes,
-        };
+        if let Self::Part { n, of } = self {
+            let in_part = |i: usize| i as u64 % of == n - 1;
+            let mut i = 0;
+            packs.retain(|_| {
+                i += 1;
+                in_part(i - 1)
+            });
+            return packs;
+        }
+        let wanted = self.bytes_of(total);
         // Packs are in the order of their hashes: a run of them from a random place on is a random choice.
         let count = packs.len() as u64;
         let start = if count == 0 { 0 } else { usize::try_from(random % count).unwrap_or(0) };

@@ -4,15 +4,20 @@ use crate::repo::error::ReadError;
 use crate::repo::format::Class;
 use crate::repo::id::{FrameId, RunId};
 use crate::repo::reader::Reader;
-use crate::snapshot::check::{CheckError, Damage, Findings, MAX_PATHS};
+use crate::snapshot::check::{CheckError, Damage, Damaged, Findings, MAX_PATHS};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::snapshots::{Snapshot, Snapshots};
 use crate::snapshot::stream::{self, StreamReader};
 use crate::snapshot::tree::entry::{Content, Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::reader::EntryReader;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::BufReader;
+
+/// What is said of a frame that is nowhere.
+const MISSING: &str = "it is in no pack of the repository";
+/// What is said of a frame of which only a part is there.
+pub(super) const LACKS_CHUNKS: &str = "some of its chunks are in no pack of the repository";
 
 /// The damage that paths of snapshots suffer, by frame.
 pub(super) type Hits = BTreeMap<FrameId, BTreeMap<RunId, Vec<SafePath>>>;
@@ -48,9 +53,9 @@ pub(super) fn frames_exist(
             }
             match lookup(reader, entry) {
                 Ok(missing) => {
-                    let note = || "it is in no pack of the repository".to_owned();
                     for frame in missing {
-                        findings.frames.entry(frame).or_insert_with(note);
+                        let what = if reader.exists(frame) { LACKS_CHUNKS } else { MISSING };
+                        findings.frames.entry(frame).or_insert_with(|| what.to_owned());
                     }
                     Ok(true)
                 }
@@ -76,13 +81,14 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
     }
     match error {
         ReadError::Missing { frame } => {
-            findings.frames.entry(frame).or_insert_with(|| "it is in no pack of the repository".to_owned());
+            findings.frames.entry(frame).or_insert_with(|| MISSING.to_owned());
         }
         ReadError::Frame { frame, .. } => {
             findings.frames.entry(frame).or_insert_with(|| error.to_string());
         }
         other => findings.other.push(Damage {
             object: path.to_string(),
+            kind: Damaged::Other,
             what: other.to_string(),
             snapshots: vec![(snapshot.id, vec![path.clone()])],
         }),
@@ -90,17 +96,32 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
     Ok(())
 }
 
-/// The frames that an entry refers to and no pack holds.
+/// The frames that an entry refers to and that no pack holds, or not with all chunks that it needs.
 fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError> {
     let mut missing: Vec<FrameId> = Vec::new();
-    let mut last = None;
     for reference in stream::references(reader, entry)? {
-        if last != Some(reference.frame) && !reader.exists(reference.frame) {
-            missing.push(reference.frame);
+        let (frame, first, count) = (reference.frame, reference.first, reference.count);
+        if missing.last() != Some(&frame) && !reader.holds(frame, first, count) {
+            missing.push(frame);
         }
-        last = Some(reference.frame);
     }
     Ok(missing)
+}
+
+/// What is left of frames that are damaged: of some, other copies hold a part.
+#[derive(Default)]
+struct Left(HashMap<FrameId, Vec<bool>>);
+
+impl Left {
+    /// Whether these chunks can be read.
+    fn holds(&mut self, reader: &Reader<'_>, frame: FrameId, first: u32, count: u32) -> bool {
+        let chunks = self.0.entry(frame).or_insert_with(|| match reader.frame(frame) {
+            Ok(opened) => (0..).take(opened.count()).map(|ordinal| opened.chunk(ordinal).is_some()).collect(),
+            Err(_) => Vec::new(),
+        });
+        let (first, count) = (first as usize, count as usize);
+        chunks.get(first..first.saturating_add(count)).is_some_and(|chunks| chunks.iter().all(|there| *there))
+    }
 }
 
 /// For each of `wanted`, the snapshots and paths that need it.
@@ -111,6 +132,7 @@ pub(super) fn paths_hit(
     monitor: &dyn Monitor,
 ) -> Result<Hits, CheckError> {
     let mut hits = Hits::new();
+    let mut left = Left::default();
     for snapshot in &snapshots.list {
         let mut hit = |path: &SafePath, frame: FrameId| {
             let paths = hits.entry(frame).or_default().entry(snapshot.id).or_default();
@@ -129,7 +151,9 @@ pub(super) fn paths_hit(
             };
             let of_stream = stream::references(reader, entry).unwrap_or_default();
             for reference in own.iter().chain(&of_stream) {
-                if wanted.contains(&reference.frame) {
+                let is_lost = wanted.contains(&reference.frame)
+                    && !left.holds(reader, reference.frame, reference.first, reference.count);
+                if is_lost {
                     hit(path, reference.frame);
                 }
             }
