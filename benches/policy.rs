@@ -16,8 +16,10 @@ fn candidates() -> Vec<Candidate> {
         random[..4].copy_from_slice(&n.to_be_bytes());
         let (host, app, hour) = (n % 20, n / 20 % 5, i64::from(n / 100));
         let seconds = 1_700_000_000 + hour * 3600;
+        let id = RunId::new(CredentialId::from_bytes([0x11; 16]), random);
         Candidate {
-            id: RunId::new(CredentialId::from_bytes([0x11; 16]), random),
+            id,
+            origin: id,
             time: Time { seconds, nanoseconds: 0 },
             host: format!("web{host}"),
             app: Some(format!("app{app}")),

@@ -21,8 +21,7 @@ Environment (an option wins over a variable):
   NIGHTSAFE_PASSWORD_COMMAND  as --password-command
   NIGHTSAFE_KEY_FILE          as --key-file
   NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
-  NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe
-                              or ~/.cache/nightsafe
+  NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
   NO_COLOR                    no colours
 Without a variable the password comes from the systemd credential `nightsafe`,
 without that from a question on the terminal.
@@ -299,8 +298,7 @@ mod tests {
           NIGHTSAFE_PASSWORD_COMMAND  as --password-command
           NIGHTSAFE_KEY_FILE          as --key-file
           NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
-          NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe
-                                      or ~/.cache/nightsafe
+          NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
           NO_COLOR                    no colours
         Without a variable the password comes from the systemd credential `nightsafe`,
         without that from a question on the terminal.

@@ -4,9 +4,12 @@
 
 pub mod cbor;
 pub mod codec;
+#[cfg(test)]
+pub(crate) mod determined;
 pub mod envelope;
 pub mod error;
 pub mod failure;
+pub mod fetch;
 pub mod format;
 pub mod gc;
 pub mod header;

@@ -6,10 +6,11 @@ use crate::repo::format::{Class, key};
 use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::index::FramePlace;
 use crate::repo::keys::domain::DomainKeys;
-use crate::repo::keys::wrap::RunKey;
+use crate::repo::keys::wrap::{RunKey, Wrap};
 use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::frame::{self, OpenFrame, Zstd};
 use crate::repo::pack::parse::{self, PackError};
+use crate::repo::parallel;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::View;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -36,6 +37,7 @@ pub struct Reader<'r> {
 
 /// What opens the frames that a run wrote.
 pub struct RunAccess {
+    wrap: Wrap,
     /// The run's key.
     pub run_key: RunKey,
     /// The keys of its domain.
@@ -202,8 +204,7 @@ impl<'r> Reader<'r> {
         let next = AtomicUsize::new(0);
         let failure = Failure::default();
         let found = Mutex::new(fetched);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let threads = self.repo.store().connections().max(cores).min(requests.len());
+        let threads = self.repo.store().connections().max(parallel::threads()).min(requests.len());
         let work = || -> Result<(), ReadError> {
             let mut zstd = Zstd::new()?;
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -305,8 +306,9 @@ impl<'r> Reader<'r> {
         };
         let known = self.run(pack)?;
         attempt(&known).or_else(|error| {
-            // What is known of the run came from one pack's head, whose domain nothing vouches for: others may say otherwise.
-            let mut others = self.openings(pack).filter(|run| run.domain.id() != known.domain.id());
+            // What is known of the run came from one pack's head, which nothing vouches for: who forges a pack under another's run may have put a key of its own there.
+            let is_other = |run: &RunAccess| run.domain.id() != known.domain.id() || run.wrap != known.wrap;
+            let mut others = self.openings(pack).filter(is_other);
             others.find_map(|run| attempt(&run).ok()).ok_or(error)
         })
     }
@@ -350,14 +352,9 @@ impl<'r> Reader<'r> {
         self.run_access(&opening.wrap, pack.run, opening.domain)
     }
 
-    fn run_access(
-        &self,
-        wrap: &crate::repo::keys::wrap::Wrap,
-        run: RunId,
-        domain: crate::repo::id::DomainId,
-    ) -> Result<RunAccess, ReadError> {
+    fn run_access(&self, wrap: &Wrap, run: RunId, domain: crate::repo::id::DomainId) -> Result<RunAccess, ReadError> {
         let unwrapped = self.repo.read_keys().unwrap_run_key(wrap, run);
         let run_key = unwrapped.map_err(|_| ReadError::RunKey { run })?;
-        Ok(RunAccess { run_key, domain: self.repo.read_keys().domain(domain) })
+        Ok(RunAccess { wrap: *wrap, run_key, domain: self.repo.read_keys().domain(domain) })
     }
 }

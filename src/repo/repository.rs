@@ -183,6 +183,21 @@ impl<A: Access> Repo<A> {
     }
 }
 
+#[cfg(test)]
+impl AnyRepo {
+    /// What a credential that was opened already may do with a store.
+    pub(crate) fn over(opened: Opened, store: Arc<dyn Store>, cache: PathBuf) -> Self {
+        match opened {
+            Opened::Full(write, read) => {
+                Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache })
+            }
+            Opened::WriteOnly(write) => {
+                Self::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache })
+            }
+        }
+    }
+}
+
 impl Repo<Full> {
     /// Makes a repository with one full credential, after a look at whether the store keeps its promises.
     pub fn create(store: Arc<dyn Store>, secret: &Secret, options: &CreateOptions) -> Result<(Self, Probe), RepoError> {

@@ -4,15 +4,15 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch::{self, read_back};
+use crate::repo::format::key;
 use crate::repo::gc::records;
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::sign::Signer;
 use crate::repo::needs::Needs;
 use crate::repo::pack_set::PackSet;
 use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Access, Repo};
-use crate::repo::store::StoreErrorKind;
+use crate::repo::sabotage::{self, is_off};
 use crate::repo::view::View;
 use crate::repo::writer::Durable;
 use bytes::Bytes;
@@ -71,15 +71,19 @@ impl Run {
     /// Step 2b, the fence: looks at condemnations and at the listing *after* pinning. What passes is listed with its right length and
     /// condemned by nobody.
     pub fn fence<A: Access>(&self, repo: &Repo<A>, view: &View) -> Result<Fence, RepoError> {
-        let condemned = records::condemned(repo)?;
+        let condemned = condemned(repo)?;
         view.list_packs(&**repo.store())?;
         let new = || PackSet::new(view.pack_numbers());
         let fence = Fence { passed: new(), pruned: new() };
         for (number, row) in view.packs().rows() {
-            match (view.is_listed(number), condemned.contains(&row.id)) {
-                (true, false) => fence.passed.insert(number),
-                (false, true) => fence.pruned.insert(number),
-                _ => {}
+            let condemned = condemned.contains(&row.id);
+            if view.is_listed(number) {
+                if !condemned {
+                    fence.passed.insert(number);
+                }
+            } else if condemned || !self.pinned.contains(&row.id) {
+                // A pack that the last snapshot of this host reaches can't have gone rightly; of others that is most likely.
+                fence.pruned.insert(number);
             }
         }
         Ok(fence)
@@ -91,19 +95,13 @@ impl Run {
         let manifest = Bytes::from(manifest);
         repo.store().put(&key::snapshot(self.id), &manifest)?;
         read_back(repo, &key::snapshot(self.id), &manifest)?;
-        let key = key::stop(self.id);
-        let bytes = match repo.store().get(&key, MAX_OBJECT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Commit::Done),
-            Err(error) => return Err(error.into()),
-        };
-        // A stop that the admin key didn't sign is nobody's: it counts as absent.
-        match record::open_record::<Stop>(&**repo.keys(), &key, &bytes) {
-            Ok((_, Signer::Admin)) => Ok(Commit::Stopped),
-            // A newer nightsafe's stop can't be told from nothing: nothing may be promised then.
-            Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(&key, &why.fault)),
-            _ => Ok(Commit::Done),
+        if is_off(sabotage::Fence::LookForStop) {
+            return Ok(Commit::Done);
         }
+        Ok(match fetch::by_admin::<_, Stop>(repo, &key::stop(self.id))? {
+            Some(_) => Commit::Stopped,
+            None => Commit::Done,
+        })
     }
 
     /// Step 7: removes the pins. They count for nothing any more, so a failure is no error.
@@ -127,7 +125,10 @@ pub fn last_look<A: Access>(
     own: &[(PackId, u64)],
     relied: &[u32],
 ) -> Result<LastLook, RepoError> {
-    let condemned = records::condemned(repo)?;
+    if is_off(sabotage::Fence::LastLook) {
+        return Ok(LastLook { own_lost: false, lost: Vec::new() });
+    }
+    let condemned = condemned(repo)?;
     view.list_packs(&**repo.store())?;
     let is_sound =
         |number: u32| view.is_listed(number) && view.pack_id(number).is_some_and(|id| !condemned.contains(&id));
@@ -144,18 +145,17 @@ pub struct LastLook {
     pub lost: Vec<u32>,
 }
 
+/// What pruners condemned.
+fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
+    if is_off(sabotage::Fence::WriterFence) {
+        return Ok(HashSet::new());
+    }
+    records::condemned(repo)
+}
+
 /// Seals, signs and writes a record; gives its bytes.
 fn put_record<A: Access, T: record::ByRun>(repo: &Repo<A>, key: &str, body: &T) -> Result<Bytes, RepoError> {
     let sealed = Bytes::from(record::seal_record(repo.keys(), key, body));
     repo.store().put(key, &sealed)?;
     Ok(sealed)
-}
-
-/// Makes sure that an object that others act on is there as it was written.
-fn read_back<A: Access>(repo: &Repo<A>, key: &str, written: &Bytes) -> Result<(), RepoError> {
-    if repo.store().get(key, MAX_OBJECT)? == *written {
-        Ok(())
-    } else {
-        Err(RepoError::damaged(key, "it was just written and is another object when it's read"))
-    }
 }

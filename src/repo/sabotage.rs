@@ -4,7 +4,6 @@
 
 /// A look at what the other side has put up; each is needed, and each can be left out in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(dead_code, reason = "the pruner's come with it")]
 pub(crate) enum Fence {
     /// The writer's look at condemnations after it pinned (steps 2, 4 and 5).
     WriterFence,
@@ -32,7 +31,7 @@ pub(crate) const fn is_off(_: Fence) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use switched::{is_off, switch_off, switched_off};
+pub(crate) use switched::{is_off, switch_off};
 
 #[cfg(test)]
 mod switched {
@@ -51,10 +50,5 @@ mod switched {
     /// Takes a fence away from what this thread does from now on, or none. Threads of other tests don't notice.
     pub(crate) fn switch_off(fence: Option<Fence>) {
         OFF.set(fence);
-    }
-
-    /// What is taken away from this thread: for the threads that it starts.
-    pub(crate) fn switched_off() -> Option<Fence> {
-        OFF.get()
     }
 }

@@ -75,6 +75,21 @@ impl View {
         self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.chunks), &|_| true)
     }
 
+    /// Learns from the trailers of these packs, as far as it wasn't done yet. Gives whether any was learnt that wasn't known before.
+    pub fn learn_trailers_of(&self, repo: &Repo<Full>, numbers: &[u32]) -> Result<bool, RepoError> {
+        let row = |&number: &u32| self.packs().get(number).map(|row| (number, row));
+        let unlearnt = |rows: &[u32]| -> Vec<(u32, PackRow)> {
+            rows.iter().filter_map(row).filter(|(_, row)| !row.indexed.chunks).collect()
+        };
+        let before = unlearnt(numbers);
+        if before.is_empty() {
+            return Ok(false);
+        }
+        self.learn_packs(repo, &before, &|_| true)?;
+        // One that can't be read stays as it was.
+        Ok(unlearnt(numbers).len() < before.len())
+    }
+
     fn open<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
         // The cache folder is one of this repository behind this URL; the domain decides what may be deduplicated against.
         let binding =

@@ -11,7 +11,7 @@ use crate::repo::view::View;
 use crate::repo::writer::{Durable, WriteError, Writer, WriterStart};
 use crate::snapshot::application::fingerprint_key;
 use crate::snapshot::capture::application::ApplicationSource;
-use crate::snapshot::capture::{self, Capture};
+use crate::snapshot::capture::{Capture, Captured};
 use crate::snapshot::history::{History, OwnManifest};
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
@@ -166,9 +166,59 @@ pub fn backup<A: Access>(
     let source = options.application.as_ref().filter(|_| !options.dry_run);
     let application =
         source.map(|source| source.look(&fingerprint_key(repo.keys().domain()), &|why| monitor.warning(&why)));
+    take(repo, options, &capture, application.as_ref(), begun, monitor)
+}
+
+/// What a run captures. Its steps are the same whatever that is.
+pub(super) trait Captures {
+    /// Captures everything once, as [`Capture::run`] does.
+    fn run<A: Access>(
+        &self,
+        repo: &Repo<A>,
+        writer: &Writer,
+        known_total: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Captured, BackupError>;
+
+    /// The sources, as [`Capture::sources`] tells them.
+    fn sources(&self, problems: &[Problem]) -> Vec<Source>;
+
+    /// The absolute paths that were asked for.
+    fn paths(&self) -> Vec<Vec<u8>>;
+}
+
+impl Captures for Capture {
+    fn run<A: Access>(
+        &self,
+        repo: &Repo<A>,
+        writer: &Writer,
+        known_total: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Captured, BackupError> {
+        self.run(repo, writer, known_total, monitor)
+    }
+
+    fn sources(&self, problems: &[Problem]) -> Vec<Source> {
+        self.sources(problems)
+    }
+
+    fn paths(&self) -> Vec<Vec<u8>> {
+        self.paths().map(<[u8]>::to_vec).collect()
+    }
+}
+
+/// Takes a snapshot of what `capture` captures.
+pub(super) fn take<A: Access>(
+    repo: &Repo<A>,
+    options: &BackupOptions,
+    capture: &impl Captures,
+    application: Option<&Application>,
+    begun: Instant,
+    monitor: &dyn Monitor,
+) -> Result<BackupSummary, BackupError> {
     let mut replaces = Vec::new();
     for _ in 0..MAX_ATTEMPTS {
-        match attempt(repo, options, &capture, application.as_ref(), &replaces, begun, monitor)? {
+        match attempt(repo, options, capture, application, &replaces, begun, monitor)? {
             Attempt::Done(summary) => return Ok(*summary),
             Attempt::Again(dead) => replaces.push(dead),
         }
@@ -180,7 +230,7 @@ pub fn backup<A: Access>(
 fn attempt<A: Access>(
     repo: &Repo<A>,
     options: &BackupOptions,
-    capture: &Capture,
+    capture: &impl Captures,
     application: Option<&Application>,
     replaces: &[RunId],
     begun: Instant,
@@ -246,7 +296,7 @@ fn attempt<A: Access>(
     let sealed = SealedPart {
         needs: None,
         root: captured.top,
-        paths: capture.paths().map(|path| path.to_vec().into()).collect(),
+        paths: capture.paths().into_iter().map(Into::into).collect(),
         problems: captured.problems,
         secrets: captured.secrets,
         user: options.user.clone(),
@@ -280,10 +330,10 @@ fn capture_until_stable<A: Access>(
     run: &mut Run,
     view: &View,
     writer: &Writer,
-    capture: &Capture,
+    capture: &impl Captures,
     known_total: bool,
     monitor: &dyn Monitor,
-) -> Result<capture::Captured, BackupError> {
+) -> Result<Captured, BackupError> {
     for _ in 0..MAX_PASSES {
         let captured = capture.run(repo, writer, known_total, monitor).map_err(|error| match error {
             BackupError::Write(error) => writer.first_error(error).into(),
@@ -343,7 +393,7 @@ fn commit<A: Access>(
 }
 
 /// What a dry run would have done.
-fn dry_summary(captured: capture::Captured, statistics: Statistics, begun: Instant) -> BackupSummary {
+fn dry_summary(captured: Captured, statistics: Statistics, begun: Instant) -> BackupSummary {
     BackupSummary {
         snapshot: None,
         state: state_of(&captured.problems),

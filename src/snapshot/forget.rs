@@ -58,6 +58,7 @@ impl From<&Snapshot> for Candidate {
         let manifest = &snapshot.manifest;
         Self {
             id: snapshot.id,
+            origin: manifest.brings_back.unwrap_or(snapshot.id),
             time: manifest.time,
             host: manifest.host.clone(),
             app: manifest.app.clone(),

@@ -19,6 +19,8 @@ pub mod reach;
 pub mod repair;
 pub mod restore;
 pub mod seen;
+#[cfg(test)]
+mod simulation;
 pub mod snapshots;
 pub mod source;
 pub mod stream;

@@ -14,8 +14,8 @@ use crate::repo::gc::prove::{Proven, Watch, prove};
 use crate::repo::gc::records;
 use crate::repo::gc::reserve;
 use crate::repo::gc::rewrite::Rewriter;
-use crate::repo::gc::survey::{ListedPack, Survey, SurveyOptions, survey};
-use crate::repo::gc::sweep::{Swept, sweep, tidy};
+use crate::repo::gc::survey::{ListedPack, Survey, SurveyOptions, bury_run, survey};
+use crate::repo::gc::sweep::{Swept, Tidy, put_census, settle, sweep, tidy};
 use crate::repo::gc::unknown;
 use crate::repo::gc::usage::Usage;
 use crate::repo::id::{PackId, RunId};
@@ -50,6 +50,8 @@ pub struct PruneOptions {
     pub accept_census: bool,
     /// How long listings of this store may lag behind.
     pub listing_lag: Duration,
+    /// Snapshots that are taken for forgotten although they aren't: to plan what forgetting them would bring.
+    pub supposed: Vec<RunId>,
     /// The host's name, for the record of the run.
     pub host: String,
 }
@@ -66,6 +68,7 @@ impl PruneOptions {
             time_budget: None,
             accept_census: false,
             listing_lag: Duration::ZERO,
+            supposed: Vec::new(),
             host: String::new(),
         }
     }
@@ -130,6 +133,14 @@ pub struct Prune<'r> {
     pending: u64,
     /// The disk is full: nothing can be rewritten.
     full: bool,
+    /// Packs were, or may have been, written under the gid.
+    announced: bool,
+}
+
+/// What was deleted.
+struct Outcome {
+    swept: Swept,
+    census_written: bool,
 }
 
 /// Marks what snapshots reach.
@@ -159,7 +170,24 @@ impl Roots for TreeRoots<'_> {
                 self.view.learn(self.repo)?;
                 walked = Reach::new(&reader).mark(top, marks, &|| !self.monitor.interrupted());
             }
-            walked.map_err(|source| GcError::Unreadable { snapshot: id, source })?;
+            if !walked.map_err(|source| GcError::Unreadable { snapshot: id, source })? {
+                return Err(GcError::Interrupted);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TreeRoots<'_> {
+    /// Marks forgotten snapshots within their grace. One that can't be read can't be brought back either, so it's no reason to stop.
+    fn mark_what_can_be(&self, wanted: BTreeSet<RunId>, marks: &mut Marks) -> Result<(), GcError> {
+        for id in wanted {
+            match self.mark(&BTreeSet::from([id]), marks) {
+                Err(error @ (GcError::Manifest { .. } | GcError::Unreadable { .. })) => {
+                    self.monitor.warning(&format!("forgotten, and can't be brought back: {error}"));
+                }
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -182,9 +210,13 @@ pub fn plan<'r>(
     let packs = list_packs(repo)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let stale = Some(seconds(options.stale_after)).filter(|_| !dry_run);
-    let survey_options = SurveyOptions { now: options.now, grace: seconds(options.grace), stale };
-    let survey = survey(repo, &mut canaries, gid, &packs, &survey_options)?;
-    compare_with_census(repo, &survey, options)?;
+    let survey_options =
+        SurveyOptions { now: options.now, grace: seconds(options.grace), stale, accept_census: options.accept_census };
+    let mut survey = survey(repo, &mut canaries, gid, &packs, &survey_options)?;
+    if dry_run {
+        survey.suppose_forgotten(&options.supposed, &survey_options);
+    }
+    survey.odd.iter().for_each(|odd| monitor.warning(odd));
     let live = survey.snapshots();
     if live.is_empty() && !packs.is_empty() {
         return Err(GcError::NoSnapshots);
@@ -199,24 +231,38 @@ pub fn plan<'r>(
     roots.mark(&survey.live, &mut marks)?;
     let condemned: HashSet<PackId> =
         survey.records.iter().flat_map(|record| record.body.condemned.iter().copied()).collect();
+    let max_unused = if full { MaxUnused::Unlimited } else { options.plan.max_unused };
+    let planner = Planner {
+        repo,
+        view: &view,
+        condemned: &condemned,
+        packs: &packs,
+        survey: &survey,
+        options: PlanOptions { max_unused, ..options.plan },
+    };
     let mut without_grace = None;
     if !survey.in_grace.is_empty() {
-        let usage = Usage::of(&view, &marks, &condemned)?;
-        without_grace = Some(plan::plan(&view, &marks, &usage, &packs, &survey, &options.plan)?.bytes_freed());
-        roots.mark(&survey.in_grace.keys().copied().collect(), &mut marks)?;
+        without_grace = Some(planner.plan(&marks)?.bytes_freed());
+        roots.mark_what_can_be(survey.in_grace.keys().copied().collect(), &mut marks)?;
     }
-    let mut usage = Usage::of(&view, &marks, &condemned)?;
-    if !usage.missing().is_empty() {
-        // Segments are hints; trailers are the last word on what packs hold.
-        view.learn_trailers(repo)?;
-        usage = Usage::of(&view, &marks, &condemned)?;
-    }
-    let max_unused = if full { MaxUnused::Unlimited } else { options.plan.max_unused };
-    let plan_options = PlanOptions { max_unused, ..options.plan };
-    let plan = plan::plan(&view, &marks, &usage, &packs, &survey, &plan_options)?;
+    let plan = planner.plan_by_trailers(&marks)?;
     let pending = without_grace.map_or(0, |freed| freed.saturating_sub(plan.bytes_freed()));
     let options = options.clone();
-    Ok(Prune { repo, options, gid, canaries, packs, survey, view, marks, condemned, plan, pending, full })
+    Ok(Prune {
+        repo,
+        options,
+        gid,
+        canaries,
+        packs,
+        survey,
+        view,
+        marks,
+        condemned,
+        plan,
+        pending,
+        full,
+        announced: false,
+    })
 }
 
 /// Canaries, and whether the storage is full.
@@ -241,23 +287,7 @@ fn list_packs(repo: &Repo<Full>) -> Result<Vec<ListedPack>, GcError> {
     Ok(packs)
 }
 
-/// Step 1: every snapshot that the last prune saw is still there, or was forgotten.
-fn compare_with_census(repo: &Repo<Full>, survey: &Survey, options: &PruneOptions) -> Result<(), GcError> {
-    if options.accept_census {
-        return Ok(());
-    }
-    let known = survey.snapshots();
-    let mut missing = Vec::new();
-    for &run in records::census(&survey.records) {
-        let there = known.contains(&run) || survey.dead.contains(&run);
-        if !there && crate::repo::gc::survey::tombstone(repo, run)?.is_none() {
-            missing.push(run);
-        }
-    }
-    if missing.is_empty() { Ok(()) } else { Err(GcError::Census { missing }) }
-}
-
-impl Prune<'_> {
+impl<'r> Prune<'r> {
     /// What the plan comes to.
     pub fn report(&self) -> PruneReport {
         let (plan, survey) = (&self.plan, &self.survey);
@@ -293,12 +323,26 @@ impl Prune<'_> {
         let mut report = self.report();
         self.refuse_too_much(&report)?;
         let forgotten = self.outlived()?;
-        let swept = self.collect(monitor, &mut report)?;
-        report.packs_removed = swept.packs.saturating_sub(report.packs_rewritten);
-        report.packs_kept = report.packs.saturating_sub(swept.packs);
+        let before = report.bytes;
+        let outcome = self.collect(monitor, &mut report)?;
+        let swept = &outcome.swept;
+        report.packs_removed = swept.packs.len() as u64 - report.packs_rewritten;
+        report.packs_kept = report.packs.saturating_sub(swept.packs.len() as u64);
         report.bytes_freed = swept.bytes.saturating_sub(report.bytes_rewritten);
+        report.bytes = before;
         monitor.progress().enter("tidying up");
-        tidy(self.repo, &self.canaries, &self.survey, self.gid, &forgotten, self.options.now)?;
+        let listed: Vec<PackId> = self.packs.iter().map(|pack| pack.id).collect();
+        let tidied = Tidy {
+            survey: &self.survey,
+            gid: self.gid,
+            forgotten: &forgotten,
+            remaining: listed.into_iter().filter(|pack| !swept.packs.contains(pack)).map(|pack| pack.run).collect(),
+            census_written: outcome.census_written,
+            now: self.options.now,
+        };
+        if let Err(error) = tidy(self.repo, &self.canaries, &tidied) {
+            monitor.warning(&format!("what has lost its meaning stays until the next prune: {error}"));
+        }
         drop(self.canaries);
         reserve::keep(&**self.repo.store());
         Ok(report)
@@ -315,27 +359,44 @@ impl Prune<'_> {
         Ok(())
     }
 
-    fn collect(&mut self, monitor: &dyn Monitor, report: &mut PruneReport) -> Result<Swept, GcError> {
+    fn collect(&mut self, monitor: &dyn Monitor, report: &mut PruneReport) -> Result<Outcome, GcError> {
         let proven = self.prove(monitor)?;
-        report.packs_rewritten = proven.rewritten;
         report.bytes_rewritten = proven.moved.packs.iter().map(|(_, length)| length).sum();
+        let rewritten = proven.rewritten.clone();
         let census = self.survey.snapshots();
         let same_census = records::census(&self.survey.records).iter().copied().collect::<BTreeSet<_>>() == census;
-        if proven.packs.is_empty() && same_census {
-            return Ok(Swept::default());
+        if proven.packs.is_empty() {
+            if self.announced {
+                bury_run(self.repo, self.gid, self.options.now)?;
+            }
+            if !same_census {
+                put_census(self.repo, &census, self.options.now)?;
+            }
+            report.packs_rewritten = 0;
+            return Ok(Outcome { swept: Swept::default(), census_written: !same_census });
         }
         let condemned = condemn(self.repo, self.gid, proven, &census, self.options.now)?;
-        if condemned.packs.is_empty() {
-            return Ok(Swept::default());
-        }
         std::thread::sleep(self.options.listing_lag * 2);
         monitor.progress().enter("looking again whether somebody needs it");
         let roots = TreeRoots { repo: self.repo, view: Arc::clone(&self.view), monitor };
         let known: BTreeSet<RunId> = census.union(&self.survey.dead).copied().collect();
-        let sentenced = fence(self.repo, &self.view, &roots, &mut self.canaries, &self.packs, &known, condemned)?;
+        let looked = fence(self.repo, &self.view, &roots, &mut self.canaries, &self.packs, &known, condemned);
+        let sentenced = match looked {
+            Ok(sentenced) => sentenced,
+            Err(error) => {
+                // Nothing was deleted yet, so all of it can be taken back; else the next prune would have to copy it.
+                let _ = settle(self.repo, self.gid, self.announced, &census, self.options.now);
+                return Err(error);
+            }
+        };
         report.packs_rescued = sentenced.rescued;
         monitor.progress().enter("removing packs");
-        sweep(self.repo, sentenced, &|| monitor.interrupted())
+        let swept = sweep(self.repo, sentenced, &|| monitor.interrupted())?;
+        report.packs_rewritten = rewritten.iter().filter(|pack| swept.packs.contains(pack)).count() as u64;
+        // Listings may still show what is gone, and whoever looks there must find the condemnation as long.
+        std::thread::sleep(self.options.listing_lag * 2);
+        settle(self.repo, self.gid, self.announced, &census, self.options.now)?;
+        Ok(Outcome { swept, census_written: true })
     }
 
     /// Opens what is to stay, and stores again what is still needed of what goes. On a full disk nothing is stored, and what would have to be stays.
@@ -346,15 +407,16 @@ impl Prune<'_> {
         monitor.progress().enter("rewriting packs");
         Progress::add(&monitor.progress().bytes_total, self.plan.rewrite.iter().map(|pack| pack.length).sum());
         let reader = Reader::new(self.repo, Arc::clone(&self.view));
-        let usage = Usage::of(&self.view, &self.marks, &self.condemned)?;
+        let view = Arc::clone(&self.view);
+        let usage = Usage::of(&view, &self.marks, &self.condemned)?;
+        let rewriter = self.rewriter();
         let watch = Watch {
             interrupted: &|| monitor.interrupted(),
             done: &|bytes| Progress::add(&monitor.progress().bytes_done, bytes),
             odd: &|what| monitor.warning(&what),
             deadline: self.options.time_budget.map(|budget| Instant::now() + budget),
         };
-        let attempt =
-            self.rewriter().and_then(|rewriter| prove(&reader, &self.marks, &usage, &self.plan, rewriter, &watch));
+        let attempt = rewriter.and_then(|rewriter| prove(&reader, &self.marks, &usage, &self.plan, rewriter, &watch));
         match attempt {
             Err(error) if error.is_full() && !self.plan.rewrite.is_empty() => {
                 monitor.warning("the storage is full: packs of which a part is needed stay as they are this time");
@@ -366,16 +428,49 @@ impl Prune<'_> {
         }
     }
 
-    fn rewriter(&self) -> Result<Option<Rewriter<'_>>, GcError> {
+    fn rewriter(&mut self) -> Result<Option<Rewriter<'r>>, GcError> {
         if self.plan.rewrite.is_empty() {
             return Ok(None);
         }
+        self.announced = true;
         Ok(Some(Rewriter::start(self.repo, self.gid, self.options.now, &self.options.host, TOOL)?))
     }
 
     /// Manifests of forgotten snapshots that can go. The newest of each credential stays: the next one continues its sequence.
     fn outlived(&self) -> Result<Vec<RunId>, GcError> {
         snapshots::superseded(self.repo, &self.survey.dead, &self.survey.snapshots()).map_err(Into::into)
+    }
+}
+
+/// Makes plans of the same repository.
+struct Planner<'p> {
+    repo: &'p Repo<Full>,
+    view: &'p View,
+    condemned: &'p HashSet<PackId>,
+    packs: &'p [ListedPack],
+    survey: &'p Survey,
+    options: PlanOptions,
+}
+
+impl Planner<'_> {
+    /// A plan by what the index knows.
+    fn plan(&self, marks: &Marks) -> Result<GcPlan, GcError> {
+        let usage = Usage::of(self.view, marks, self.condemned)?;
+        plan::plan(self.view, &usage, self.packs, self.survey, &self.options)
+    }
+
+    /// A plan that dooms no pack whose own trailer wasn't read: segments are hints, and a stolen host could write one that leaves out what its packs hold. A trailer belongs to its pack by the pack's name.
+    fn plan_by_trailers(&self, marks: &Marks) -> Result<GcPlan, GcError> {
+        let mut plan = self.plan(marks)?;
+        if !plan.missing.is_empty() {
+            self.view.learn_trailers(self.repo)?;
+            plan = self.plan(marks)?;
+        }
+        // Each round reads the trailers of packs that weren't doomed before, so it ends.
+        while self.view.learn_trailers_of(self.repo, &plan.numbers())? {
+            plan = self.plan(marks)?;
+        }
+        Ok(plan)
     }
 }
 

@@ -43,14 +43,17 @@ impl<'r> Reach<'r> {
         Self { reader, visited: HashSet::new() }
     }
 
-    /// Marks all that the tree below `top` reaches. `go_on` is asked now and then; when it says no, the walk ends early.
-    pub fn mark(&mut self, top: &Entry, marks: &mut Marks, go_on: &dyn Fn() -> bool) -> Result<(), ReadError> {
+    /// Marks all that the tree below `top` reaches. `go_on` is asked now and then; gives whether it always said yes: else the walk ended early.
+    pub fn mark(&mut self, top: &Entry, marks: &mut Marks, go_on: &dyn Fn() -> bool) -> Result<bool, ReadError> {
         if !self.visited.insert(identity(top)) {
-            return Ok(());
+            return Ok(true);
         }
         let mut pending = vec![top.clone()];
         let mut lists = Vec::new();
-        while !pending.is_empty() && go_on() {
+        while !pending.is_empty() {
+            if !go_on() {
+                return Ok(false);
+            }
             let batch = self.batch(&mut pending)?;
             for directory in &batch {
                 self.entries(directory, marks, &mut pending, &mut lists)?;
@@ -59,7 +62,8 @@ impl<'r> Reach<'r> {
                 }
             }
         }
-        self.lists(&mut lists, marks)
+        self.lists(&mut lists, marks)?;
+        Ok(true)
     }
 
     /// Takes the next directories, with their frames at hand.

@@ -59,24 +59,35 @@ pub struct Snapshots {
 
 /// Loads all snapshots that aren't forgotten.
 pub fn snapshots(repo: &Repo<Full>) -> Result<Snapshots, RepoError> {
-    let forgotten = tombstones(repo)?;
-    load_those(repo, |id| !forgotten.contains_key(&id))
+    let there = there(repo)?;
+    let forgotten = tombstones(repo, &there.keys().copied().collect())?;
+    load_those(repo, &there, |id| !forgotten.contains_key(&id))
 }
 
 /// Loads the snapshots that were forgotten and are still there; with each, since when, in seconds since the epoch.
 pub fn forgotten(repo: &Repo<Full>) -> Result<(Snapshots, HashMap<RunId, i64>), RepoError> {
-    let forgotten = tombstones(repo)?;
-    let snapshots = load_those(repo, |id| forgotten.get(&id).is_some_and(|tombstone| !tombstone.dead))?;
+    let there = there(repo)?;
+    let forgotten = tombstones(repo, &there.keys().copied().collect())?;
+    let snapshots = load_those(repo, &there, |id| forgotten.get(&id).is_some_and(|tombstone| !tombstone.dead))?;
     Ok((snapshots, forgotten.into_iter().map(|(id, tombstone)| (id, tombstone.since)).collect()))
 }
 
-fn load_those(repo: &Repo<Full>, wanted: impl Fn(RunId) -> bool) -> Result<Snapshots, RepoError> {
-    let mut found = Vec::new();
+/// The manifests that are listed, and when the store says that each was written.
+pub fn there(repo: &Repo<Full>) -> Result<BTreeMap<RunId, Option<i64>>, RepoError> {
+    let mut found = BTreeMap::new();
     repo.store().list(key::SNAPSHOTS, &mut |listed| {
         found.extend(key::parse_run(key::SNAPSHOTS, &listed.key).map(|id| (id, listed.modified)));
     })?;
+    Ok(found)
+}
+
+fn load_those(
+    repo: &Repo<Full>,
+    there: &BTreeMap<RunId, Option<i64>>,
+    wanted: impl Fn(RunId) -> bool,
+) -> Result<Snapshots, RepoError> {
     let mut snapshots = Snapshots { notes: notes(repo)?, ..Snapshots::default() };
-    for (id, stored) in found.into_iter().filter(|(id, _)| wanted(*id)) {
+    for (&id, &stored) in there.iter().filter(|(id, _)| wanted(**id)) {
         match load(repo, id) {
             Ok(snapshot) => {
                 let tags = snapshots.notes.tags(id, &snapshot.manifest.tags);

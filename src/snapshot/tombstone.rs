@@ -3,13 +3,15 @@
 //! A tombstone only hides. What it hides stays until a pruner finds it old enough, by the store's time of the tombstone.
 
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch;
+use crate::repo::format::key;
 use crate::repo::id::RunId;
-use crate::repo::keys::sign::Signer;
-use crate::repo::record::{self, Tombstone};
+use crate::repo::record::Tombstone;
 use crate::repo::repository::{Full, Repo};
-use crate::repo::store::StoreErrorKind;
-use std::collections::HashMap;
+use crate::repo::store::Listed;
+use crate::repo::view::in_parallel;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 /// What is known of a tombstone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +22,21 @@ pub struct Forgotten {
     pub dead: bool,
 }
 
-/// All tombstones that the admin key signed. Others hide nothing.
-pub fn tombstones(repo: &Repo<Full>) -> Result<HashMap<RunId, Forgotten>, RepoError> {
+/// The tombstones of these snapshots that the admin key signed. Others hide nothing. Those of snapshots whose manifests are gone aren't read: they stay for ever.
+pub fn tombstones(repo: &Repo<Full>, of: &HashSet<RunId>) -> Result<HashMap<RunId, Forgotten>, RepoError> {
     let mut listed = Vec::new();
     repo.store().list(key::FORGOTTEN, &mut |object| {
-        listed.extend(key::parse_run(key::FORGOTTEN, &object.key).map(|id| (id, object)));
+        let run = key::parse_run(key::FORGOTTEN, &object.key).filter(|run| of.contains(run));
+        listed.extend(run.map(|id| (id, object)));
     })?;
-    let mut found = HashMap::new();
-    for (id, object) in listed {
-        let bytes = match repo.store().get(&object.key, MAX_OBJECT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => continue, // removed meanwhile
-            Err(error) => return Err(error.into()),
-        };
-        if let Ok((tombstone, Signer::Admin)) = record::open_record::<Tombstone>(repo.read_keys(), &object.key, &bytes)
-        {
+    let found: Mutex<HashMap<RunId, Forgotten>> = Mutex::default();
+    in_parallel(repo.store().connections(), &listed, &|(id, object): &(RunId, Listed)| {
+        if let Some(tombstone) = fetch::by_admin::<_, Tombstone>(repo, &object.key)? {
             let since = object.modified.unwrap_or(tombstone.time.seconds);
-            found.insert(id, Forgotten { since, dead: tombstone.dead });
+            let forgotten = Forgotten { since, dead: tombstone.dead };
+            found.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, forgotten);
         }
-    }
-    Ok(found)
+        Ok::<(), RepoError>(())
+    })?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

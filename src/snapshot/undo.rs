@@ -8,7 +8,7 @@ use crate::repo::envelope;
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::error::GcError;
-use crate::repo::gc::marks::{Marked, Marks};
+use crate::repo::gc::marks::Marks;
 use crate::repo::gc::survey;
 use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::needs;
@@ -105,9 +105,13 @@ pub fn undo(
     options: &UndoOptions,
     monitor: &dyn Monitor,
 ) -> Result<RunId, UndoError> {
-    for _ in 0..MAX_ATTEMPTS {
-        if let Some(run) = attempt(repo, forgotten, options, monitor)? {
-            return Ok(run);
+    for nth in 1..=MAX_ATTEMPTS {
+        match attempt(repo, forgotten, options, monitor) {
+            Ok(Some(run)) => return Ok(run),
+            // A prune may just have moved it.
+            Err(UndoError::Gone { .. }) if nth < MAX_ATTEMPTS => {}
+            Ok(None) => {}
+            Err(error) => return Err(error),
         }
     }
     Err(UndoError::Stopped(MAX_ATTEMPTS))
@@ -122,6 +126,24 @@ fn attempt(
 ) -> Result<Option<RunId>, UndoError> {
     let history = History::load(repo)?;
     let mut run = Run::announce(repo, options.now, &options.host, TOOL)?;
+    let result = commit_again(repo, &mut run, &history, forgotten, options, monitor);
+    if !matches!(result, Ok(Some(_))) {
+        // It won't commit any more, so what it pinned needn't wait until it's declared dead. A courtesy.
+        let _ = repo.store().delete(&key::run(run.id));
+    }
+    run.unpin(repo);
+    result
+}
+
+/// The steps of a run that was announced.
+fn commit_again(
+    repo: &Repo<Full>,
+    run: &mut Run,
+    history: &History,
+    forgotten: RunId,
+    options: &UndoOptions,
+    monitor: &dyn Monitor,
+) -> Result<Option<RunId>, UndoError> {
     within_grace(repo, forgotten, run.id, options)?;
     let (mut open, sealed, root) = load(repo, forgotten)?;
     monitor.progress().enter("reading the index");
@@ -131,12 +153,11 @@ fn attempt(
         let reader = Reader::new(repo, Arc::clone(&view));
         let mut marks = Marks::default();
         let walked = Reach::new(&reader).mark(&root, &mut marks, &|| !monitor.interrupted());
-        walked.map_err(|source| UndoError::Unreadable { run: forgotten, source })?;
+        if !walked.map_err(|source| UndoError::Unreadable { run: forgotten, source })? {
+            return Err(UndoError::Interrupted);
+        }
         marks
     };
-    if monitor.interrupted() {
-        return Err(UndoError::Interrupted);
-    }
     let relied = holders(&view, &marks);
     run.pin(repo, relied.iter().filter_map(|&number| view.pack_id(number)).collect::<Vec<PackId>>())?;
     let lost: HashSet<u32> = run::last_look(repo, &view, &[], &relied)?.lost.into_iter().collect();
@@ -173,9 +194,7 @@ fn attempt(
     if run.commit(repo, &durable, manifest)? == Commit::Stopped {
         return Ok(None);
     }
-    let id = run.id;
-    run.unpin(repo);
-    Ok(Some(id))
+    Ok(Some(run.id))
 }
 
 /// Whether the tombstone is young enough. The store's clock decides: what it says of the run that was just announced is its time now.
@@ -238,10 +257,6 @@ fn holders(view: &View, marks: &Marks) -> Vec<u32> {
 fn is_covered(view: &View, frame: &FrameId, marks: &Marks, lost: &HashSet<u32>) -> bool {
     let mut places = view.frames().all(frame);
     places.retain(|place| view.is_listed(place.pack) && !lost.contains(&place.pack));
-    let held = |ordinal: u32| places.iter().any(|place| place.holds(ordinal, 1));
-    match marks.get(frame) {
-        None => true,
-        Some(Marked::Run(first, end)) => (*first..*end).all(held),
-        Some(marked) => (0..u32::from(u16::MAX)).filter(|&i| marked.contains(i)).all(held),
-    }
+    let runs = places.iter().map(|place| (place.first, place.count));
+    marks.get(frame).is_none_or(|marked| marked.is_covered_by(runs))
 }

@@ -424,3 +424,57 @@ fn forgetting_by_rules_names_and_configuration() {
     assert_eq!(scene.run(["forget", "latest"]).code, Some(4), "it is the last one");
     assert_eq!((scene.run(["forget", "latest", "--allow-empty-group"]).code, count(&[])), (Some(0), 0));
 }
+
+#[test]
+fn pruning_and_undoing() {
+    let scene = Scene::new();
+    let source = scene.at("source");
+    for day in ["2026-11-26", "2026-11-27", "2026-11-28"] {
+        std::fs::write(scene.at("source/file"), noise(300_000)).unwrap();
+        let said = scene.run(["backup", "--host", "web1", "--time", day, source.to_str().unwrap()]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    for wrong in [
+        &["prune", "--max-delete", "-1"][..],
+        &["prune", "--max-delete", "101"],
+        &["prune", "--max-unused", "much"],
+        &["prune", "--grace", "1x"],
+        &["prune", "--time-budget", "5m"],
+        &["forget", "--undo", "x", "--prune"],
+    ] {
+        assert_eq!(scene.run(wrong.iter().copied()).code, Some(2), "{wrong:?}");
+    }
+    let bytes = || {
+        let said = scene.run(["prune", "-n", "--json"]);
+        said.json()["bytes"].as_u64().unwrap()
+    };
+    let whole = bytes();
+    let dry = scene.run(["forget", "--keep-last", "1", "--prune", "--grace", "0", "-n"]);
+    assert!(dry.out.contains("would free"), "{dry:?}");
+    assert_eq!(scene.run(["snapshots", "--json"]).json().as_array().unwrap().len(), 3, "nothing was done");
+    let refused = scene.run(["forget", "--keep-last", "1", "--prune", "--grace", "0"]);
+    assert_eq!(refused.code, Some(4), "two thirds are more than a quarter: {refused:?}");
+    assert!(refused.err.contains("--max-delete"), "{refused:?}");
+    assert_eq!(bytes(), whole);
+    // Within the grace it all comes back.
+    let forgotten = scene.run(["snapshots", "--forgotten", "--json"]).json();
+    let id = forgotten[0]["id"].as_str().unwrap().to_owned();
+    let undone = scene.run(["forget", "--undo", &id, "--json"]);
+    assert_eq!((undone.code, undone.json()["message_type"].as_str()), (Some(0), Some("undone")), "{undone:?}");
+    assert_eq!(scene.run(["forget", "--undo", "zzzz"]).code, Some(1));
+    assert_eq!(scene.run(["prune"]).code, Some(0), "nothing is older than the grace");
+    assert_eq!(bytes(), whole);
+    let pruned = scene.run(["prune", "--grace", "0", "--max-delete", "50", "--json"]);
+    assert_eq!(pruned.code, Some(0), "{pruned:?}");
+    assert!(pruned.json()["bytes_freed"].as_u64().unwrap() > 250_000, "{pruned:?}");
+    assert!(bytes() < whole - 250_000);
+    let quiet = scene.run(["prune", "-q"]);
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (Some(0), "", ""));
+    assert_eq!(scene.run(["check", "--read-data"]).code, Some(0));
+    for n in 0..2 {
+        let id = scene.run(["snapshots", "--json"]).json()[n]["id"].as_str().unwrap().to_owned();
+        let target = scene.at(&format!("target-{n}"));
+        let said = scene.run(["restore", &id, "--target", target.to_str().unwrap()]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+}

@@ -8,6 +8,7 @@ mod diff;
 mod faults;
 mod forget;
 mod independent_reader;
+mod kill;
 mod layers;
 mod model;
 mod order;

@@ -3,9 +3,11 @@
 mod calendar;
 mod keep;
 mod render;
+mod undo;
 
 use crate::cli::args::FilterArgs;
 use crate::cli::commands::forget::keep::KeepArgs;
+use crate::cli::commands::prune::{self, PruneLimits};
 use crate::cli::commands::{Context, exit_of_reading, resolve_whole};
 use crate::cli::config::Period;
 use crate::cli::error::{CliError, Exit};
@@ -15,16 +17,23 @@ use crate::repo::repository::{Full, Repo};
 use crate::snapshot::backup::now;
 use crate::snapshot::forget::{ForgetError, ForgetPlan, execute};
 use crate::snapshot::policy::{GRACE, GroupBy, Options, Policy};
+use crate::snapshot::prune::PruneOptions;
 use crate::snapshot::snapshots::{Filter, Snapshots};
 use clap::Args;
 use jiff::tz::TimeZone;
+use std::time::Duration;
 
 /// Forget snapshots by rules, or by name; their data stays until it is pruned
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
+#[command(mut_arg("max_unused", |arg| arg.hide(true)), mut_arg("max_repack", |arg| arg.hide(true)))]
+#[command(mut_arg("time_budget", |arg| arg.hide(true)), mut_arg("stale_after", |arg| arg.hide(true)))]
+#[command(mut_arg("listing_lag", |arg| arg.hide(true)), mut_arg("accept_census", |arg| arg.hide(true)))]
+#[command(mut_arg("max_delete", |arg| arg.hide(true)))]
 #[command(after_help = "\
 A snapshot stays if any rule keeps it. Without rules, --app takes those of nightsafe.toml. Protected ones and
 the last of a group always stay. docs/retention.md explains all, also --keep-within-hourly, -daily, …
+With --prune the options of `nightsafe prune` are understood, too.
 
 Examples:
   nightsafe forget --keep-last 3 --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --dry-run
@@ -43,12 +52,20 @@ pub struct ForgetArgs {
     /// The zone in which days begin, if not this machine's: Europe/Berlin
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     timezone: Option<TimeZone>,
-    /// How much older than a complete one an incomplete one may be, if not 7d
+    /// How long forgotten ones can be brought back, and incomplete ones stay, if not 7d; 0: not
     #[arg(long, value_name = "DURATION", value_parser = grace)]
     grace: Option<i64>,
     /// Show what would stay and go, and a calendar of the year to come
     #[arg(long, short = 'n')]
     dry_run: bool,
+    /// Bring a forgotten snapshot back, by its id
+    #[arg(long, value_name = "SNAP", conflicts_with_all = ["prune", "dry_run"])]
+    undo: Option<String>,
+    /// Prune afterwards
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    limits: PruneLimits,
     /// Forget a snapshot that can't be read, by its id; may be repeated
     #[arg(long, value_name = "RUN")]
     unreadable: Vec<String>,
@@ -65,6 +82,9 @@ pub struct ForgetArgs {
 
 /// Forgets.
 pub fn forget(args: &ForgetArgs, context: &Context) -> Result<Exit, CliError> {
+    if let Some(name) = &args.undo {
+        return undo::undo(name, args.grace(), context);
+    }
     let rules = args.rules(context)?;
     let open = context.open_full()?;
     let all = context.snapshots(&open.repo)?;
@@ -80,7 +100,13 @@ pub fn forget(args: &ForgetArgs, context: &Context) -> Result<Exit, CliError> {
     if args.dry_run {
         show(&plan, policy.as_ref(), &options, context)?;
     } else {
-        carry_out(&open.repo, &plan, &options, context)?;
+        carry_out(&open.repo, &plan, &options, args.prune, context)?;
+    }
+    if args.prune {
+        let limits = args.limits.options(Some(args.grace()), open.repo.store().url());
+        // Of a dry run the forgotten ones are only supposed.
+        let limits = PruneOptions { supposed: if args.dry_run { plan.ids() } else { Vec::new() }, ..limits };
+        prune::run(&open.repo, &limits, args.dry_run, context)?;
     }
     Ok(if policy.is_some() { exit_of_reading(&all) } else { Exit::Done })
 }
@@ -99,13 +125,19 @@ fn show(plan: &ForgetPlan, policy: Option<&Policy>, options: &Options, context: 
     }
 }
 
-fn carry_out(repo: &Repo<Full>, plan: &ForgetPlan, options: &Options, context: &Context) -> Result<(), CliError> {
+fn carry_out(
+    repo: &Repo<Full>,
+    plan: &ForgetPlan,
+    options: &Options,
+    prune: bool,
+    context: &Context,
+) -> Result<(), CliError> {
     let forgotten = execute(repo, plan)?;
     if context.ui.is_json() {
         return context.ui.json(&json::ForgetGroup::all(plan));
     }
     let count = units::counted(forgotten.ids.len() as u64, "snapshot");
-    let after = if forgotten.ids.is_empty() { "" } else { "; the data stays until it is pruned" };
+    let after = if forgotten.ids.is_empty() || prune { "" } else { "; the data stays until it is pruned" };
     context.ui.say(&format!("{}{count} forgotten{after}\n", render::done(plan, options)))
 }
 
@@ -140,6 +172,11 @@ impl ForgetArgs {
         })?;
         let zone = config.timezone.as_deref().map(zone).transpose().map_err(CliError::usage)?;
         Ok(Some((keep, zone)))
+    }
+
+    /// How long forgotten snapshots can be brought back.
+    fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace.unwrap_or(GRACE).unsigned_abs())
     }
 
     fn options(&self, context: &Context, zone: Option<TimeZone>) -> Options {

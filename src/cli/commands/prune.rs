@@ -112,6 +112,7 @@ impl PruneLimits {
             max_delete: self.max_delete.unwrap_or(MAX_DELETE),
             time_budget: self.time_budget.map(seconds),
             accept_census: self.accept_census,
+            supposed: Vec::new(),
             listing_lag: self.listing_lag.unwrap_or_else(|| listing_lag(url)),
             host: settings::host(),
         }

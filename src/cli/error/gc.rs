@@ -21,6 +21,8 @@ impl From<GcError> for CliError {
                     list.join("\n")
                 ))
             }
+            GcError::Withdrawn => Self::from_error(Exit::Failed, &error)
+                .hint("what nothing needs may be gone in part; run it again"),
             GcError::NoSnapshots => Self::from_error(Exit::Refused, &error).hint(
                 "nothing was deleted; a repository without a snapshot is pruned by removing it, if that is what you want",
             ),
@@ -31,11 +33,11 @@ impl From<GcError> for CliError {
             GcError::Manifest { snapshot, .. } => Self::from_error(Exit::Failed, &error)
                 .hint(format!("nothing was deleted; if it's lost for good: nightsafe forget --unreadable {snapshot}")),
             GcError::Unreadable { snapshot, .. } => Self::from_error(Exit::Failed, &error).hint(format!(
-                "nothing was deleted; `nightsafe check` says what is damaged; without it: nightsafe forget {}",
+                "nothing was deleted; `nightsafe check` says what is damaged; to go on without it: nightsafe forget {}",
                 snapshot.random_part()
             )),
             GcError::Pins { .. } => Self::from_error(Exit::Failed, &error)
-                .hint("nothing was deleted; the next backup of that host, or --stale-after, settles it"),
+                .hint("nothing was deleted; when the run is silent for as long as --stale-after says, it no longer counts"),
             GcError::Rewrite(_) => Self::from_error(Exit::Failed, &error).hint(CHECK),
             GcError::Io(_) => Self::from_error(Exit::Failed, &error),
             GcError::Interrupted => Self::from_error(Exit::Interrupted, &error),

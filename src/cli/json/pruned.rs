@@ -1,8 +1,9 @@
-//! What `prune` ends with.
+//! What `prune` and `forget --undo` end with.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
 use crate::cli::ui::units;
 use crate::repo::cbor::Time;
+use crate::repo::id::RunId;
 use crate::snapshot::prune::PruneReport;
 use serde::Serialize;
 
@@ -53,5 +54,20 @@ impl Pruned {
             runs_stopped: report.runs_stopped,
             frames_missing: report.frames_missing,
         }
+    }
+}
+
+/// `undone`: a forgotten snapshot came back.
+#[derive(Debug, Serialize)]
+pub struct Undone {
+    pub message_type: &'static str,
+    pub forgotten: String,
+    pub snapshot_id: String,
+}
+
+impl Undone {
+    /// Of a snapshot and its new id.
+    pub fn new(forgotten: RunId, back: RunId) -> Self {
+        Self { message_type: "undone", forgotten: forgotten.to_string(), snapshot_id: back.to_string() }
     }
 }

@@ -154,6 +154,7 @@ fn each_message_is_written_as_it_is_specified() {
         ("`protection`", written(&Protection::new(data::run(1), true, true))),
         ("`error` of `check`", written(&Broken::from(&report.errors[0]))),
         ("`summary` of `check`", written(&Check::new(&report, 1.0))),
+        ("`undone`", written(&Undone::new(data::run(1), data::run(2)))),
         ("`summary` of `prune`", written(&Pruned::new(&crate::snapshot::prune::PruneReport::default(), false))),
         ("`summary` of `repair index`", written(&RepairIndex::new(&repair_index, true))),
         ("`summary` of `repair packs`", written(&RepairPacks::new(&packs_plan, &packs_outcome, false, 1.0))),

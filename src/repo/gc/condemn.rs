@@ -1,8 +1,8 @@
 //! Step 7: the condemnation is put up for all to see. Only after that may a pruner look whether somebody still needs what it condemned.
 
 use crate::repo::cbor::Time;
-use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch::read_back;
+use crate::repo::format::key;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::plan::DoomedPack;
 use crate::repo::gc::prove::{Dependencies, Proven};
@@ -48,9 +48,7 @@ pub fn condemn(
     let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), &store_key, &body));
     repo.store().put(&store_key, &sealed)?;
     // Others act on what they read of it, so it must be there as a whole.
-    if repo.store().get(&store_key, MAX_OBJECT)? != sealed {
-        return Err(RepoError::damaged(&store_key, "it was just written and is another object when it's read").into());
-    }
+    read_back(repo, &store_key, &sealed)?;
     let packs = proven.packs.into_iter().map(|pack| (pack.id, pack)).collect();
     Ok(Condemned { gid, packs, depends, written: proven.moved.packs.into_iter().collect() })
 }

@@ -28,6 +28,9 @@ pub enum GcError {
         /// Which.
         missing: Vec<RunId>,
     },
+    /// The record of what this prune condemned was removed by somebody.
+    #[error("the record of what this prune condemned is gone; nothing more is deleted")]
+    Withdrawn,
     /// There is nothing to keep, which no prune is for.
     #[error("there is no snapshot at all")]
     NoSnapshots,

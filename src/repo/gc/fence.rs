@@ -2,21 +2,21 @@
 //!
 //! Two parties that never speak to each other must not both go ahead. Each puts up its flag and looks for the other's afterwards: whatever the interleaving, one of them sees the other.
 
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch;
+use crate::repo::format::key;
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::condemn::Condemned;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::marks::Marks;
 use crate::repo::gc::records;
-use crate::repo::gc::survey::{self, ListedPack};
+use crate::repo::gc::survey::{self, ListedPack, Protections};
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::Signer;
-use crate::repo::record::{self, Stop};
+use crate::repo::record::Stop;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::sabotage::{Fence, is_off};
-use crate::repo::store::StoreErrorKind;
-use crate::repo::view::View;
+use crate::repo::view::{View, in_parallel};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 /// What a pruner asks of those who know what a snapshot is.
 pub trait Roots {
@@ -44,8 +44,8 @@ pub fn fence(
 ) -> Result<Sentenced, GcError> {
     let before = condemned.packs.len();
     canaries.renew()?;
-    let undecided = give_back_to_runs(repo, canaries, packs, &mut condemned)?;
-    give_back_to_new_snapshots(repo, view, roots, canaries, known, &undecided, &mut condemned)?;
+    let protections = give_back_to_runs(repo, canaries, packs, &mut condemned)?;
+    give_back_to_new_snapshots(repo, view, roots, canaries, known, protections, &mut condemned)?;
     yield_to_other_pruners(repo, canaries, &mut condemned)?;
     give_back_without_kept_copies(repo, view, &mut condemned)?;
     heed_a_stop(repo, &mut condemned)?;
@@ -53,19 +53,19 @@ pub fn fence(
     Ok(Sentenced { condemned, rescued })
 }
 
-/// 8a: runs and pins are looked at again. Gives the runs that may still commit.
+/// 8a: runs and pins are looked at again. Gives what was seen.
 fn give_back_to_runs(
     repo: &Repo<Full>,
     canaries: &mut Canaries<'_>,
     packs: &[ListedPack],
     condemned: &mut Condemned,
-) -> Result<BTreeSet<RunId>, GcError> {
+) -> Result<Protections, GcError> {
     if is_off(Fence::Rescue8a) {
-        return Ok(BTreeSet::new());
+        return Ok(Protections::default());
     }
-    let (undecided, pinned) = survey::protections(repo, canaries, condemned.gid, packs)?;
-    condemned.packs.retain(|pack, _| !pinned.contains(pack) && !undecided.contains(&pack.run));
-    Ok(undecided)
+    let seen = survey::protections(repo, canaries, condemned.gid, packs)?;
+    condemned.packs.retain(|pack, _| !seen.pinned.contains(pack) && !seen.undecided.contains(&pack.run));
+    Ok(seen)
 }
 
 /// 8b: snapshots are looked at again. One that wasn't marked keeps every pack that holds a chunk of it.
@@ -75,16 +75,16 @@ fn give_back_to_new_snapshots(
     roots: &dyn Roots,
     canaries: &mut Canaries<'_>,
     known: &BTreeSet<RunId>,
-    undecided: &BTreeSet<RunId>,
+    seen: Protections,
     condemned: &mut Condemned,
 ) -> Result<(), GcError> {
     if is_off(Fence::Rescue8b) {
         return Ok(());
     }
     let listed = canaries.list(key::SNAPSHOTS)?;
-    let mut new: BTreeSet<RunId> =
-        listed.iter().filter_map(|listed| key::parse_run(key::SNAPSHOTS, &listed.key)).collect();
-    for &run in undecided {
+    let mut new = seen.snapshots;
+    new.extend(listed.iter().filter_map(|listed| key::parse_run(key::SNAPSHOTS, &listed.key)));
+    for run in seen.undecided {
         // A run that commits after its pins were looked for may have removed them, and the listing may be older than that.
         if !new.contains(&run) && repo.store().length(&key::snapshot(run))?.is_some() {
             new.insert(run);
@@ -97,18 +97,19 @@ fn give_back_to_new_snapshots(
     let mut marks = Marks::default();
     roots.mark(&new, &mut marks)?;
     let numbers: HashMap<u32, PackId> = condemned.packs.values().map(|pack| (pack.number, pack.id)).collect();
-    let (mut needed, mut found): (BTreeSet<PackId>, usize) = (BTreeSet::new(), 0);
+    let (mut needed, mut covered): (BTreeSet<PackId>, usize) = (BTreeSet::new(), 0);
     view.frames().scan(&mut |frame, places| {
         let Some(marked) = marks.get(frame) else { return };
-        found += 1;
-        for place in places {
+        let listed: Vec<_> = places.iter().filter(|place| view.is_listed(place.pack)).collect();
+        covered += usize::from(marked.is_covered_by(listed.iter().map(|place| (place.first, place.count))));
+        for place in listed {
             let holds = marked.count_in(place.first.into(), place.count.into()) > 0;
             needed.extend(numbers.get(&place.pack).filter(|_| holds));
         }
     })?;
     // A chunk that is in no pack that is understood may be in one that isn't.
     let understood = |number: u32| view.packs().get(number).is_some_and(|row| row.indexed.frames);
-    let all_found = found == marks.len();
+    let all_found = covered == marks.len();
     condemned.packs.retain(|id, pack| !needed.contains(id) && (all_found || understood(pack.number)));
     Ok(())
 }
@@ -122,7 +123,12 @@ fn yield_to_other_pruners(
     if is_off(Fence::Others8c) {
         return Ok(());
     }
-    let records = records::load(repo, &canaries.list(key::GC)?)?;
+    // Twice: a listing that lacks the one record that matters is the one thing that nothing else would notice.
+    let mut listed = canaries.list(key::GC)?;
+    listed.extend(canaries.list(key::GC)?);
+    listed.sort();
+    listed.dedup_by(|a, b| a.key == b.key);
+    let records = records::load(repo, &listed)?;
     for other in records.iter().filter(|record| record.gid != condemned.gid) {
         let (kept, gone): (BTreeSet<_>, BTreeSet<_>) =
             (other.body.kept.iter().collect(), other.body.condemned.iter().collect());
@@ -140,31 +146,35 @@ fn give_back_without_kept_copies(repo: &Repo<Full>, view: &View, condemned: &mut
     if is_off(Fence::KeptCopies8d) {
         return Ok(());
     }
-    let mut there: HashMap<PackId, u64> = HashMap::new();
-    repo.store().list(key::PACKS, &mut |listed| {
-        there.extend(key::parse_pack(&listed.key).map(|pack| (pack, listed.length)));
-    })?;
     let Condemned { packs, depends, written, .. } = condemned;
-    let stays = |pack: &PackId| {
+    let kept: Vec<PackId> = packs
+        .keys()
+        .filter_map(|pack| depends.get(pack))
+        .flatten()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let gone: Mutex<BTreeSet<PackId>> = Mutex::default();
+    let store = &**repo.store();
+    // Asked one by one: a listing may still show what another pruner has just deleted.
+    in_parallel(store.connections(), &kept, &|pack: &PackId| {
         let known = view.packs().number(pack).and_then(|number| view.packs().get(number)).map(|row| row.length);
         let expected = written.get(pack).copied().or(known);
-        expected.is_some() && there.get(pack).copied() == expected
-    };
-    packs.retain(|pack, _| depends.get(pack).into_iter().flatten().all(stays));
+        if expected.is_none() || store.length(&key::pack(*pack))? != expected {
+            gone.lock().unwrap_or_else(PoisonError::into_inner).insert(*pack);
+        }
+        Ok::<(), GcError>(())
+    })?;
+    let gone = gone.into_inner().unwrap_or_else(PoisonError::into_inner);
+    packs.retain(|pack, _| !depends.get(pack).into_iter().flatten().any(|stays| gone.contains(stays)));
     Ok(())
 }
 
 /// Whoever took this pruner for dead may have deleted what it wrote: then nothing goes.
 fn heed_a_stop(repo: &Repo<Full>, condemned: &mut Condemned) -> Result<(), GcError> {
-    let store_key = key::stop(condemned.gid);
-    match repo.store().get(&store_key, MAX_OBJECT) {
-        Ok(bytes) => match record::open_record::<Stop>(repo.read_keys(), &store_key, &bytes) {
-            Err(why) if why.fault.is_wrongly_signed() => {}
-            Ok((_, Signer::Credential(_))) => {}
-            _ => condemned.packs.clear(),
-        },
-        Err(error) if error.kind == StoreErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+    if fetch::by_admin::<_, Stop>(repo, &key::stop(condemned.gid))?.is_some() {
+        condemned.packs.clear();
     }
     Ok(())
 }

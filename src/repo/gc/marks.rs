@@ -89,6 +89,21 @@ impl Marked {
         }
     }
 
+    /// Whether runs of chunks (the first of each, and how many) hold all that are needed.
+    pub fn is_covered_by(&self, runs: impl Iterator<Item = (u16, u16)> + Clone) -> bool {
+        let holds = |first: u32, end: u32| {
+            runs.clone().any(|(mine, count)| u32::from(mine) <= first && end <= u32::from(mine) + u32::from(count))
+        };
+        match self {
+            Self::Run(first, end) if holds(*first, *end) => true,
+            Self::Run(first, end) => (*first..*end).all(|i| holds(i, i + 1)),
+            Self::Bits(bits) => {
+                let last = u32::try_from(bits.len() * 64).unwrap_or(u32::MAX);
+                holds(0, last) || (0..last).filter(|&i| self.contains(i)).all(|i| holds(i, i + 1))
+            }
+        }
+    }
+
     /// How many are needed.
     pub fn count(&self) -> u32 {
         match self {

@@ -1,13 +1,12 @@
 //! Step 6: what is to be done with each pack. A plan can be shown; carrying it out is another step.
 
 use crate::repo::gc::error::GcError;
-use crate::repo::gc::marks::Marks;
 use crate::repo::gc::records::GcRecord;
 use crate::repo::gc::survey::{ListedPack, Survey};
 use crate::repo::gc::usage::Usage;
 use crate::repo::id::{FrameId, PackId};
 use crate::repo::view::View;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// Packs of whose bytes more percent than this aren't needed are rewritten.
 pub const REWRITE_ABOVE: u64 = 30;
@@ -85,9 +84,9 @@ impl GcPlan {
         self.bytes_removed().saturating_sub(self.bytes_rewritten())
     }
 
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.rewrite.is_empty() && self.unknown.is_empty()
+    /// The numbers of the packs that go.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.remove.iter().chain(&self.rewrite).chain(&self.unknown).map(|pack| pack.number).collect()
     }
 }
 
@@ -103,7 +102,6 @@ struct Mixed {
 /// Makes a plan. `packs` is the listing from before runs and snapshots were looked at: younger packs are none of its business.
 pub fn plan(
     view: &View,
-    marks: &Marks,
     usage: &Usage<'_>,
     packs: &[ListedPack],
     survey: &Survey,
@@ -141,7 +139,6 @@ pub fn plan(
     }
     let rest = choose_rewrites(mixed, plan.bytes - plan.bytes_removed(), unused, options, &mut plan.rewrite);
     plan.unused_after = rest;
-    debug_assert!(marks.len() >= plan.missing.len());
     Ok(plan)
 }
 
@@ -168,7 +165,7 @@ fn choose_rewrites(
     let dead_share = |pack: &Mixed| share(1 << 20, pack.dead, pack.raw);
     mixed.sort_by_key(|pack| (!pack.condemned, std::cmp::Reverse(dead_share(pack)), pack.pack.id));
     unused += mixed.iter().map(|pack| pack.pack.length - pack.pack.needed).sum::<u64>();
-    let mut used = staying.saturating_sub(unused);
+    let used = staying.saturating_sub(unused);
     let mut budget = options.max_repack.unwrap_or(u64::MAX);
     for pack in mixed {
         let wanted = match options.max_unused {
@@ -181,14 +178,8 @@ fn choose_rewrites(
         if possible && (wanted || pack.condemned) {
             budget -= pack.pack.length;
             unused -= pack.pack.length - pack.pack.needed;
-            used = used.max(1);
             rewrite.push(pack.pack);
         }
     }
     unused
-}
-
-/// The packs of a plan, by name.
-pub fn doomed(plan: &GcPlan) -> BTreeSet<PackId> {
-    plan.remove.iter().chain(&plan.rewrite).chain(&plan.unknown).map(|pack| pack.id).collect()
 }

@@ -43,8 +43,8 @@ pub struct Proven {
     pub depends: Dependencies,
     /// What was written.
     pub moved: Moved,
-    /// How many of the packs were rewritten.
-    pub rewritten: u64,
+    /// Those of them of which something was moved.
+    pub rewritten: Vec<PackId>,
 }
 
 /// A copy that goes because another one stays.
@@ -63,13 +63,14 @@ pub fn prove(
     rewriter: Option<Rewriter<'_>>,
     watch: &Watch<'_>,
 ) -> Result<Proven, GcError> {
+    let off = sabotage::is_off(Fence::OpenKeptCopy);
     let rewrites: HashSet<u32> = plan.rewrite.iter().map(|pack| pack.number).collect();
     let all: HashMap<u32, DoomedPack> =
         plan.remove.iter().chain(&plan.unknown).chain(&plan.rewrite).map(|pack| (pack.number, *pack)).collect();
     let superseded = superseded(marks, usage, &all)?;
     // Copies in packs that are rewritten are opened by that.
     let (moving, staying): (Vec<_>, Vec<_>) = superseded.iter().partition(|copy| rewrites.contains(&copy.stays.pack));
-    let mut dropped = open_all(reader, marks, &staying, watch)?;
+    let mut dropped = if off { HashSet::new() } else { open_all(reader, marks, &staying, watch)? };
     let (moved, rewritten) = match rewriter {
         Some(rewriter) => rewrite_all(marks, usage, &plan.rewrite, &dropped, rewriter, watch)?,
         None => (Moved::default(), BTreeSet::new()),
@@ -98,7 +99,8 @@ pub fn prove(
     }
     let mut packs: Vec<DoomedPack> = all.into_values().filter(|pack| !dropped.contains(&pack.number)).collect();
     packs.sort_by_key(|pack| pack.id);
-    Ok(Proven { packs, depends, moved, rewritten: rewritten.len() as u64 })
+    let rewritten = rewritten.iter().filter_map(|&number| name(number)).collect();
+    Ok(Proven { packs, depends, moved, rewritten })
 }
 
 /// The copies that go with doomed packs because another one stays.
@@ -121,10 +123,10 @@ fn open_all(
     watch: &Watch<'_>,
 ) -> Result<HashSet<u32>, GcError> {
     let dropped: Mutex<HashSet<u32>> = Mutex::default();
-    each(copies, watch, &|copy: &&Superseded, zstd| {
-        if sabotage::is_off(Fence::OpenKeptCopy) {
-            return Ok(());
-        }
+    // Neighbours after each other.
+    let mut copies = copies.to_vec();
+    copies.sort_by_key(|copy| (copy.stays.pack, copy.stays.offset));
+    each(&copies, watch, &|copy: &&Superseded, zstd| {
         let serves = match reader.copy(copy.frame, copy.stays, zstd) {
             Ok(open) => {
                 let marked = marks.get(&copy.frame);
@@ -145,6 +147,22 @@ fn open_all(
     Ok(dropped.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// What must be moved out of each pack: frames, and how many chunks of them.
+fn expected(
+    marks: &Marks,
+    usage: &Usage<'_>,
+    packs: &[DoomedPack],
+) -> Result<HashMap<u32, Vec<(FrameId, u32)>>, GcError> {
+    let mut expected: HashMap<u32, Vec<(FrameId, u32)>> = HashMap::new();
+    if !packs.is_empty() {
+        let numbers = packs.iter().map(|pack| pack.number).collect();
+        usage.kept_in(&numbers, marks, &mut |frame, pack, chunks| {
+            expected.entry(pack).or_default().push((frame, chunks));
+        })?;
+    }
+    Ok(expected)
+}
+
 /// Rewrites packs. Gives what was moved, and the packs of which all that is needed was.
 fn rewrite_all(
     marks: &Marks,
@@ -155,6 +173,7 @@ fn rewrite_all(
     watch: &Watch<'_>,
 ) -> Result<(Moved, BTreeSet<u32>), GcError> {
     let rewritten: Mutex<BTreeSet<u32>> = Mutex::default();
+    let expected = expected(marks, usage, packs)?;
     let mut packs: Vec<DoomedPack> = packs.iter().filter(|pack| !dropped.contains(&pack.number)).copied().collect();
     // Packs of one domain follow each other: few are filled at once.
     packs.sort_by_key(|pack| pack.id);
@@ -172,12 +191,17 @@ fn rewrite_all(
             Some(Box::new(|ordinal: u32| marked.contains(ordinal)) as Box<dyn Fn(u32) -> bool>)
         };
         match rewriter.rewrite(pack.id, pack.length, &keep, zstd) {
-            Ok(stuck) if stuck.is_empty() => {
-                rewritten.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.number);
-            }
-            Ok(stuck) => {
-                for (frame, why) in stuck {
-                    (watch.odd)(format!("pack {}: frame {frame}: {why}", pack.id));
+            Ok(outcome) => {
+                let moved =
+                    |(frame, chunks): &(FrameId, u32)| outcome.moved.get(frame).is_some_and(|moved| moved >= chunks);
+                let wanted = expected.get(&pack.number).map(Vec::as_slice).unwrap_or_default();
+                if outcome.stuck.is_empty() && wanted.iter().all(moved) {
+                    rewritten.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.number);
+                } else if outcome.stuck.is_empty() {
+                    (watch.odd)(format!("pack {} stays: it holds less than the index says", pack.id));
+                }
+                for (frame, why) in outcome.stuck {
+                    (watch.odd)(format!("pack {} stays: frame {frame}: {why}", pack.id));
                 }
             }
             Err(GcError::Rewrite(error)) if !error.is_store_failure() => (watch.odd)(error.to_string()),

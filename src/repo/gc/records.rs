@@ -1,12 +1,12 @@
 //! What pruners condemned and kept, and which snapshots they saw: the records under `gc/`.
 
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
+use crate::repo::fetch;
+use crate::repo::format::key;
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::Signer;
-use crate::repo::record::{self, Condemned};
+use crate::repo::record::Condemned;
 use crate::repo::repository::{Access, Repo};
-use crate::repo::store::{Listed, StoreErrorKind};
+use crate::repo::store::Listed;
 use std::collections::HashSet;
 
 /// A pruner's record.
@@ -25,26 +25,11 @@ pub fn load<A: Access>(repo: &Repo<A>, listed: &[Listed]) -> Result<Vec<GcRecord
     let mut records = Vec::new();
     for listed in listed {
         let Some(gid) = key::parse_run(key::GC, &listed.key) else { continue };
-        if let Some(body) = get(repo, &listed.key)? {
+        if let Some(body) = fetch::by_admin::<_, Condemned>(repo, &listed.key)? {
             records.push(GcRecord { gid, modified: listed.modified, body });
         }
     }
     Ok(records)
-}
-
-/// One record; `None` if there is none, or none that the admin key signed.
-fn get<A: Access>(repo: &Repo<A>, key: &str) -> Result<Option<Condemned>, RepoError> {
-    let bytes = match repo.store().get(key, MAX_OBJECT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match record::open_record::<Condemned>(&**repo.keys(), key, &bytes) {
-        Ok((body, Signer::Admin)) => Ok(Some(body)),
-        // What a newer nightsafe condemned must not be relied on, and which packs these are can't be told.
-        Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(key, &why.fault)),
-        _ => Ok(None),
-    }
 }
 
 /// All packs that some pruner condemned.
@@ -54,8 +39,11 @@ pub fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError
     Ok(load(repo, &listed)?.into_iter().flat_map(|record| record.body.condemned).collect())
 }
 
-/// The census of the record that was written last.
+/// The census of the record that was written last; repairs condemn without one.
 pub fn census(records: &[GcRecord]) -> &[RunId] {
-    let newest = records.iter().max_by_key(|record| (record.modified, record.body.time, record.gid));
+    let newest = records
+        .iter()
+        .filter(|record| !record.body.census.is_empty())
+        .max_by_key(|record| (record.modified, record.body.time, record.gid));
     newest.map_or(&[], |record| record.body.census.as_slice())
 }

@@ -15,6 +15,7 @@ use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
 use crate::repo::pack::frame::{SealedFrame, Zstd};
 use crate::repo::pack::parse::{PackError, WholePack};
+use crate::repo::pack::presence::Presence;
 use crate::repo::pack::reseal::{ProvenFrame, Resealer};
 use crate::repo::record::{self, Segment, SegmentPack};
 use crate::repo::repository::{Full, Repo};
@@ -32,8 +33,14 @@ const SEGMENT_PACKS: usize = 64;
 /// Decides what stays of a frame: `None` for all of it that goes, else which of its chunks stay.
 pub type Keep<'a> = dyn Fn(FrameId) -> Option<Box<dyn Fn(u32) -> bool + 'a>> + Sync + 'a;
 
-/// A frame that can't be moved, and why.
-pub type Stuck = (FrameId, String);
+/// What came of rewriting a pack.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// How many chunks of each frame were moved.
+    pub moved: HashMap<FrameId, u32>,
+    /// Frames that can't be moved, and why.
+    pub stuck: Vec<(FrameId, String)>,
+}
 
 /// Moves frames into new packs. Usable from many threads.
 pub struct Rewriter<'r> {
@@ -81,11 +88,11 @@ impl<'r> Rewriter<'r> {
         Ok(Self { repo, run, run_key, wrap, open: Mutex::default(), done: Mutex::default() })
     }
 
-    /// Moves what `keep` wants of a pack's frames. Gives those that can't be opened: unless there are none, the pack must stay.
+    /// Moves what `keep` wants of a pack's frames. Which frames it has, its own trailer says; an index may have said otherwise.
     ///
     /// # Errors
     /// [`GcError::Rewrite`] if this pack can't be used, others if nothing can be written.
-    pub fn rewrite(&self, pack: PackId, length: u64, keep: &Keep<'_>, zstd: &mut Zstd) -> Result<Vec<Stuck>, GcError> {
+    pub fn rewrite(&self, pack: PackId, length: u64, keep: &Keep<'_>, zstd: &mut Zstd) -> Result<Rewritten, GcError> {
         let of_pack = |source: PackError| GcError::Rewrite(ReadError::Pack { pack, source });
         let bytes = self.repo.store().get(&key::pack(pack), length).map_err(|error| of_pack(error.into()))?;
         // Not by its hash: of a damaged pack the sound frames are wanted all the more.
@@ -95,7 +102,7 @@ impl<'r> Rewriter<'r> {
         let run_key = run_key.map_err(|_| GcError::Rewrite(ReadError::RunKey { run: pack.run }))?;
         let domain = keys.domain(whole.opening.domain);
         let resealer = Resealer { repository: self.repo.id(), run: self.run, run_key: &self.run_key };
-        let mut stuck = Vec::new();
+        let mut rewritten = Rewritten::default();
         for frame in whole.frames(&domain).map_err(of_pack)? {
             let Some(keep) = keep(frame.id) else { continue };
             let sealed = whole.frame(&frame).unwrap_or_default();
@@ -103,12 +110,17 @@ impl<'r> Rewriter<'r> {
             let moved = ProvenFrame::open(sealed, frame.id, frame.table.class, from, domain.ids(), zstd)
                 .and_then(|proven| resealer.reseal(&proven, &*keep, domain.ids(), zstd));
             match moved {
-                Ok(Some(sealed)) => self.add(domain.id(), &sealed, pack)?,
+                Ok(Some(sealed)) => {
+                    let present = |present: &Presence| present.runs().iter().map(|(_, count)| u32::from(*count)).sum();
+                    let chunks = sealed.present.as_ref().map_or(u32::from(sealed.chunks), present);
+                    self.add(domain.id(), &sealed, pack)?;
+                    rewritten.moved.insert(frame.id, chunks);
+                }
                 Ok(None) => {}
-                Err(error) => stuck.push((frame.id, error.to_string())),
+                Err(error) => rewritten.stuck.push((frame.id, error.to_string())),
             }
         }
-        Ok(stuck)
+        Ok(rewritten)
     }
 
     /// Moves a frame that was opened, with all of its chunks that are there.

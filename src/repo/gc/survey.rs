@@ -6,12 +6,12 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
+use crate::repo::fetch;
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::records::{self, GcRecord};
 use crate::repo::id::{PackId, RunId};
-use crate::repo::keys::Signer;
 use crate::repo::needs::Needs;
 use crate::repo::record::{self, Pins, RunRecord, Stop, Tombstone};
 use crate::repo::repository::{Full, Repo};
@@ -28,6 +28,8 @@ pub struct SurveyOptions {
     pub grace: i64,
     /// After how many seconds without a sign of life a run is declared dead; `None`: never.
     pub stale: Option<i64>,
+    /// Go on although snapshots are gone that nobody forgot.
+    pub accept_census: bool,
 }
 
 /// A pack as a listing shows it.
@@ -58,8 +60,8 @@ pub struct Survey {
     pub stopped: Vec<RunId>,
     /// The records of other pruners.
     pub records: Vec<GcRecord>,
-    /// Snapshots that a listing didn't show although they are there.
-    pub unlisted: Vec<RunId>,
+    /// What is odd.
+    pub odd: Vec<String>,
     /// Whether a run record, by its run, is there.
     pub run_records: BTreeSet<RunId>,
 }
@@ -70,6 +72,17 @@ impl Survey {
         self.live.iter().chain(self.in_grace.keys()).copied().collect()
     }
 
+    /// Takes snapshots for forgotten at this moment, to see what that would bring.
+    pub fn suppose_forgotten(&mut self, runs: &[RunId], options: &SurveyOptions) {
+        for run in runs.iter().filter(|run| self.live.remove(run)) {
+            if options.grace > 0 {
+                self.in_grace.insert(*run, options.now.seconds.saturating_add(options.grace));
+            } else {
+                self.dead.insert(*run);
+            }
+        }
+    }
+
     /// Whether a run's own packs, or those it pins, must not be touched.
     pub fn protects(&self, pack: PackId) -> bool {
         self.undecided.contains(&pack.run) || self.pinned.contains(&pack)
@@ -77,11 +90,10 @@ impl Survey {
 }
 
 /// A run that isn't known to be decided.
-#[derive(Default)]
 struct Sign {
     /// When it was last heard of.
     youngest: Option<i64>,
-    pins: Vec<PackId>,
+    pins: Result<Vec<PackId>, GcError>,
 }
 
 /// Runs, by any of their objects, with the youngest time of these.
@@ -100,38 +112,62 @@ pub fn survey(
 ) -> Result<Survey, GcError> {
     let seen = runs(canaries, packs)?;
     let mut survey = Survey { run_records: seen.records, ..Survey::default() };
-    let mut decided = Decided::list(repo, canaries)?;
+    let first = Decided::list(repo, canaries)?;
     let mut open = BTreeMap::new();
     for (run, youngest) in seen.runs.into_iter().filter(|(run, _)| *run != gid) {
-        if !decided.is_decided(repo, run)? {
-            open.insert(run, Sign { youngest, pins: pins_of(repo, run)? });
+        if !first.is_decided(repo, run)? {
+            open.insert(run, Sign { youngest, pins: pins_of(repo, run) });
         }
     }
     // Again, now that pins were read: who committed and unpinned meanwhile shows as a snapshot.
-    decided = Decided::list(repo, canaries)?;
+    let mut decided = Decided::list(repo, canaries)?;
+    decided.snapshots.extend(first.snapshots);
     let now = canaries.now().unwrap_or(options.now.seconds);
+    let mut silent = Vec::new();
     for (run, sign) in open {
         if decided.is_decided(repo, run)? {
             continue;
         }
         if repo.store().length(&key::snapshot(run))?.is_some() {
-            survey.unlisted.push(run);
             decided.snapshots.insert(run);
         } else if options.stale.is_some_and(|after| is_stale(repo, run, &sign, now, options.now.seconds, after)) {
-            if declare_dead(repo, run, options.now)? {
-                decided.tombstones.insert(run, None);
-                survey.stopped.push(run);
-            } else {
-                decided.snapshots.insert(run);
-            }
+            // Its pins are void, whatever they are.
+            silent.push(run);
         } else {
             survey.undecided.insert(run);
-            survey.pinned.extend(sign.pins);
+            survey.pinned.extend(sign.pins?);
+        }
+    }
+    // Before anything is written: a run whose manifest is missing must not be buried for that.
+    if !options.accept_census {
+        compare_with_census(repo, &decided)?;
+    }
+    for run in silent {
+        match declare_dead(repo, run, options.now)? {
+            Verdict::Dead => survey.stopped.push(run),
+            Verdict::Committed => drop(decided.snapshots.insert(run)),
+            Verdict::Obstructed(why) => {
+                survey.odd.push(format!("run {run} can't be declared dead: {why}"));
+                survey.undecided.insert(run);
+                survey.pinned.extend(pins_of(repo, run).unwrap_or_default());
+            }
         }
     }
     bury(repo, &mut survey, &mut decided, now, options)?;
     survey.records = decided.records;
     Ok(survey)
+}
+
+/// Every snapshot that the last prune saw is still there, or was forgotten. That a run was declared dead doesn't explain why its manifest is gone.
+fn compare_with_census(repo: &Repo<Full>, decided: &Decided) -> Result<(), GcError> {
+    let mut missing = Vec::new();
+    for &run in records::census(&decided.records).iter().filter(|run| !decided.snapshots.contains(run)) {
+        let forgotten = tombstone(repo, run)?.is_some_and(|tombstone| !tombstone.dead);
+        if !forgotten && repo.store().length(&key::snapshot(run))?.is_none() {
+            missing.push(run);
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(GcError::Census { missing }) }
 }
 
 /// The runs that anything tells of.
@@ -210,17 +246,7 @@ impl Decided {
 
 /// A run's tombstone, if the admin key signed it.
 pub fn tombstone(repo: &Repo<Full>, run: RunId) -> Result<Option<Tombstone>, GcError> {
-    let store_key = key::forgotten(run);
-    let bytes = match repo.store().get(&store_key, MAX_OBJECT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match record::open_record::<Tombstone>(repo.read_keys(), &store_key, &bytes) {
-        Ok((tombstone, Signer::Admin)) => Ok(Some(tombstone)),
-        Err(why) if why.fault.is_unknown_version() => Err(RepoError::damaged(&store_key, &why.fault).into()),
-        _ => Ok(None),
-    }
+    Ok(fetch::by_admin(repo, &key::forgotten(run))?)
 }
 
 /// Whether nothing was heard of a run for `after` seconds: by the store's clock, else by what the run said when it began. Wrong clocks do no harm: the commit rule covers a run that is
@@ -235,32 +261,48 @@ fn is_stale(repo: &Repo<Full>, run: RunId, sign: &Sign, now: i64, here: i64, aft
     record.is_some_and(|(record, _)| here.saturating_sub(record.started.seconds) > after)
 }
 
-/// Declares a run dead: puts up a stop, *then* looks whether it committed all the same. Gives whether it's dead.
-fn declare_dead(repo: &Repo<Full>, run: RunId, now: Time) -> Result<bool, GcError> {
-    let store_key = key::stop(run);
-    put_by_admin(repo, &store_key, &Stop { needs: Needs::NONE, time: now })?;
-    if repo.store().length(&key::snapshot(run))?.is_some() {
-        return Ok(false);
+/// What came of declaring a run dead.
+enum Verdict {
+    Dead,
+    /// It had committed.
+    Committed,
+    /// What stands in the place of its stop or tombstone is neither: it can't be declared dead.
+    Obstructed(String),
+}
+
+/// Declares a run dead: puts up a stop, *then* looks whether it committed all the same.
+fn declare_dead(repo: &Repo<Full>, run: RunId, now: Time) -> Result<Verdict, GcError> {
+    if let Err(obstacle) = put_by_admin(repo, &key::stop(run), &Stop { needs: Needs::NONE, time: now }) {
+        return obstructed(obstacle);
     }
-    bury_run(repo, run, now)?;
-    Ok(true)
+    if repo.store().length(&key::snapshot(run))?.is_some() {
+        return Ok(Verdict::Committed);
+    }
+    bury_run(repo, run, now).map_or_else(obstructed, |()| Ok(Verdict::Dead))
+}
+
+fn obstructed(error: GcError) -> Result<Verdict, GcError> {
+    match error {
+        GcError::Repo(RepoError::Damaged { key, why }) => Ok(Verdict::Obstructed(format!("{key}: {why}"))),
+        other => Err(other),
+    }
 }
 
 /// Puts the tombstone of a run that has no manifest.
-pub(super) fn bury_run(repo: &Repo<Full>, run: RunId, now: Time) -> Result<(), GcError> {
+pub fn bury_run(repo: &Repo<Full>, run: RunId, now: Time) -> Result<(), GcError> {
     put_by_admin(repo, &key::forgotten(run), &Tombstone { needs: Needs::NONE, time: now, dead: true })
 }
 
-/// Writes a record of the admin key's; one that is there already says the same.
+/// Writes a record of the admin key's, and makes sure that it's there; one that is there already says the same.
 fn put_by_admin<T: record::ByAdmin>(repo: &Repo<Full>, store_key: &str, body: &T) -> Result<(), GcError> {
-    let sealed = record::seal_admin_record(repo.read_keys(), store_key, body);
-    match repo.store().put(store_key, &Bytes::from(sealed)) {
-        Err(error) if error.kind == StoreErrorKind::Exists => {
-            let bytes = repo.store().get(store_key, MAX_OBJECT)?;
-            let there = record::open_record::<T>(repo.read_keys(), store_key, &bytes);
-            there.map(|_| ()).map_err(|why| RepoError::damaged(store_key, &why.fault).into())
-        }
-        other => Ok(other?),
+    let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), store_key, body));
+    match repo.store().put(store_key, &sealed) {
+        Err(error) if error.kind == StoreErrorKind::Exists => match fetch::by_admin::<_, T>(repo, store_key)? {
+            Some(_) => Ok(()),
+            None => Err(RepoError::damaged(store_key, "something else is in its place").into()),
+        },
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(fetch::read_back(repo, store_key, &sealed)?),
     }
 }
 
@@ -290,21 +332,33 @@ fn bury(
     Ok(())
 }
 
-/// The runs that may still commit, and the packs that these pin, as they are now: what a pruner looks at again after it condemned.
+/// What a pruner looks at again after it condemned.
+#[derive(Debug, Default)]
+pub struct Protections {
+    /// The runs that may still commit.
+    pub undecided: BTreeSet<RunId>,
+    /// The packs that they pin.
+    pub pinned: HashSet<PackId>,
+    /// Snapshots that a listing showed on the way.
+    pub snapshots: BTreeSet<RunId>,
+}
+
+/// Runs and pins as they are now. Whether an undecided run commits meanwhile must be asked *after* this.
 pub fn protections(
     repo: &Repo<Full>,
     canaries: &mut Canaries<'_>,
     gid: RunId,
     packs: &[ListedPack],
-) -> Result<(BTreeSet<RunId>, HashSet<PackId>), GcError> {
+) -> Result<Protections, GcError> {
     let seen = runs(canaries, packs)?;
     let decided = Decided::list(repo, canaries)?;
-    let (mut undecided, mut pinned) = (BTreeSet::new(), HashSet::new());
+    let mut protections = Protections::default();
     for run in seen.runs.into_keys().filter(|run| *run != gid) {
         if !decided.is_decided(repo, run)? {
-            undecided.insert(run);
-            pinned.extend(pins_of(repo, run)?);
+            protections.undecided.insert(run);
+            protections.pinned.extend(pins_of(repo, run)?);
         }
     }
-    Ok((undecided, pinned))
+    protections.snapshots = decided.snapshots;
+    Ok(protections)
 }

@@ -9,29 +9,33 @@ use crate::repo::gc::fence::Sentenced;
 use crate::repo::gc::records::GcRecord;
 use crate::repo::gc::survey::{self, Survey};
 use crate::repo::id::{PackId, RunId};
+use crate::repo::needs::Needs;
+use crate::repo::record::{self, Condemned};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::{Listed, Store};
 use crate::repo::view::in_parallel;
+use bytes::Bytes;
 use std::collections::{BTreeSet, HashSet};
 
 /// Packs that are deleted before the pruner looks whether its condemnation still stands.
 const BATCH: usize = 64;
-/// A pruner's record of which no pack is left is removed at this age, in seconds: until then an upload that was long under way may bring a pack back.
-const RECORD_AGE: i64 = 3 * 24 * 60 * 60;
+/// What a pruner that was killed condemned is remembered for so many seconds, and as long as one of the packs is there. (One that lives to its end removes its record itself.) After that an
+/// upload that has been under way all the time could bring a pack back, which this pruner, if it was only suspended, would still delete.
+const RECORD_AGE: i64 = 30 * 24 * 60 * 60;
 
 /// Segments of runs of which no pack is left are removed at this age, in seconds, whatever is known of the run.
 const SEGMENT_AGE: i64 = 24 * 60 * 60;
 
 /// What was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Packs.
-    pub packs: u64,
+    pub packs: HashSet<PackId>,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// Deletes the packs. `done` hears of each pack's bytes.
+/// Deletes the packs.
 pub fn sweep(
     repo: &Repo<Full>,
     sentenced: Sentenced,
@@ -46,28 +50,63 @@ pub fn sweep(
         }
         // Writers rely on these packs again when the record is gone.
         if store.length(&key::gc(sentenced.condemned.gid))?.is_none() {
-            return Err(GcError::Listing { prefix: key::GC });
+            return Err(GcError::Withdrawn);
         }
         in_parallel(store.connections(), batch, &|pack| store.delete(&key::pack(pack.id)))?;
-        swept.packs += batch.len() as u64;
+        swept.packs.extend(batch.iter().map(|pack| pack.id));
         swept.bytes += batch.iter().map(|pack| pack.length).sum::<u64>();
     }
     Ok(swept)
 }
 
+/// The pruner is done, and takes its condemnation back: nothing will be deleted by it any more, so what it gave back may be relied on again. What remains is the census, in a record that
+/// condemns nothing.
+pub fn settle(repo: &Repo<Full>, gid: RunId, wrote: bool, census: &BTreeSet<RunId>, now: Time) -> Result<(), GcError> {
+    if wrote {
+        // The record decided this run until now.
+        survey::bury_run(repo, gid, now)?;
+    }
+    put_census(repo, census, now)?;
+    Ok(repo.store().delete(&key::gc(gid))?)
+}
+
+/// Notes which snapshots there are: the next prune misses those that vanish without being forgotten.
+pub fn put_census(repo: &Repo<Full>, census: &BTreeSet<RunId>, now: Time) -> Result<(), GcError> {
+    let body = Condemned {
+        needs: Needs::NONE,
+        time: now,
+        condemned: Vec::new(),
+        kept: Vec::new(),
+        census: census.iter().copied().collect(),
+    };
+    let store_key = key::gc(repo.keys().new_run());
+    let sealed = record::seal_admin_record(repo.read_keys(), &store_key, &body);
+    Ok(repo.store().put(&store_key, &Bytes::from(sealed))?)
+}
+
+/// What a prune knows when it tidies up.
+pub struct Tidy<'t> {
+    /// What it found.
+    pub survey: &'t Survey,
+    /// Its id.
+    pub gid: RunId,
+    /// Snapshots whose manifests can go.
+    pub forgotten: &'t [RunId],
+    /// Runs of which packs were there and weren't deleted.
+    pub remaining: HashSet<RunId>,
+    /// Whether there is a newer census than those of the survey.
+    pub census_written: bool,
+    /// The time of this host.
+    pub now: Time,
+}
+
 /// Removes what has lost its meaning. All of it is a courtesy: what fails is done by the next prune.
-pub fn tidy(
-    repo: &Repo<Full>,
-    canaries: &Canaries<'_>,
-    survey: &Survey,
-    gid: RunId,
-    forgotten: &[RunId],
-    now: Time,
-) -> Result<(), GcError> {
+pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Result<(), GcError> {
+    let Tidy { survey, gid, forgotten, now, .. } = *tidy;
     let store = &**repo.store();
     let mut packs: HashSet<PackId> = HashSet::new();
     store.list(key::PACKS, &mut |listed| packs.extend(key::parse_pack(&listed.key)))?;
-    let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).collect();
+    let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).chain(tidy.remaining.iter().copied()).collect();
     let mut garbage: Vec<String> = forgotten.iter().map(|&run| key::snapshot(run)).collect();
     let decided = |run: &RunId| !survey.undecided.contains(run) && *run != gid;
     garbage.extend(survey.run_records.iter().filter(|run| decided(run)).map(|&run| key::run(run)));
@@ -86,7 +125,8 @@ pub fn tidy(
             garbage.push(listed.key);
         }
     })?;
-    for record in finished(&survey.records, &packs, now_there) {
+    let censuses = if tidy.census_written { survey.records.as_slice() } else { &[] };
+    for record in finished(censuses, &packs, now_there) {
         if runs.contains(&record.gid) {
             // Its record decided that run until now.
             survey::bury_run(repo, record.gid, now)?;
@@ -97,16 +137,14 @@ pub fn tidy(
     Ok(())
 }
 
-/// The records of prunes of which no pack is left. The newest stays for its census.
+/// Other pruners' records that have lost their meaning: those that condemn nothing, and those of which no pack is left for long.
 fn finished<'r>(records: &'r [GcRecord], packs: &HashSet<PackId>, now: i64) -> Vec<&'r GcRecord> {
-    let old = |record: &&GcRecord| {
+    let over = |record: &&GcRecord| {
         let written = record.modified.unwrap_or(record.body.time.seconds);
-        now.saturating_sub(written) > RECORD_AGE
+        let gone = !record.body.condemned.iter().any(|pack| packs.contains(pack));
+        record.body.condemned.is_empty() || (gone && now.saturating_sub(written) > RECORD_AGE)
     };
-    let gone = |record: &&GcRecord| !record.body.condemned.iter().any(|pack| packs.contains(pack));
-    let newest = records.iter().max_by_key(|record| (record.modified, record.body.time, record.gid));
-    let stays = newest.map(|record| record.gid);
-    records.iter().filter(old).filter(gone).filter(|record| Some(record.gid) != stays).collect()
+    records.iter().filter(over).collect()
 }
 
 fn list_runs(store: &dyn Store, prefix: &str, each: &mut dyn FnMut(RunId, Listed)) -> Result<(), GcError> {

@@ -21,14 +21,20 @@ pub fn of_this_repository(
     for pack in packs {
         let store_key = key::pack(pack.id);
         let opening = match repo.store().get_range(&store_key, 0, FRAMES_START as u64) {
-            Ok(bytes) => parse::opening(&bytes, repo.id(), pack.id.run),
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound) => continue,
-            Err(error) if matches!(error.kind, StoreErrorKind::Short) => Err(error.into()),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == StoreErrorKind::NotFound => continue,
+            Err(error) if error.kind == StoreErrorKind::Short => {
+                odd(format!("{store_key} stays: it's shorter than any pack"));
+                continue;
+            }
             Err(error) => return Err(error.into()),
         };
-        match opening {
+        match parse::opening(&opening, repo.id(), pack.id.run) {
             Ok(_) => ours.push(pack),
-            Err(PackError::Foreign) => return Err(GcError::Foreign { pack: pack.id }),
+            // Of another run it may be by a hostile host; of another repository it's a mistake of somebody who must know.
+            Err(PackError::Foreign) if opening.get(8..24) != Some(&repo.id().as_bytes()[..]) => {
+                return Err(GcError::Foreign { pack: pack.id });
+            }
             Err(why) => odd(format!("{store_key} stays: {why}, so it can't be told whose it is")),
         }
     }

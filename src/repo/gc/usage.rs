@@ -45,7 +45,7 @@ pub struct Usage<'v> {
     packs: Vec<PackUse>,
     /// What frames with one copy alone need of each pack: by it the copies of others are chosen.
     sure: Vec<u64>,
-    /// Frames that are marked and in no pack that is listed.
+    /// Frames of which something is marked that no listed pack holds.
     missing: Vec<FrameId>,
 }
 
@@ -60,11 +60,15 @@ impl<'v> Usage<'v> {
         let (packs, sure) = (vec![PackUse::default(); count], vec![0; count]);
         let mut usage = Self { view, condemned, packs, sure, missing: Vec::new() };
         let mut sure = std::mem::take(&mut usage.sure);
-        let mut found = 0;
+        let (mut covered, mut lacking) = (0, Vec::new());
         view.frames().scan(&mut |frame, places| {
             let copies = usage.copies(places);
             let Some(marked) = marks.get(frame) else { return };
-            found += usize::from(!copies.is_empty());
+            if marked.is_covered_by(copies.iter().flatten().map(|place| (place.first, place.count))) {
+                covered += 1;
+            } else {
+                lacking.push(*frame);
+            }
             if let [only] = copies.as_slice()
                 && let Some(sure) = sure.get_mut(only[0].pack as usize)
             {
@@ -75,9 +79,11 @@ impl<'v> Usage<'v> {
         let mut packs = std::mem::take(&mut usage.packs);
         view.frames().scan(&mut |frame, places| usage.count(&mut packs, frame, places, marks))?;
         usage.packs = packs;
-        if found < marks.len() {
-            usage.missing = marks.frames().filter(|frame| view.places(**frame).is_empty()).copied().collect();
+        if covered + lacking.len() < marks.len() {
+            // Some aren't in the index at all.
+            lacking.extend(marks.frames().filter(|frame| view.frames().get(frame).is_none()).copied());
         }
+        usage.missing = lacking;
         Ok(usage)
     }
 
@@ -146,9 +152,36 @@ impl<'v> Usage<'v> {
         self.condemned.contains(&number)
     }
 
-    /// Frames that are marked and that no listed pack holds.
+    /// Frames of which something is marked that no listed pack holds.
     pub fn missing(&self) -> &[FrameId] {
         &self.missing
+    }
+
+    /// Calls `each` for every frame of which chunks are to be kept from one of `packs`: the pack, and how many chunks.
+    pub fn kept_in(
+        &self,
+        packs: &HashSet<u32>,
+        marks: &Marks,
+        each: &mut dyn FnMut(FrameId, u32, u32),
+    ) -> Result<(), GcError> {
+        self.view.frames().scan(&mut |frame, places| {
+            let Some(marked) = marks.get(frame) else { return };
+            let copies = self.copies(places);
+            let kept = self.choose(&copies, Some(marked));
+            for copy in copies.iter().filter(|copy| packs.contains(&copy[0].pack)) {
+                let here = match kept {
+                    Kept::None => false,
+                    Kept::All => true,
+                    Kept::One(place) => place.is_same_copy(copy[0]),
+                };
+                let wanted: u32 =
+                    copy.iter().map(|place| marked.count_in(place.first.into(), place.count.into())).sum();
+                if here && wanted > 0 {
+                    each(*frame, copy[0].pack, wanted);
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// Calls `each` for every frame of which a copy can go because another one stays: the copy that stays, and the packs of those that go.

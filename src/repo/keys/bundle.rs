@@ -231,7 +231,10 @@ impl ReadKeys {
 pub fn create_repository() -> ReadKeys {
     let admin = SigningKey::from_bytes(&random());
     let authority = Authority::new(RepositoryId::from_bytes(random()), admin.verifying_key());
+    #[cfg(not(test))]
     let (restore, _) = Kem::gen_keypair();
+    #[cfg(test)]
+    let (restore, _) = Kem::gen_keypair_with_rng(&mut crate::repo::determined::Words);
     ReadKeys {
         authority,
         restore,

@@ -1,6 +1,8 @@
 //! Run keys and their wraps: HPKE to the restore key (`docs/format.md`, section 2).
 
 use super::bundle::{ReadKeys, WriteKeys};
+#[cfg(test)]
+use crate::repo::determined;
 use crate::repo::id::{RepositoryId, RunId};
 use crate::repo::seal::SealKey;
 use hpke::{Deserializable, OpModeR, OpModeS, PskBundle, Serializable};
@@ -102,10 +104,21 @@ pub(super) fn seal(
 ) -> Option<Wrap> {
     let mode = OpModeS::Psk(PskBundle::new(psk, PSK_ID).ok()?);
     let info = info(repository, run);
+    #[cfg(test)]
+    if determined::is_on() {
+        let (words, bytes) = (&mut determined::Words, key.0.as_bytes());
+        let sealed = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(&mode, restore, &info, bytes, b"", words);
+        return sealed.ok().and_then(|(enc, sealed)| join(&enc, &sealed));
+    }
     let (enc, sealed) = hpke::single_shot_seal::<Aead, Kdf, Kem>(&mode, restore, &info, key.0.as_bytes(), b"").ok()?;
+    join(&enc, &sealed)
+}
+
+/// The encapsulated key and what it seals.
+fn join(enc: &<Kem as hpke::Kem>::EncappedKey, sealed: &[u8]) -> Option<Wrap> {
     let mut wrap = [0; Wrap::LEN];
     wrap[..ENC_LEN].copy_from_slice(&enc.to_bytes());
-    wrap.get_mut(ENC_LEN..).filter(|rest| rest.len() == sealed.len())?.copy_from_slice(&sealed);
+    wrap.get_mut(ENC_LEN..).filter(|rest| rest.len() == sealed.len())?.copy_from_slice(sealed);
     Some(Wrap(wrap))
 }
 

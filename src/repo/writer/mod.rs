@@ -26,6 +26,7 @@ use crate::repo::keys::wrap::RunKey;
 use crate::repo::pack::builder::{FinishedPack, PackBuilder, PackOpening};
 use crate::repo::pack::frame::{FrameError, FrameShape, RawFrame};
 use crate::repo::pack_set::PackSet;
+use crate::repo::parallel;
 use crate::repo::run::Fence;
 use crate::repo::store::{Store, StoreError};
 use crate::repo::view::View;
@@ -189,7 +190,7 @@ pub struct Durable {
 impl Writer {
     /// Starts the threads of a writer.
     pub fn start(start: WriterStart) -> Result<Self, WriteError> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = parallel::threads();
         let run_key = Arc::new(RunKey::generate());
         let wrap = start.keys.wrap(&run_key, start.run);
         let keys = start.keys;
@@ -237,7 +238,9 @@ impl Writer {
         channels: T,
     ) -> Result<JoinHandle<()>, WriteError> {
         let shared = Arc::clone(&self.shared);
-        Ok(std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared, channels))?)
+        Ok(std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(parallel::inherit(move || work(&shared, channels)))?)
     }
 
     /// A lane: a place to put chunks that belong together. Each thread that reads has its own.

@@ -56,7 +56,7 @@ pub enum Progressed {
 }
 
 /// The final references, if all frames are closed. Looks at the last one first: frames close in about the order of their use.
-pub(super) fn resolve(references: &[PendingRef], writer: &Writer) -> Option<Vec<Reference>> {
+pub(in crate::snapshot) fn resolve(references: &[PendingRef], writer: &Writer) -> Option<Vec<Reference>> {
     if let Some(last) = references.last() {
         writer.frame_id(last.frame)?;
     }

@@ -6,8 +6,10 @@ use crate::repo::id::RunId;
 /// A snapshot, as far as rules are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its id, which begins with that of the key that signed it.
+    /// Its id.
     pub id: RunId,
+    /// The snapshot that it is, or that it brings back: its id begins with that of the key that signed it.
+    pub origin: RunId,
     /// When it was taken, as it claims.
     pub time: Time,
     /// The host, as it claims.

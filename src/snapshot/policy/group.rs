@@ -77,7 +77,7 @@ impl GroupKey {
             host: by.host.then(|| candidate.host.clone()),
             paths: by.paths.then(|| sorted(&candidate.paths)),
             tags: by.tags.then(|| sorted(&candidate.tags)),
-            key: (by.key || candidate.write_only).then(|| candidate.id.credential_part()),
+            key: (by.key || candidate.write_only).then(|| candidate.origin.credential_part()),
             write_only: candidate.write_only,
         }
     }

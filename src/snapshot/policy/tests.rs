@@ -12,8 +12,10 @@ use std::fmt::Write as _;
 pub(super) fn candidate(n: u32, taken: Time) -> Candidate {
     let mut random = [0; 16];
     random[..4].copy_from_slice(&n.to_be_bytes());
+    let id = RunId::new(CredentialId::from_bytes([0x11; 16]), random);
     Candidate {
-        id: RunId::new(CredentialId::from_bytes([0x11; 16]), random),
+        id,
+        origin: id,
         time: taken,
         host: "web1".to_owned(),
         app: Some("wiki".to_owned()),
@@ -335,6 +337,7 @@ fn a_stolen_host_can_t_push_honest_snapshots_out() {
     for (n, run) in (0..).zip(&mut runs[12..]) {
         random[0] = n;
         run.id = RunId::new(other, random);
+        run.origin = run.id;
     }
     let by_app = Options { group_by: "app".parse().unwrap(), ..Options::default() };
     let outcome = apply(&runs, &keep(&[(Unit::Snapshot, 3)]), &by_app);

@@ -1,0 +1,285 @@
+//! Who acts: hosts that back up, pruners, somebody who forgets, and a writer that forges. All of them run the real code, each in a thread of its own.
+
+use super::chance::Chance;
+use super::content::{MemoryCapture, Night, Seen};
+use super::faults::Kind;
+use super::history::Task;
+use super::oracle::Promises;
+use super::store::{Truth, World};
+use crate::repo::format::{Class, key};
+use crate::repo::id::{FrameId, PackId, RunId};
+use crate::repo::keys::{RunKey, WriteKeys};
+use crate::repo::needs::Needs;
+use crate::repo::pack::builder::{PackBuilder, PackOpening};
+use crate::repo::pack::frame::SealedFrame;
+use crate::repo::pack::parse;
+use crate::repo::record::{self, Tombstone};
+use crate::repo::repository::{AnyRepo, Full, Repo};
+use crate::repo::store::{Store, StoreError};
+use crate::snapshot::backup::{self, BackupOptions};
+use crate::snapshot::monitor::Silent;
+use crate::snapshot::prune::{GRACE, PruneOptions, prune};
+use crate::snapshot::snapshots;
+use crate::snapshot::undo::{UndoOptions, undo};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Somebody who acts.
+pub(super) struct Actor {
+    pub(super) number: usize,
+    pub(super) repo: Arc<AnyRepo>,
+    pub(super) world: Arc<World>,
+    pub(super) promises: Arc<Mutex<Promises>>,
+    pub(super) chance: Chance,
+    /// Its cache, and those of all.
+    pub(super) cache: PathBuf,
+    pub(super) caches: PathBuf,
+    pub(super) seen: Seen,
+}
+
+impl Actor {
+    /// Does one thing. That it fails is part of the history.
+    pub(super) fn act(&mut self, task: &Task) -> String {
+        match task {
+            Task::BackUp(night) => self.back_up(night),
+            Task::BackUpBlindly(night) => {
+                // The index, and the fence.
+                self.world.lock().blind[self.number] = 2;
+                let told = self.back_up(night);
+                self.world.lock().blind[self.number] = 0;
+                told
+            }
+            Task::Prune(max_unused) => self.full(|actor, repo| {
+                let now = actor.world.lock().clock.told_to(actor.number);
+                let mut options = PruneOptions::at(now);
+                (options.max_delete, options.plan.max_unused) = (100, *max_unused);
+                match prune(repo, &options, &Silent::default()) {
+                    Ok(report) => format!("{report:?}"),
+                    Err(error) => format!("{error}"),
+                }
+            }),
+            Task::Forget => self.full(Self::forget),
+            Task::Undo => self.full(Self::undo),
+            Task::LoseCopy => self.full(Self::lose_copy),
+            Task::Pass(seconds) => {
+                self.world.lock().clock.pass(*seconds);
+                String::new()
+            }
+            Task::LoseCache => {
+                let _ = std::fs::remove_dir_all(&self.cache);
+                self.seen.clear();
+                String::new()
+            }
+            Task::TakeCache => {
+                self.take_cache();
+                String::new()
+            }
+            Task::Forge => self.forge().map_or_else(|error| error.to_string(), |()| String::new()),
+        }
+    }
+
+    fn full(&mut self, work: impl FnOnce(&mut Self, &Repo<Full>) -> String) -> String {
+        match &*Arc::clone(&self.repo) {
+            AnyRepo::Full(full) => work(self, full),
+            AnyRepo::WriteOnly(_) => "a write-only credential can't do this".to_owned(),
+        }
+    }
+
+    fn back_up(&mut self, night: &Night) -> String {
+        let time = self.world.lock().clock.told_to(self.number);
+        let options = BackupOptions {
+            host: format!("host-{}", self.number),
+            zone: "UTC".to_owned(),
+            time: Some(time),
+            ..BackupOptions::default()
+        };
+        let capture = MemoryCapture {
+            night,
+            seen: &self.seen,
+            chance: RefCell::new(self.chance.fork()),
+            world: Arc::clone(&self.world),
+            actor: self.number,
+            now_seen: RefCell::default(),
+        };
+        let (begun, monitor) = (Instant::now(), Silent::default());
+        let done = match &*self.repo {
+            AnyRepo::Full(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
+            AnyRepo::WriteOnly(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
+        };
+        match done {
+            Ok(summary) => {
+                let seen = capture.now_seen.into_inner();
+                self.seen.extend(seen);
+                let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+                promises.reported.extend(summary.snapshot);
+                format!("{:?}", summary.snapshot)
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn forget(&mut self, repo: &Repo<Full>) -> String {
+        let list = match snapshots::snapshots(repo) {
+            Ok(found) => found.list,
+            Err(error) => return error.to_string(),
+        };
+        // The last one stays: without any snapshot nothing is pruned.
+        let Some(run) = self.chance.pick(&list[..list.len().saturating_sub(1)]).map(|snapshot| snapshot.id) else {
+            return "nothing to forget".to_owned();
+        };
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner).forgotten.insert(run);
+        let key = key::forgotten(run);
+        let time = self.world.lock().clock.told_to(self.number);
+        let tombstone = Tombstone { needs: Needs::NONE, time, dead: false };
+        let sealed = record::seal_admin_record(repo.read_keys(), &key, &tombstone);
+        match repo.store().put(&key, &Bytes::from(sealed)) {
+            Ok(()) => format!("{run}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn undo(&mut self, repo: &Repo<Full>) -> String {
+        let forgotten: Vec<RunId> = {
+            let promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+            promises.forgotten.iter().copied().collect()
+        };
+        let Some(&run) = self.chance.pick(&forgotten) else { return "nothing to bring back".to_owned() };
+        let now = {
+            let mut state = self.world.lock();
+            let content = state.manifests.get(&key::snapshot(run)).cloned().unwrap_or_default();
+            state.captured[self.number] = content;
+            state.clock.told_to(self.number)
+        };
+        match undo(repo, run, &UndoOptions { now, grace: GRACE, host: String::new() }, &Silent::default()) {
+            Ok(id) => {
+                self.promises.lock().unwrap_or_else(PoisonError::into_inner).reported.insert(id);
+                format!("{id}")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn lose_copy(&mut self, repo: &Repo<Full>) -> String {
+        let truth = Truth(Arc::clone(&self.world));
+        let mut packs = Vec::new();
+        let listed = truth.list(key::PACKS, &mut |listed| {
+            packs.extend(key::parse_pack(&listed.key).map(|pack| (pack, listed.length)));
+        });
+        let frames = |&(pack, length): &(PackId, u64)| -> Option<BTreeSet<FrameId>> {
+            let trailer = parse::read_trailer(&truth, pack, length, repo.id(), repo.keys().domain()).ok()?;
+            let whole = trailer.frames.into_iter().filter(|frame| frame.present.is_none());
+            Some(whole.map(|frame| frame.id).collect())
+        };
+        // Not what a writer forged, nor what a lying disk keeps only a part of.
+        let is_sound = |pack: &PackId| {
+            truth
+                .get(&key::pack(*pack), u64::MAX)
+                .is_ok_and(|bytes| blake3::hash(&bytes).as_bytes() == pack.hash.as_bytes())
+        };
+        packs.retain(|(pack, _)| is_sound(pack));
+        let held: Vec<(PackId, BTreeSet<FrameId>)> =
+            packs.iter().filter_map(|pack| Some((pack.0, frames(pack)?))).collect();
+        let elsewhere = |(pack, mine): &&(PackId, BTreeSet<FrameId>)| {
+            let others = held.iter().filter(|(other, _)| other.run != pack.run);
+            !mine.is_empty() && mine.iter().all(|frame| others.clone().any(|(_, theirs)| theirs.contains(frame)))
+        };
+        let doubled: Vec<PackId> = held.iter().filter(elsewhere).map(|(pack, _)| *pack).collect();
+        let mut state = self.world.lock();
+        let condemned = state.objects.keys().any(|key| key.starts_with(key::GC) && !key.contains("/zz-"));
+        let has_forged = state.faults.hits[Kind::Forged as usize] > 0;
+        match self.chance.pick(&doubled) {
+            Some(pack) if listed.is_ok() && !condemned && !has_forged => {
+                state.faults.hit(Kind::Lost);
+                state.lose(&key::pack(*pack));
+                format!("{pack} is lost")
+            }
+            _ => "nothing to lose".to_owned(),
+        }
+    }
+
+    /// As a copy of a machine would, from before it wrote what it wrote since.
+    fn take_cache(&mut self) {
+        let Ok(others) = std::fs::read_dir(&self.caches) else { return };
+        let mut others: Vec<PathBuf> = others.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        others.sort();
+        others.retain(|other| *other != self.cache);
+        if let Some(other) = self.chance.pick(&others) {
+            let _ = std::fs::remove_dir_all(&self.cache);
+            copy(other, &self.cache);
+        }
+    }
+
+    fn parts(&self) -> (Arc<dyn Store>, Arc<WriteKeys>) {
+        match &*self.repo {
+            AnyRepo::Full(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
+            AnyRepo::WriteOnly(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
+        }
+    }
+
+    /// Puts packs whose trailers name frames of others, with garbage in their place; and objects that nobody signed who may.
+    fn forge(&mut self) -> Result<(), StoreError> {
+        let (store, keys) = self.parts();
+        self.world.lock().faults.hit(Kind::Forged);
+        let mut packs = Vec::new();
+        store.list(key::PACKS, &mut |listed| packs.push((listed.key, listed.length)))?;
+        // Under the id of a run that is decided, or of one that never was.
+        let mut mine = Vec::new();
+        store.list(key::SNAPSHOTS, &mut |listed| mine.extend(key::parse_run(key::SNAPSHOTS, &listed.key)))?;
+        mine.retain(|run: &RunId| run.belongs_to(keys.credential()));
+        let run = self.chance.pick(&mine).copied().unwrap_or_else(|| keys.new_run());
+        let run_key = RunKey::generate();
+        let (repository, domain) = (keys.repository(), keys.domain());
+        let opening = PackOpening { repository, domain: domain.id(), run, wrap: keys.wrap(&run_key, run) };
+        for _ in 0..1 + self.chance.below(3) {
+            let Some((victim, length)) = self.chance.pick(&packs).cloned() else { break };
+            let Some(id) = key::parse_pack(&victim) else { continue };
+            let Ok(trailer) = parse::read_trailer(&*store, id, length, repository, domain) else { continue };
+            let class = trailer.frames.first().map_or(Class::Data, |frame| frame.table.class);
+            let mut pack = PackBuilder::new(class, &opening, 4096);
+            for frame in trailer.frames.into_iter().filter(|frame| frame.present.is_none()) {
+                pack.push(&SealedFrame {
+                    id: frame.id,
+                    class,
+                    encoded_table: frame.table.encode(),
+                    chunks: u16::try_from(frame.table.chunks.len()).unwrap_or(0),
+                    present: None,
+                    raw_length: frame.raw_length,
+                    bytes: vec![0x5a; frame.stored_length as usize],
+                });
+            }
+            if !pack.is_empty() {
+                let pack = pack.finish(&opening, domain.index());
+                store.put(&key::pack(pack.id), &pack.bytes)?;
+            }
+        }
+        if self.chance.percent(30) {
+            let mut runs = Vec::new();
+            store.list(key::RUNS, &mut |listed| runs.extend(key::parse_run(key::RUNS, &listed.key)))?;
+            if let Some(&victim) = self.chance.pick(&runs) {
+                let forged = [key::stop(victim), key::forgotten(victim), key::gc(keys.new_run()), key::pins(victim, 7)];
+                if let Some(key) = self.chance.pick(&forged) {
+                    store.put(key, &Bytes::from_static(b"nobody signed this"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::create_dir_all(to);
+    let Ok(entries) = std::fs::read_dir(from) else { return };
+    for entry in entries.flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            copy(&entry.path(), &target);
+        } else {
+            let _ = std::fs::copy(entry.path(), target);
+        }
+    }
+}

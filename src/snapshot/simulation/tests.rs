@@ -1,0 +1,214 @@
+//! Many histories, with and without the fences.
+
+use super::faults::{Hits, Kind};
+use super::run::{Outcome, run};
+use super::store::Call;
+use crate::repo::sabotage::Fence;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const FENCES: [Fence; 8] = [
+    Fence::WriterFence,
+    Fence::LastLook,
+    Fence::LookForStop,
+    Fence::Rescue8a,
+    Fence::Rescue8b,
+    Fence::Others8c,
+    Fence::KeptCopies8d,
+    Fence::OpenKeptCopy,
+];
+
+/// A folder in memory where there is one.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// What many histories came to.
+#[derive(Debug, Default)]
+struct Totals {
+    histories: u64,
+    calls: u64,
+    verified: u64,
+    reported: u64,
+    hits: Hits,
+    /// Seeds that lost something, and what.
+    lost: Vec<(u64, String)>,
+}
+
+/// Runs the histories of these seeds on two threads; the first loss ends it.
+fn run_all(seeds: std::ops::Range<u64>, off: Option<Fence>, most_losses: usize) -> Totals {
+    let next = AtomicU64::new(seeds.start);
+    let stop = AtomicBool::new(false);
+    let totals: Mutex<Totals> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let folder = folder();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let outcome = run(seed, off, &folder.path().join("history"));
+                    let mut totals = totals.lock().unwrap();
+                    totals.histories += 1;
+                    totals.calls += outcome.calls.len() as u64;
+                    totals.verified += outcome.verdict.verified;
+                    totals.reported += outcome.reported;
+                    totals.hits.iter_mut().zip(outcome.hits).for_each(|(sum, n)| *sum += n);
+                    if !outcome.verdict.losses.is_empty() {
+                        totals.lost.push((seed, outcome.verdict.losses[0].clone()));
+                        stop.store(totals.lost.len() >= most_losses, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let mut totals = totals.into_inner().unwrap();
+    totals.lost.sort_unstable();
+    totals
+}
+
+/// Keys with short names for ids, by the order in which they occur.
+#[derive(Default)]
+struct Names(HashMap<String, String>);
+
+impl Names {
+    fn short(&mut self, key: &str) -> String {
+        let mut parts = Vec::new();
+        for part in key.split('/').filter(|part| *part == "gc" || part.len() != 2) {
+            let id = part.trim_start_matches("zz-");
+            let is_id = id.len() > 30;
+            let run = if is_id { &id[..id.len().min(35)] } else { id };
+            let number = self.0.len();
+            let short = if is_id {
+                self.0.entry(run.to_owned()).or_insert(format!("run{number}")).clone()
+            } else {
+                part.to_owned()
+            };
+            let number = self.0.len();
+            let rest = &id[run.len()..];
+            let rest = if rest.len() > 20 {
+                format!("-{}", self.0.entry(rest.to_owned()).or_insert(format!("pack{number}")))
+            } else {
+                rest.to_owned()
+            };
+            parts.push(if part.starts_with("zz-") {
+                format!("canary-{short}{rest}")
+            } else if is_id {
+                format!("{short}{rest}")
+            } else {
+                short
+            });
+        }
+        parts.join("/")
+    }
+
+    fn line(&mut self, call: &Call) -> String {
+        let Call { actor, operation, key, fault, failed } = call;
+        let mut line = format!("{actor} {operation:?} {}", self.short(key));
+        if let Some(fault) = fault {
+            let _ = write!(line, " [{fault:?}]");
+        }
+        if let Some(failed) = failed {
+            let _ = write!(line, " → {failed:?}");
+        }
+        line
+    }
+}
+
+/// The calls of a history, one a line.
+fn trace(outcome: &Outcome) -> String {
+    let mut names = Names::default();
+    outcome.calls.iter().map(|call| names.line(call) + "\n").collect()
+}
+
+/// All that is known of a history.
+fn story(seed: u64, off: Option<Fence>) -> String {
+    let folder = folder();
+    let outcome = run(seed, off, &folder.path().join("history"));
+    let told: String = outcome.told.iter().map(|(actor, what)| format!("{actor}: {what}\n")).collect();
+    format!("seed {seed}\n{told}{}lost: {:#?}", trace(&outcome), outcome.verdict.losses)
+}
+
+fn hits(hits: &Hits) -> String {
+    Kind::ALL.iter().map(|kind| format!("{kind:?} {}, ", hits[*kind as usize])).collect()
+}
+
+/// For people who wait for a long run.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[test]
+fn twenty_thousand_histories() {
+    let totals = run_all(0..20_000, None, 1);
+    say(&format!("{totals:?}\n{}", hits(&totals.hits)));
+    if let Some((seed, _)) = totals.lost.first() {
+        panic!("{}", story(*seed, None));
+    }
+    for kind in Kind::ALL {
+        assert!(totals.hits[kind as usize] > 0, "{kind:?} never happened");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_history_again() {
+    for seed in 0..40 {
+        let folder = folder();
+        let at = |name: &str| -> PathBuf { folder.path().join(name) };
+        let (first, second) = (trace(&run(seed, None, &at("a"))), trace(&run(seed, None, &at("b"))));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// Every fence is needed: without it the same seeds lose data.
+#[test]
+fn each_fence_is_needed() {
+    let mut not_caught = Vec::new();
+    for fence in FENCES {
+        let totals = run_all(0..20_000, Some(fence), 1);
+        say(&format!("{fence:?}: {:?} after {}", totals.lost.first(), totals.histories));
+        if totals.lost.is_empty() {
+            not_caught.push(fence);
+        }
+    }
+    assert_eq!(not_caught, []);
+}
+
+#[cfg(test)]
+mod long {
+    use super::{FENCES, hits, run_all, say, story};
+
+    fn number(name: &str) -> Option<u64> {
+        std::env::var(name).ok()?.parse().ok()
+    }
+
+    /// As many seeds as `NIGHTSAFE_TEST_SEEDS` says, from `NIGHTSAFE_TEST_SEED` on.
+    #[test]
+    #[ignore = "takes as long as it's told to"]
+    fn many_histories() {
+        let first = number("NIGHTSAFE_TEST_SEED").unwrap_or(20_000);
+        let begun = std::time::Instant::now();
+        let most_losses = usize::try_from(number("NIGHTSAFE_TEST_LOSSES").unwrap_or(1)).unwrap();
+        let seeds = number("NIGHTSAFE_TEST_SEEDS").unwrap_or(100_000);
+        let off = number("NIGHTSAFE_TEST_OFF").and_then(|n| FENCES.get(usize::try_from(n).unwrap()).copied());
+        let totals = run_all(first..first + seeds, off, most_losses);
+        say(&format!("{totals:#?}\n{}\n{:?}", hits(&totals.hits), begun.elapsed()));
+        if let Some((seed, _)) = totals.lost.first() {
+            panic!("{}", story(*seed, off));
+        }
+    }
+
+    /// Shows the history of `NIGHTSAFE_TEST_SEED`.
+    #[test]
+    #[ignore = "shows, and doesn't test"]
+    fn one_history() {
+        let off = number("NIGHTSAFE_TEST_OFF").and_then(|n| FENCES.get(usize::try_from(n).unwrap()).copied());
+        say(&story(number("NIGHTSAFE_TEST_SEED").unwrap_or(0), off));
+    }
+}
