@@ -16,6 +16,7 @@ use nightsafe::repo::needs::Needs;
 use nightsafe::repo::pack_set::PackSet;
 use nightsafe::repo::record::{self, Segment, SegmentFrame, SegmentPack, Tombstone};
 use nightsafe::repo::repository::{AnyRepo, CacheDir, CreateOptions, Full, Repo, open};
+use nightsafe::repo::run::Fence;
 use nightsafe::repo::store::local::LocalStore;
 use nightsafe::repo::store::{Listed, Store, StoreError};
 use nightsafe::repo::view::View;
@@ -151,7 +152,7 @@ impl Builder {
             trailer_length: 1_000,
             frames: frames.iter().map(frame).collect(),
         });
-        self.packs.push_str(&format!("{} {length}\n", key::pack(pack)));
+        self.packs.extend([key::pack(pack), format!(" {length}\n")]);
         if self.unnamed.len() == PACKS_OF_SEGMENT {
             self.segment(run);
         }
@@ -176,7 +177,7 @@ impl Builder {
             keys: Arc::clone(self.repo.keys()),
             run,
             view: Arc::clone(&self.view),
-            fenced: PackSet::new(0),
+            fence: Fence { passed: PackSet::new(0), pruned: PackSet::new(0) },
         };
         let writer = Writer::start(start).expect("threads");
         let changing = if night == 0 { FOLDERS } else { CHANGING };
@@ -238,7 +239,9 @@ impl Builder {
 /// Stores a directory.
 fn directory(writer: &Writer, name: Vec<u8>, entries: &[Entry]) -> Entry {
     let mut bytes = Vec::new();
-    entries.iter().for_each(|entry| encode_entry(entry, &mut bytes));
+    for entry in entries {
+        encode_entry(entry, &mut bytes);
+    }
     let mut lane = writer.lane(Class::Meta);
     let mut references = Vec::new();
     for chunk in bytes.chunks(8 << 10) {

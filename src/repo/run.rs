@@ -147,7 +147,7 @@ pub struct LastLook {
 
 /// What pruners condemned.
 fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError> {
-    if is_off(sabotage::Fence::WriterFence) {
+    if is_off(sabotage::Fence::WriterCondemnations) {
         return Ok(HashSet::new());
     }
     records::condemned(repo)

@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fence {
     /// The writer's look at condemnations after it pinned (steps 2, 4 and 5).
-    WriterFence,
+    WriterCondemnations,
     /// The writer's last look at what it relies on and has written, before the commit (step 5).
     LastLook,
     /// The writer's look for a stop after it put the manifest (step 6).

@@ -203,10 +203,8 @@ pub fn plan<'r>(
     let gid = repo.keys().new_run();
     let store = &**repo.store();
     monitor.progress().enter("looking at runs and snapshots");
-    let (mut canaries, full) = match dry_run {
-        true => (Canaries::none(store, gid), false),
-        false => place_canaries(store, gid, options.listing_lag)?,
-    };
+    let (mut canaries, full) =
+        if dry_run { (Canaries::none(store, gid), false) } else { place_canaries(store, gid, options.listing_lag)? };
     let packs = list_packs(repo)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let stale = Some(seconds(options.stale_after)).filter(|_| !dry_run);
@@ -216,14 +214,18 @@ pub fn plan<'r>(
     if dry_run {
         survey.suppose_forgotten(&options.supposed, &survey_options);
     }
-    survey.odd.iter().for_each(|odd| monitor.warning(odd));
+    for odd in &survey.odd {
+        monitor.warning(odd);
+    }
     let live = survey.snapshots();
     if live.is_empty() && !packs.is_empty() {
         return Err(GcError::NoSnapshots);
     }
     monitor.progress().enter("reading the index");
     let (view, warnings) = View::for_reading(repo)?;
-    warnings.iter().for_each(|warning| monitor.warning(warning));
+    for warning in &warnings {
+        monitor.warning(warning);
+    }
     let view = Arc::new(view);
     monitor.progress().enter("following snapshots to their data");
     let roots = TreeRoots { repo, view: Arc::clone(&view), monitor };
@@ -402,7 +404,7 @@ impl<'r> Prune<'r> {
     /// Opens what is to stay, and stores again what is still needed of what goes. On a full disk nothing is stored, and what would have to be stays.
     fn prove(&mut self, monitor: &dyn Monitor) -> Result<Proven, GcError> {
         self.plan.unknown = unknown::of_this_repository(self.repo, std::mem::take(&mut self.plan.unknown), &|what| {
-            monitor.warning(&what)
+            monitor.warning(&what);
         })?;
         monitor.progress().enter("rewriting packs");
         Progress::add(&monitor.progress().bytes_total, self.plan.rewrite.iter().map(|pack| pack.length).sum());

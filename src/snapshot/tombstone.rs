@@ -10,7 +10,7 @@ use crate::repo::record::Tombstone;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::Listed;
 use crate::repo::view::in_parallel;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// What is known of a tombstone.
@@ -23,7 +23,7 @@ pub struct Forgotten {
 }
 
 /// The tombstones of these snapshots that the admin key signed. Others hide nothing. Those of snapshots whose manifests are gone aren't read: they stay for ever.
-pub fn tombstones(repo: &Repo<Full>, of: &HashSet<RunId>) -> Result<HashMap<RunId, Forgotten>, RepoError> {
+pub fn tombstones(repo: &Repo<Full>, of: &BTreeSet<RunId>) -> Result<HashMap<RunId, Forgotten>, RepoError> {
     let mut listed = Vec::new();
     repo.store().list(key::FORGOTTEN, &mut |object| {
         let run = key::parse_run(key::FORGOTTEN, &object.key).filter(|run| of.contains(run));

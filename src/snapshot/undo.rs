@@ -203,9 +203,8 @@ fn within_grace(repo: &Repo<Full>, forgotten: RunId, mine: RunId, options: &Undo
     let there = store.length(&key::snapshot(forgotten)).map_err(RepoError::from)?.is_some();
     let tombstone = match survey::tombstone(repo, forgotten)? {
         Some(tombstone) if there && !tombstone.dead => tombstone,
-        Some(_) => return Err(UndoError::NotFound(forgotten)),
         None if there => return Err(UndoError::NotForgotten(forgotten)),
-        None => return Err(UndoError::NotFound(forgotten)),
+        _ => return Err(UndoError::NotFound(forgotten)),
     };
     let modified = |prefix: &str, wanted: String| {
         let mut found = None;
@@ -258,5 +257,5 @@ fn is_covered(view: &View, frame: &FrameId, marks: &Marks, lost: &HashSet<u32>) 
     let mut places = view.frames().all(frame);
     places.retain(|place| view.is_listed(place.pack) && !lost.contains(&place.pack));
     let runs = places.iter().map(|place| (place.first, place.count));
-    marks.get(frame).is_none_or(|marked| marked.is_covered_by(runs))
+    marks.get(frame).is_none_or(|marked| marked.is_covered_by(&runs))
 }

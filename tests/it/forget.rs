@@ -20,12 +20,12 @@ use nightsafe::snapshot::snapshots::{Filter, Snapshots, forgotten, snapshots};
 /// 2026-01-01 03:30 UTC.
 const FIRST: i64 = 1_767_238_200;
 
-fn night(n: i64) -> Option<Time> {
-    Some(Time { seconds: FIRST + n * 86_400, nanoseconds: 0 })
+fn night(n: i64) -> Time {
+    Time { seconds: FIRST + n * 86_400, nanoseconds: 0 }
 }
 
-fn back_up(world: &World, options: BackupOptions) -> RunId {
-    backup(&world.repo(), &options, &Silent::default()).unwrap().snapshot.unwrap()
+fn back_up(world: &World, options: &BackupOptions) -> RunId {
+    backup(&world.repo(), options, &Silent::default()).unwrap().snapshot.unwrap()
 }
 
 /// A repository with a snapshot of each of so many nights, the oldest first.
@@ -34,7 +34,7 @@ fn nights(number: i64) -> (World, Vec<RunId>) {
     world.write("large", noise(200_000));
     let one = |n| {
         world.write(&format!("night-{n}"), noise(1000));
-        back_up(&world, BackupOptions { time: night(n), tags: vec![format!("n{n}")], ..world.options() })
+        back_up(&world, &BackupOptions { time: Some(night(n)), tags: vec![format!("n{n}")], ..world.options() })
     };
     let ids = (0..number).map(one).collect();
     (world, ids)
@@ -84,7 +84,7 @@ fn tags_and_protection_are_seen_by_filters_and_rules() {
         let all = snapshots(&world.repo()).unwrap();
         notes::write(&world.repo(), &change(&all).unwrap()).unwrap();
     };
-    let now = night(9).unwrap();
+    let now = night(9);
     note(&|all| all.notes.retag(ids[0], &all.list[0].manifest.tags, &["before-upgrade".to_owned()], now));
     note(&|all| all.notes.reprotect(ids[1], true, now));
     let all = snapshots(&world.repo()).unwrap();
@@ -127,7 +127,7 @@ fn the_last_one_stays_unless_it_is_said_twice() {
 fn a_snapshot_that_shrank_is_looked_at_first() {
     let (world, ids) = nights(2);
     std::fs::remove_file(world.source().join("large")).unwrap();
-    let small = back_up(&world, BackupOptions { time: night(2), ..world.options() });
+    let small = back_up(&world, &BackupOptions { time: Some(night(2)), ..world.options() });
     let plan = by_policy(&world, &keep_last(1), &Options::default());
     assert!(
         matches!(&plan.refusals[..], [Refusal::Shrunk { newest, before, .. }] if (*newest, *before) == (small, ids[1]))
@@ -172,7 +172,7 @@ fn a_write_only_host_pushes_nothing_out_and_its_notes_don_t_count() {
     let (world, ids) = nights(2);
     let host = write_only(&world);
     for n in 3..6 {
-        let options = BackupOptions { time: night(n), ..world.options() };
+        let options = BackupOptions { time: Some(night(n)), ..world.options() };
         backup(&host, &options, &Silent::default()).unwrap();
     }
     // Its snapshots are a group of their own, all of which the store received just now.
@@ -183,7 +183,7 @@ fn a_write_only_host_pushes_nothing_out_and_its_notes_don_t_count() {
 
     let note = Note {
         needs: Needs::NONE,
-        time: night(9).unwrap(),
+        time: night(9),
         snapshot: Some(ids[0]),
         tags: vec!["forged".to_owned()],
         untags: vec![],

@@ -357,7 +357,9 @@ fn a_second_copy_that_is_garbage() {
     // The same data stored again by a host that knew nothing of the first.
     let originals = packs(&world);
     let cut: Vec<_> = originals.iter().map(|pack| (key::pack(*pack), world.bytes(&key::pack(*pack)))).collect();
-    cut.iter().for_each(|(key, _)| world.store.delete(key).unwrap());
+    for (key, _) in &cut {
+        world.store.delete(key).unwrap();
+    }
     std::fs::remove_dir_all(world.cache()).unwrap();
     let second = night(&world);
     for (key, bytes) in cut {

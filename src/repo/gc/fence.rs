@@ -101,7 +101,7 @@ fn give_back_to_new_snapshots(
     view.frames().scan(&mut |frame, places| {
         let Some(marked) = marks.get(frame) else { return };
         let listed: Vec<_> = places.iter().filter(|place| view.is_listed(place.pack)).collect();
-        covered += usize::from(marked.is_covered_by(listed.iter().map(|place| (place.first, place.count))));
+        covered += usize::from(marked.is_covered_by(&listed.iter().map(|place| (place.first, place.count))));
         for place in listed {
             let holds = marked.count_in(place.first.into(), place.count.into()) > 0;
             needed.extend(numbers.get(&place.pack).filter(|_| holds));

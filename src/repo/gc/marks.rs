@@ -18,10 +18,6 @@ pub enum Marked {
     /// Those from the first number on, before the second.
     Run(u32, u32),
     /// Chunk i is bit i mod 64 of word ⌊i/64⌋.
-    #[expect(
-        clippy::box_collection,
-        reason = "a thin pointer: most frames need none, and there are millions of frames"
-    )]
     Bits(Box<Vec<u64>>),
 }
 
@@ -90,7 +86,7 @@ impl Marked {
     }
 
     /// Whether runs of chunks (the first of each, and how many) hold all that are needed.
-    pub fn is_covered_by(&self, runs: impl Iterator<Item = (u16, u16)> + Clone) -> bool {
+    pub fn is_covered_by(&self, runs: &(impl Iterator<Item = (u16, u16)> + Clone)) -> bool {
         let holds = |first: u32, end: u32| {
             runs.clone().any(|(mine, count)| u32::from(mine) <= first && end <= u32::from(mine) + u32::from(count))
         };

@@ -161,7 +161,7 @@ impl<'r> Rewriter<'r> {
     }
 
     fn opening(&self, domain: DomainId) -> PackOpening {
-        PackOpening { repository: self.repo.id(), domain, run: self.run, wrap: self.wrap.clone() }
+        PackOpening { repository: self.repo.id(), domain, run: self.run, wrap: self.wrap }
     }
 
     /// Stores a pack and reads it back.

@@ -64,7 +64,7 @@ impl<'v> Usage<'v> {
         view.frames().scan(&mut |frame, places| {
             let copies = usage.copies(places);
             let Some(marked) = marks.get(frame) else { return };
-            if marked.is_covered_by(copies.iter().flatten().map(|place| (place.first, place.count))) {
+            if marked.is_covered_by(&copies.iter().flatten().map(|place| (place.first, place.count))) {
                 covered += 1;
             } else {
                 lacking.push(*frame);

@@ -6,6 +6,9 @@ use super::table::Table;
 use super::table_writer::TableWriter;
 use std::path::Path;
 
+/// What is called with a key and its values.
+pub(super) type EachKey<'e, const K: usize, const V: usize, T> = dyn FnMut(&[u8; K], &[[u8; V]]) -> T + 'e;
+
 /// A table that is read from front to back.
 struct Input<'a, const K: usize, const V: usize> {
     table: &'a Table<K, V>,
@@ -53,7 +56,7 @@ pub(super) fn merge<const K: usize, const V: usize>(
 /// Calls `each` for every key of `tables`, the newest first, in ascending order, with its values, the newest first.
 pub(super) fn walk<const K: usize, const V: usize>(
     tables: &[impl AsRef<Table<K, V>>],
-    each: &mut dyn FnMut(&[u8; K], &[[u8; V]]) -> Result<(), IndexError>,
+    each: &mut EachKey<'_, K, V, Result<(), IndexError>>,
 ) -> Result<(), IndexError> {
     let mut inputs = tables.iter().map(|table| Input::new(table.as_ref())).collect::<Result<Vec<_>, _>>()?;
     let mut last_key = None;

@@ -10,7 +10,7 @@
 
 use super::IndexError;
 use super::memory::Memory;
-use super::merge::{merge, walk};
+use super::merge::{EachKey, merge, walk};
 use super::table::Table;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -175,7 +175,7 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
     }
 
     /// Calls `each` for every key, in ascending order, with its values, the newest first. What is inserted meanwhile may be missed.
-    pub fn scan(&self, each: &mut dyn FnMut(&[u8; K], &[[u8; V]])) -> Result<(), IndexError> {
+    pub fn scan(&self, each: &mut EachKey<'_, K, V, ()>) -> Result<(), IndexError> {
         self.spill(1)?;
         walk(&self.tables(), &mut |key, values| {
             each(key, values);

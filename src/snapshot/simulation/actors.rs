@@ -234,7 +234,7 @@ impl Actor {
         let run_key = RunKey::generate();
         let (repository, domain) = (keys.repository(), keys.domain());
         let opening = PackOpening { repository, domain: domain.id(), run, wrap: keys.wrap(&run_key, run) };
-        for _ in 0..1 + self.chance.below(3) {
+        for _ in 0..=self.chance.below(3) {
             let Some((victim, length)) = self.chance.pick(&packs).cloned() else { break };
             let Some(id) = key::parse_pack(&victim) else { continue };
             let Ok(trailer) = parse::read_trailer(&*store, id, length, repository, domain) else { continue };

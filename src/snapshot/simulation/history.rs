@@ -76,13 +76,13 @@ impl History {
         for host in 0..hosts {
             let credential = [FULL, OTHER_FULL, ALONE, SHARING][chance.below(4)];
             let mut before = Vec::new();
-            for _ in 0..1 + chance.below(3) {
+            for _ in 0..=chance.below(3) {
                 let night = remember(chance, &mut nights);
                 before.push(if chance.percent(25) { Task::BackUpBlindly(night) } else { Task::BackUp(night) });
             }
             order.extend(std::iter::repeat_n(host, before.len()));
             let mut during = Vec::new();
-            for _ in 0..1 + usize::from(chance.percent(30)) {
+            for _ in 0..=usize::from(chance.percent(30)) {
                 match chance.below(12) {
                     0 => during.push(Task::LoseCache),
                     1 => during.push(Task::TakeCache),
@@ -110,7 +110,7 @@ impl History {
         scripts.push(Script { credential: FULL, clock: 0, before, during, after });
         for _ in 0..pruners {
             let mut during = Vec::new();
-            for _ in 0..1 + chance.below(2) {
+            for _ in 0..=chance.below(2) {
                 if chance.percent(30) {
                     during.push(Task::Pass([HOUR, 4 * DAY, 8 * DAY][chance.below(3)]));
                 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const FENCES: [Fence; 8] = [
-    Fence::WriterFence,
+    Fence::WriterCondemnations,
     Fence::LastLook,
     Fence::LookForStop,
     Fence::Rescue8a,
@@ -130,12 +130,14 @@ fn trace(outcome: &Outcome) -> String {
 fn story(seed: u64, off: Option<Fence>) -> String {
     let folder = folder();
     let outcome = run(seed, off, &folder.path().join("history"));
-    let told: String = outcome.told.iter().map(|(actor, what)| format!("{actor}: {what}\n")).collect();
+    let told: Vec<String> = outcome.told.iter().map(|(actor, what)| format!("{actor}: {what}\n")).collect();
+    let told = told.concat();
     format!("seed {seed}\n{told}{}lost: {:#?}", trace(&outcome), outcome.verdict.losses)
 }
 
 fn hits(hits: &Hits) -> String {
-    Kind::ALL.iter().map(|kind| format!("{kind:?} {}, ", hits[*kind as usize])).collect()
+    let each: Vec<String> = Kind::ALL.iter().map(|kind| format!("{kind:?} {}", hits[*kind as usize])).collect();
+    each.join(", ")
 }
 
 /// For people who wait for a long run.
