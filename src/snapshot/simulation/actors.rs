@@ -244,6 +244,11 @@ impl Actor {
             let class = trailer.frames.first().map_or(Class::Data, |frame| frame.table.class);
             let mut pack = PackBuilder::new(class, &opening, 4096);
             for frame in trailer.frames.into_iter().filter(|frame| frame.present.is_none()) {
+                {
+                    let mut state = self.world.lock();
+                    let step = state.schedule.step;
+                    state.forged.entry(frame.id.to_string()).or_insert(step);
+                }
                 pack.push(&SealedFrame {
                     id: frame.id,
                     class,

@@ -35,6 +35,7 @@ struct Totals {
     histories: u64,
     calls: u64,
     verified: u64,
+    poisoned: u64,
     reported: u64,
     hits: Hits,
     /// Seeds that lost something, and what.
@@ -60,6 +61,7 @@ fn run_all(seeds: std::ops::Range<u64>, off: Option<Fence>, most_losses: usize) 
                     totals.histories += 1;
                     totals.calls += outcome.calls.len() as u64;
                     totals.verified += outcome.verdict.verified;
+                    totals.poisoned += outcome.verdict.poisoned;
                     totals.reported += outcome.reported;
                     totals.hits.iter_mut().zip(outcome.hits).for_each(|(sum, n)| *sum += n);
                     if !outcome.verdict.losses.is_empty() {
