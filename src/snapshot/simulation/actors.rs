@@ -62,7 +62,8 @@ impl Actor {
                     Err(error) => format!("{error}"),
                 }
             }),
-            Task::Forget => self.full(Self::forget),
+            Task::Forget => self.full(|actor, repo| actor.forget(repo, false)),
+            Task::ForgetFirst => self.full(|actor, repo| actor.forget(repo, true)),
             Task::Undo => self.full(Self::undo),
             Task::LoseCopy => self.full(Self::lose_copy),
             Task::Pass(seconds) => {
@@ -122,13 +123,15 @@ impl Actor {
         }
     }
 
-    fn forget(&mut self, repo: &Repo<Full>) -> String {
+    fn forget(&mut self, repo: &Repo<Full>, is_first: bool) -> String {
         let list = match snapshots::snapshots(repo) {
             Ok(found) => found.list,
             Err(error) => return error.to_string(),
         };
         // The last one stays: without any snapshot nothing is pruned.
-        let Some(run) = self.chance.pick(&list[..list.len().saturating_sub(1)]).map(|snapshot| snapshot.id) else {
+        let some = &list[..list.len().saturating_sub(1)];
+        let chosen = if is_first { some.first() } else { self.chance.pick(some) };
+        let Some(run) = chosen.map(|snapshot| snapshot.id) else {
             return "nothing to forget".to_owned();
         };
         self.promises.lock().unwrap_or_else(PoisonError::into_inner).forgotten.insert(run);
@@ -241,6 +244,11 @@ impl Actor {
             let class = trailer.frames.first().map_or(Class::Data, |frame| frame.table.class);
             let mut pack = PackBuilder::new(class, &opening, 4096);
             for frame in trailer.frames.into_iter().filter(|frame| frame.present.is_none()) {
+                {
+                    let mut state = self.world.lock();
+                    let step = state.schedule.step;
+                    state.forged.entry(frame.id.to_string()).or_insert(step);
+                }
                 pack.push(&SealedFrame {
                     id: frame.id,
                     class,

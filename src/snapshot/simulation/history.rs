@@ -2,8 +2,11 @@
 
 use super::chance::Chance;
 use super::clock::{DAY, HOUR};
-use super::content::{Night, night};
+use super::content::{File, Night, night};
+use super::schedule::Point;
+use crate::repo::format::key;
 use crate::repo::gc::plan::MaxUnused;
+use crate::repo::store::operation::Operation;
 
 /// Credentials that actors have.
 pub(super) const FULL: usize = 0;
@@ -25,6 +28,8 @@ pub(super) enum Task {
     Prune(MaxUnused),
     /// A snapshot is forgotten.
     Forget,
+    /// The oldest one is forgotten.
+    ForgetFirst,
     /// A forgotten snapshot is brought back.
     Undo,
     /// The storage loses a pack all of which is elsewhere too, while no pruner has condemned anything.
@@ -63,11 +68,16 @@ pub(super) struct History {
     pub(super) order: Vec<usize>,
     /// Most faults.
     pub(super) faults: u32,
+    /// Where actors are interrupted; empty: somewhere.
+    pub(super) points: Vec<Point>,
 }
 
 impl History {
     /// The history of a seed.
     pub(super) fn generate(chance: &mut Chance) -> Self {
+        if chance.percent(8) {
+            return Self::twins(chance);
+        }
         let hosts = 1 + chance.below(2);
         let pruners = 1 + usize::from(chance.percent(45));
         let mut scripts = Vec::new();
@@ -106,7 +116,10 @@ impl History {
             4 | 5 => vec![Task::LoseCopy],
             _ => Vec::new(),
         };
-        let after = vec![Task::Pass(10 * DAY), prune(chance), Task::Pass(4 * DAY), prune(chance)];
+        let mut after = vec![Task::Pass(10 * DAY), prune(chance)];
+        if chance.percent(30) {
+            after.extend([Task::Pass(4 * DAY), prune(chance)]);
+        }
         scripts.push(Script { credential: FULL, clock: 0, before, during, after });
         for _ in 0..pruners {
             let mut during = Vec::new();
@@ -132,8 +145,45 @@ impl History {
             scripts.push(Script { credential: SHARING, clock: wrong(chance), before, during, after: Vec::new() });
         }
         let faults = [0, 0, 0, 1, 2, 4][chance.below(6)];
-        Self { scripts, order, faults }
+        Self { scripts, order, faults, points: Vec::new() }
     }
+
+    /// Two hosts stored the same at once, so that each chunk is in two packs, of which one may go. Then either two pruners, of whom each thinks that the other pack stays, because a grace
+    /// ended in between; or the storage loses the one that was to stay, before the other one is condemned. By chance alone this would take very many histories.
+    fn twins(chance: &mut Chance) -> Self {
+        let shared: Night = (0..2).map(|number| plain(number, 100 + number * 10)).collect();
+        let loses = chance.percent(50);
+        let mut more = shared.clone();
+        if !loses {
+            more.push(plain(7, 200));
+        }
+        let quiet = |credential, before, during| Script { credential, clock: 0, before, during, after: Vec::new() };
+        let before = vec![Task::BackUp(more), Task::BackUp(shared.clone())];
+        let mut scripts = vec![quiet([FULL, OTHER_FULL, SHARING][chance.below(3)], before, Vec::new())];
+        scripts.push(quiet(
+            [FULL, OTHER_FULL, SHARING][chance.below(3)],
+            vec![Task::BackUpBlindly(shared)],
+            Vec::new(),
+        ));
+        let at = |actor, operation, prefix| Point { actor, operation, prefix, nth: 1 };
+        let prunes = || vec![Task::Prune(MaxUnused::ByPack)];
+        scripts.push(quiet(FULL, Vec::new(), prunes()));
+        let (mut order, mut points) = (vec![0, 1, 0], vec![at(2, Operation::Put, key::GC)]);
+        if loses {
+            scripts.push(quiet(FULL, Vec::new(), vec![Task::LoseCopy]));
+        } else {
+            scripts.push(quiet(OTHER_FULL, vec![Task::ForgetFirst], prunes()));
+            order.push(3);
+            points.push(at(3, Operation::Put, key::GC));
+            points.push(at(2 + chance.below(2), Operation::Delete, key::PACKS));
+        }
+        Self { scripts, order, faults: 0, points }
+    }
+}
+
+/// A file that is read again and again.
+fn plain(number: u64, chunk: u64) -> File {
+    File { name: format!("file-{number}"), chunks: vec![chunk, chunk + 1], is_stream: false, is_apart: true }
 }
 
 /// A new night, or one that some host had before: what is backed up again is found in packs that may be about to go.

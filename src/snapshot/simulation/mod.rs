@@ -6,6 +6,9 @@
 //! forgotten restores exactly ([`oracle`]), and a backup that reported success is listed. And each fence of the protocol is needed for that: without any one of them the same histories lose
 //! data ([`tests`]).
 //!
+//! What it doesn't claim: credentials that share a domain believe each other about what they stored. One of them that lies can make snapshots rely on garbage that are taken *after* its lie; those are
+//! counted as poisoned, not as lost. Snapshots from before the lie must survive it.
+//!
 //! # How it works
 //!
 //! | module | what |

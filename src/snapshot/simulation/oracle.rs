@@ -31,6 +31,9 @@ pub(super) struct Promises {
 pub(super) struct Verdict {
     /// Snapshots that were restored and compared.
     pub(super) verified: u64,
+    /// Snapshots that rely on garbage which a credential of the same domain had put before they were made. Whoever deduplicates with others believes what they say that they stored: that is beyond
+    /// what the protocol promises.
+    pub(super) poisoned: u64,
     /// What was lost, in words.
     pub(super) losses: Vec<String>,
 }
@@ -39,6 +42,12 @@ pub(super) struct Verdict {
 fn is_in_grace(state: &State, run: RunId) -> bool {
     let grace = i64::try_from(GRACE.as_secs()).unwrap_or(0);
     state.objects.get(&key::forgotten(run)).is_some_and(|tombstone| state.clock.now() < tombstone.modified + grace)
+}
+
+/// Whether what a snapshot lacks is a frame that was forged before the snapshot was made.
+fn is_poisoned(state: &State, run: RunId, why: &str) -> bool {
+    let made = state.committed.get(&key::snapshot(run)).copied().unwrap_or(0);
+    state.forged.iter().any(|(frame, forged)| *forged < made && why.contains(frame.as_str()))
 }
 
 /// Looks at everything.
@@ -79,6 +88,7 @@ pub(super) fn verify(world: &Arc<World>, keys: Opened, cache: &Path, promises: &
                 match restore(&repo, &reader, run) {
                     Ok(content) if Some(&content) == expected.as_ref() => verdict.verified += 1,
                     Ok(_) => verdict.losses.push(format!("snapshot {run} holds other bytes than were captured")),
+                    Err(why) if is_poisoned(&world.lock(), run, &why) => verdict.poisoned += 1,
                     Err(why) => verdict.losses.push(format!("snapshot {run}: {why}")),
                 }
             }

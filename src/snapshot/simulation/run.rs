@@ -58,15 +58,20 @@ fn keys(credential: usize) -> Opened {
 
 /// Runs the history of a seed; `off` is a fence that is taken away. Caches lie below `folder`, which is emptied.
 pub(super) fn run(seed: u64, off: Option<Fence>, folder: &Path) -> Outcome {
-    let _ = std::fs::remove_dir_all(folder);
-    bundles();
     let mut chance = Chance::new(seed);
     let history = History::generate(&mut chance);
+    run_history(&history, &mut chance, off, folder)
+}
+
+/// Runs a history.
+pub(super) fn run_history(history: &History, chance: &mut Chance, off: Option<Fence>, folder: &Path) -> Outcome {
+    let _ = std::fs::remove_dir_all(folder);
+    bundles();
     let actors = history.scripts.len();
     let clocks: Vec<i64> = history.scripts.iter().map(|script| script.clock).collect();
     let mut faults = Faults::new(chance.fork(), history.faults, actors);
     clocks.iter().filter(|clock| **clock != 0).for_each(|_| faults.hit(Kind::Clock));
-    let world = World::new(Schedule::new(chance.fork(), actors), Clock::new(&clocks), faults, actors);
+    let world = World::new(Schedule::new(chance.fork(), actors, &history.points), Clock::new(&clocks), faults, actors);
     let promises: Arc<Mutex<Promises>> = Arc::default();
     let caches = folder.join("caches");
     let mut cast: Vec<Actor> = (0..actors)
@@ -99,7 +104,7 @@ pub(super) fn run(seed: u64, off: Option<Fence>, folder: &Path) -> Outcome {
         next[number] += 1;
         tell(number, cast[number].act(task));
     }
-    at_once(&world, &mut cast, &history, off, chance.number(), &tell);
+    at_once(&world, &mut cast, history, off, chance.number(), &tell);
     // After: the process that died stays dead, and what comes late has come.
     {
         let mut state = world.lock();

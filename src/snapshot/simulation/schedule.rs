@@ -28,11 +28,11 @@ pub(super) enum Status {
 
 /// A call: the n-th of an actor that is like this one.
 #[derive(Debug, Clone, Copy)]
-struct Point {
-    actor: usize,
-    operation: Operation,
-    prefix: &'static str,
-    nth: u32,
+pub(super) struct Point {
+    pub(super) actor: usize,
+    pub(super) operation: Operation,
+    pub(super) prefix: &'static str,
+    pub(super) nth: u32,
 }
 
 /// Calls after which what was decided may have become wrong.
@@ -95,9 +95,11 @@ pub(super) fn is_interesting(operation: Operation, key: &str) -> bool {
 }
 
 impl Schedule {
-    /// For so many actors, none of whom has begun.
-    pub(super) fn new(mut chance: Chance, actors: usize) -> Self {
-        let mode = if chance.percent(70) {
+    /// For so many actors, none of whom has begun; `points`: interrupted there and nowhere else.
+    pub(super) fn new(mut chance: Chance, actors: usize, points: &[Point]) -> Self {
+        let mode = if !points.is_empty() {
+            Mode::Points(points.to_vec())
+        } else if chance.percent(70) {
             let points = 1 + chance.below(3);
             let point = |_| {
                 let (operation, prefix) = TURNS[chance.below(TURNS.len())];

@@ -64,6 +64,10 @@ pub(super) struct State {
     pub(super) blind: Vec<u32>,
     /// By actor, what it captured last.
     pub(super) captured: Vec<Content>,
+    /// Frames of which somebody put garbage copies, with the call before which that was.
+    pub(super) forged: BTreeMap<String, u64>,
+    /// By the keys of manifests, when they were first put.
+    pub(super) committed: BTreeMap<String, u64>,
     /// By the keys of manifests, what the snapshots should hold.
     pub(super) manifests: BTreeMap<String, Content>,
 }
@@ -169,6 +173,8 @@ impl World {
             calls: Vec::new(),
             blind: vec![0; actors],
             captured: vec![Content::default(); actors],
+            forged: BTreeMap::new(),
+            committed: BTreeMap::new(),
             manifests: BTreeMap::new(),
         };
         Arc::new(Self { state: Mutex::new(state), turns: (0..actors).map(|_| Condvar::new()).collect() })
@@ -297,6 +303,8 @@ impl Store for Handle {
             if key.starts_with(key::SNAPSHOTS) && !key.contains("/zz-") {
                 let captured = state.captured[self.actor].clone();
                 state.manifests.entry(key.to_owned()).or_insert(captured);
+                let step = state.schedule.step;
+                state.committed.entry(key.to_owned()).or_insert(step);
             }
             match fault {
                 Some(Kind::Torn) => {
