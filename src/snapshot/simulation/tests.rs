@@ -189,18 +189,41 @@ fn a_pack_forged_under_a_run_hides_none_of_its_frames() {
     }
 }
 
-/// Every fence is needed: without it the same seeds lose data.
+/// Fences whose lack the first seeds show; what they cost is found within these.
+const SHOWN_SOON: [Fence; 6] = [
+    Fence::WriterCondemnations,
+    Fence::LastLook,
+    Fence::LookForStop,
+    Fence::Rescue8a,
+    Fence::Rescue8b,
+    Fence::Others8c,
+];
+/// Seeds that are tried for them.
+const SOON: u64 = 6_000;
+
+/// A fence is needed: without it the same seeds lose data.
 #[test]
 fn each_fence_is_needed() {
     let mut not_caught = Vec::new();
-    for fence in FENCES {
-        let totals = run_all(0..20_000, Some(fence), 1);
+    for fence in SHOWN_SOON {
+        let totals = run_all(0..SOON, Some(fence), 1);
         say(&format!("{fence:?}: {:?} after {}", totals.lost.first(), totals.histories));
         if totals.lost.is_empty() {
             not_caught.push(fence);
         }
     }
     assert_eq!(not_caught, []);
+}
+
+/// The same for all of them. That the copies which stay are there (8d), and that they are opened, is covered by other steps in most histories.
+#[test]
+#[ignore = "takes long: what others cover shows in few histories"]
+fn every_fence_is_needed() {
+    for fence in FENCES {
+        let totals = run_all(0..20_000, Some(fence), 1);
+        say(&format!("{fence:?}: {:?} after {}", totals.lost.first(), totals.histories));
+        assert!(!totals.lost.is_empty(), "{fence:?}");
+    }
 }
 
 #[cfg(test)]
