@@ -395,6 +395,13 @@ impl<'r> Prune<'r> {
         monitor.progress().enter("removing packs");
         let swept = sweep(self.repo, sentenced, &|| monitor.interrupted())?;
         report.packs_rewritten = rewritten.iter().filter(|pack| swept.packs.contains(pack)).count() as u64;
+        if swept.lingering > 0 {
+            // Whoever relied on them would lose them later, so the condemnation stays until they are gone.
+            monitor.warning(
+                "the storage still shows packs that it has deleted; nobody relies on them until they are gone",
+            );
+            return Ok(Outcome { swept, census_written: false });
+        }
         // Listings may still show what is gone, and whoever looks there must find the condemnation as long.
         std::thread::sleep(self.options.listing_lag * 2);
         settle(self.repo, self.gid, self.announced, &census, self.options.now)?;

@@ -16,6 +16,7 @@ use crate::repo::store::{Listed, Store};
 use crate::repo::view::in_parallel;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packs that are deleted before the pruner looks whether its condemnation still stands.
 const BATCH: usize = 64;
@@ -33,6 +34,8 @@ pub struct Swept {
     pub packs: HashSet<PackId>,
     /// Their bytes.
     pub bytes: u64,
+    /// Packs that the store still shows although it said that they are deleted: they may go at any later time.
+    pub lingering: u64,
 }
 
 /// Deletes the packs.
@@ -56,10 +59,18 @@ pub fn sweep(
         swept.packs.extend(batch.iter().map(|pack| pack.id));
         swept.bytes += batch.iter().map(|pack| pack.length).sum::<u64>();
     }
+    let lingering = AtomicU64::new(0);
+    in_parallel(store.connections(), &packs, &|pack| {
+        if store.length(&key::pack(pack.id))?.is_some() {
+            lingering.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok::<(), GcError>(())
+    })?;
+    swept.lingering = lingering.into_inner();
     Ok(swept)
 }
 
-/// The pruner is done, and takes its condemnation back: nothing will be deleted by it any more, so what it gave back may be relied on again. What remains is the census, in a record that
+/// The pruner is done, all that it deleted is gone, and it takes its condemnation back: nothing will be deleted by it any more, so what it gave back may be relied on again. What remains is the census, in a record that
 /// condemns nothing.
 pub fn settle(repo: &Repo<Full>, gid: RunId, wrote: bool, census: &BTreeSet<RunId>, now: Time) -> Result<(), GcError> {
     if wrote {
