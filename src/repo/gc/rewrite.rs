@@ -2,7 +2,7 @@
 //!
 //! What is written may soon be the only copy. So each frame is opened before and after it's sealed, and each pack read back and compared with its name.
 //!
-//! Memory: a source pack a thread, and up to [`MAX_OPEN`] packs that are being filled.
+//! Memory: a source pack a thread, and up to 6 packs that are being filled.
 
 use crate::repo::cbor::Time;
 use crate::repo::error::{ReadError, RepoError};
