@@ -193,8 +193,13 @@ fn a_pack_forged_under_a_run_hides_none_of_its_frames() {
 }
 
 /// Fences whose lack the first seeds show; what they cost is found within these.
-const SHOWN_SOON: [Fence; 5] =
-    [Fence::WriterCondemnations, Fence::LastLook, Fence::LookForStop, Fence::Rescue8a, Fence::Rescue8b    Fence::KeptCopies8d,
+const SHOWN_SOON: [Fence; 7] = [
+    Fence::WriterCondemnations,
+    Fence::LastLook,
+    Fence::LookForStop,
+    Fence::Rescue8a,
+    Fence::Rescue8b,
+    Fence::KeptCopies8d,
     Fence::OpenKeptCopy,
 ];
 /// Seeds that are tried for them.
