@@ -128,6 +128,9 @@ pub enum ReadError {
     /// A structure is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// The trailers of packs can't be read.
+    #[error(transparent)]
+    Trailers(#[from] Box<RepoError>),
     /// The local cache failed, or memory is short.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -137,6 +140,10 @@ impl ReadError {
     /// Whether the store itself failed: then it's pointless to go on with other objects.
     pub fn is_store_failure(&self) -> bool {
         let gone = |error: &StoreError| matches!(error.kind, StoreErrorKind::RootMissing | StoreErrorKind::Transient);
-        matches!(self, Self::Pack { source: PackError::Store(error), .. } if gone(error))
+        match self {
+            Self::Pack { source: PackError::Store(error), .. } => gone(error),
+            Self::Trailers(error) => matches!(&**error, RepoError::Store(error) if gone(error)),
+            _ => false,
+        }
     }
 }

@@ -33,6 +33,8 @@ pub struct Reader<'r> {
     view: Arc<View>,
     runs: Mutex<HashMap<RunId, Arc<RunAccess>>>,
     recent: Mutex<Recent>,
+    /// Whether the trailers of all packs were asked, since segments misled.
+    asked_all: Mutex<bool>,
 }
 
 /// What opens the frames that a run wrote.
@@ -78,39 +80,41 @@ pub struct Fetched {
 /// A frame, or why it can't be used.
 type FrameOrWhy = Result<Arc<OpenFrame>, String>;
 
-/// One ranged read that brings several frames.
-struct Request {
+/// Copies of frames that lie close together in a pack: one read brings them.
+pub struct Stretch {
     pack: u32,
     offset: u32,
     end: u32,
-    frames: Vec<(FrameId, FramePlace)>,
+    copies: Vec<(FrameId, FramePlace)>,
 }
 
-/// Puts frames that lie close together into one request.
-fn coalesce(mut wanted: Vec<(FrameId, FramePlace)>) -> Vec<Request> {
-    wanted.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-    let mut requests: Vec<Request> = Vec::new();
-    for (id, place) in wanted {
-        let end = place.offset.saturating_add(place.stored);
-        match requests.last_mut() {
-            Some(last)
-                if last.pack == place.pack
-                    && place.offset <= last.end.saturating_add(COALESCE_GAP)
-                    && end.saturating_sub(last.offset) <= COALESCE_MAX =>
-            {
-                last.end = last.end.max(end);
-                last.frames.push((id, place));
+impl Stretch {
+    /// Puts copies that lie close together into one stretch.
+    pub fn of(mut copies: Vec<(FrameId, FramePlace)>) -> Vec<Self> {
+        copies.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
+        let mut stretches: Vec<Self> = Vec::new();
+        for (id, place) in copies {
+            let end = place.offset.saturating_add(place.stored);
+            match stretches.last_mut() {
+                Some(last)
+                    if last.pack == place.pack
+                        && place.offset <= last.end.saturating_add(COALESCE_GAP)
+                        && end.saturating_sub(last.offset) <= COALESCE_MAX =>
+                {
+                    last.end = last.end.max(end);
+                    last.copies.push((id, place));
+                }
+                _ => stretches.push(Self { pack: place.pack, offset: place.offset, end, copies: vec![(id, place)] }),
             }
-            _ => requests.push(Request { pack: place.pack, offset: place.offset, end, frames: vec![(id, place)] }),
         }
+        stretches
     }
-    requests
 }
 
 impl<'r> Reader<'r> {
     /// A reader that finds frames by `view`.
     pub fn new(repo: &'r Repo<Full>, view: Arc<View>) -> Self {
-        Self { repo, view, runs: Mutex::default(), recent: Mutex::default() }
+        Self { repo, view, runs: Mutex::default(), recent: Mutex::default(), asked_all: Mutex::default() }
     }
 
     /// What is known of packs and frames.
@@ -123,8 +127,16 @@ impl<'r> Reader<'r> {
         !self.view.places(id).is_empty()
     }
 
-    /// Whether packs that exist hold these chunks of a frame, be it in several copies.
-    pub fn holds(&self, id: FrameId, first: u32, count: u32) -> bool {
+    /// Whether packs that exist hold these chunks of a frame, be it in several copies. What no segment tells of, the trailers may.
+    pub fn holds(&self, id: FrameId, first: u32, count: u32) -> Result<bool, ReadError> {
+        if self.knows_of(id, first, count) {
+            return Ok(true);
+        }
+        self.ask_all_trailers()?;
+        Ok(self.knows_of(id, first, count))
+    }
+
+    fn knows_of(&self, id: FrameId, first: u32, count: u32) -> bool {
         let listed = |place: &FramePlace| self.view.is_listed(place.pack);
         let places: Vec<FramePlace> = self.view.frames().all(&id).into_iter().filter(listed).collect();
         let (mut at, end) = (first, first.saturating_add(count));
@@ -187,10 +199,10 @@ impl<'r> Reader<'r> {
         let mut alone = Vec::new();
         for &id in ids {
             match self.view.places(id).as_slice() {
-                // None is whole: they are put together.
+                // None is whole: they are put together. Or none is known, and the trailers may tell of one.
+                [] => alone.push(id),
                 [place, _, ..] if place.partial => alone.push(id),
                 [place, ..] => wanted.push((id, *place)),
-                [] => drop(fetched.lost.insert(id, ReadError::Missing { frame: id }.to_string())),
             }
         }
         for id in alone {
@@ -200,18 +212,18 @@ impl<'r> Reader<'r> {
                 Err(error) => drop(fetched.lost.insert(id, error.to_string())),
             }
         }
-        let requests = coalesce(wanted);
+        let stretches = Stretch::of(wanted);
         let next = AtomicUsize::new(0);
         let failure = Failure::default();
         let found = Mutex::new(fetched);
-        let threads = self.repo.store().connections().max(parallel::threads()).min(requests.len());
+        let threads = self.threads().min(stretches.len());
         let work = || -> Result<(), ReadError> {
             let mut zstd = Zstd::new()?;
-            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if failure.is_set() {
                     break;
                 }
-                for (id, frame) in self.request(request, &mut zstd)? {
+                for (id, frame) in self.read(stretch, &mut zstd)? {
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     match frame {
                         Ok(frame) => drop(found.frames.insert(id, frame)),
@@ -236,21 +248,20 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// The frames of one request; one that can't be used is looked for elsewhere.
-    fn request(&self, request: &Request, zstd: &mut Zstd) -> Result<Vec<(FrameId, FrameOrWhy)>, ReadError> {
-        let pack = self.pack_id(request.pack)?;
-        let length = u64::from(request.end - request.offset);
-        let bytes = self.repo.store().get_range(&key::pack(pack), u64::from(request.offset), length);
-        let mut frames = Vec::with_capacity(request.frames.len());
-        for &(id, place) in &request.frames {
-            let start = (place.offset - request.offset) as usize;
-            let sealed = bytes.as_ref().ok().and_then(|bytes| bytes.get(start..start + place.stored as usize));
-            let opened = sealed.map(|sealed| self.open(id, place, pack, sealed, zstd));
-            let frame = match opened {
-                Some(Ok(frame)) => Ok(frame),
-                _ => self.any_copy(id, zstd),
-            };
-            match frame {
+    /// How many threads read at once: more than there are cores where answers take their time.
+    pub fn threads(&self) -> usize {
+        self.repo.store().connections().max(parallel::threads())
+    }
+
+    /// The frames of a stretch; one that can't be used is looked for elsewhere.
+    fn read(&self, stretch: &Stretch, zstd: &mut Zstd) -> Result<Vec<(FrameId, FrameOrWhy)>, ReadError> {
+        let mut opened = Vec::with_capacity(stretch.copies.len());
+        self.open_copies(stretch, zstd, &mut |id, place, copy| {
+            opened.push((id, copy.ok().filter(|frame| frame.is_whole() || place.partial)));
+        })?;
+        let mut frames = Vec::with_capacity(opened.len());
+        for (id, frame) in opened {
+            match frame.map_or_else(|| self.any_copy(id, zstd), Ok) {
                 Ok(frame) => frames.push((id, Ok(Arc::new(frame)))),
                 Err(error) if error.is_store_failure() => return Err(error),
                 Err(error) => frames.push((id, Err(error.to_string()))),
@@ -259,8 +270,75 @@ impl<'r> Reader<'r> {
         Ok(frames)
     }
 
-    /// A frame from whichever copies can be used: a whole one, or what several hold together.
+    /// Opens the copies of a stretch, at these very places and nowhere else: which proves that they can serve.
+    pub fn open_copies(
+        &self,
+        stretch: &Stretch,
+        zstd: &mut Zstd,
+        each: &mut dyn FnMut(FrameId, FramePlace, Result<OpenFrame, ReadError>),
+    ) -> Result<(), ReadError> {
+        let pack = self.pack_id(stretch.pack)?;
+        let length = u64::from(stretch.end - stretch.offset);
+        let bytes = match self.repo.store().get_range(&key::pack(pack), u64::from(stretch.offset), length) {
+            Ok(bytes) => Some(bytes),
+            Err(source) => {
+                let error = ReadError::Pack { pack, source: source.into() };
+                if error.is_store_failure() {
+                    return Err(error);
+                }
+                None
+            }
+        };
+        for &(id, place) in &stretch.copies {
+            let start = (place.offset - stretch.offset) as usize;
+            let sealed = bytes.as_ref().and_then(|bytes| bytes.get(start..start + place.stored as usize));
+            // Of a pack that was cut short, what lies before the cut is still there.
+            let copy = match sealed {
+                Some(sealed) => self.open(id, place, pack, sealed, zstd),
+                None => self.copy(id, place, zstd),
+            };
+            each(id, place, copy);
+        }
+        Ok(())
+    }
+
+    /// A frame from whichever copies can be used. What the index says came from segments, which are hints: where it misled, the trailers are asked.
     fn any_copy(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
+        let mut asked_all = false;
+        loop {
+            let found = self.known_copies(id, zstd);
+            let places = self.view.places(id);
+            let misled = match &found {
+                Ok(frame) => !frame.is_whole() && places.iter().any(|place| !place.partial),
+                Err(error) => !error.is_store_failure(),
+            };
+            if !misled {
+                return found;
+            }
+            let named: Vec<u32> = places.iter().map(|place| place.pack).collect();
+            if self.view.learn_trailers_of(self.repo, &named).map_err(Box::new)? {
+                continue;
+            }
+            if asked_all {
+                return found;
+            }
+            asked_all = true;
+            self.ask_all_trailers()?;
+        }
+    }
+
+    /// Learns from the trailers of all packs of which only segments told; once, since it takes a read for each.
+    fn ask_all_trailers(&self) -> Result<(), ReadError> {
+        let mut asked = self.asked_all.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*asked {
+            self.view.learn_trailers(self.repo).map_err(Box::new)?;
+            *asked = true;
+        }
+        Ok(())
+    }
+
+    /// A frame from the copies that the index knows: a whole one, or what several hold together.
+    fn known_copies(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
         let mut last = ReadError::Missing { frame: id };
         let mut found: Option<OpenFrame> = None;
         for place in self.view.places(id) {

@@ -132,6 +132,14 @@ impl Notes {
         }
         Some(note)
     }
+
+    /// The note that says of `to`, which is to hold what `from` held, all that notes say of `from`; nothing if they say nothing.
+    pub fn carried(&self, from: RunId, to: RunId, of_manifest: &[String], time: Time) -> Option<Note> {
+        let tags = self.retag(to, of_manifest, &self.tags(from, of_manifest), time);
+        let mut note = tags.unwrap_or_else(|| Note { snapshot: Some(to), ..empty(time) });
+        note.protects = self.protects(from);
+        (note.protects || !note.tags.is_empty() || !note.untags.is_empty()).then_some(note)
+    }
 }
 
 /// A note that says nothing.
@@ -221,6 +229,17 @@ mod tests {
         assert!(book.notes().protects(run(1)), "the other one stands");
         book.add(book.notes().reprotect(run(1), false, NOW));
         assert!(!book.notes().protects(run(1)) && !book.notes().protects(run(2)));
+    }
+
+    #[test]
+    fn what_comes_back_has_its_tags_and_its_protection() {
+        let mut book = Book::default();
+        assert_eq!(book.notes().carried(run(1), run(2), &words("a"), NOW), None);
+        book.tag("a b", "b c");
+        book.add(book.notes().reprotect(run(1), true, NOW));
+        book.add(book.notes().carried(run(1), run(2), &words("a b"), NOW));
+        let notes = book.notes();
+        assert_eq!((notes.tags(run(2), &words("a b")), notes.protects(run(2))), (words("b c"), true));
     }
 
     #[test]

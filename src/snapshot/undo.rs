@@ -20,8 +20,9 @@ use crate::repo::view::View;
 use crate::repo::writer::{WriteError, Writer, WriterStart};
 use crate::snapshot::backup::TOOL;
 use crate::snapshot::history::History;
-use crate::snapshot::manifest::OpenPart;
+use crate::snapshot::manifest::{Manifest, OpenPart};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::notes;
 use crate::snapshot::reach::Reach;
 use crate::snapshot::snapshots;
 use std::collections::{BTreeSet, HashSet};
@@ -145,14 +146,14 @@ fn commit_again(
     monitor: &dyn Monitor,
 ) -> Result<Option<RunId>, UndoError> {
     within_grace(repo, forgotten, run.id, options)?;
-    let (mut open, sealed, root) = load(repo, forgotten)?;
+    let Loaded { mut open, sealed, manifest } = load(repo, forgotten)?;
     monitor.progress().enter("reading the index");
     let (view, _) = View::for_reading(repo)?;
     let view = Arc::new(view);
     let marks = {
         let reader = Reader::new(repo, Arc::clone(&view));
         let mut marks = Marks::default();
-        let walked = Reach::new(&reader).mark(&root, &mut marks, &|| !monitor.interrupted());
+        let walked = Reach::new(&reader).mark(&manifest.root, &mut marks, &|| !monitor.interrupted());
         if !walked.map_err(|source| UndoError::Unreadable { run: forgotten, source })? {
             return Err(UndoError::Interrupted);
         }
@@ -182,7 +183,7 @@ fn commit_again(
     if !run::last_look(repo, &view, &[], &sound)?.lost.is_empty() {
         return Ok(None);
     }
-    let manifest = envelope::seal_manifest(
+    let again = envelope::seal_manifest(
         repo.keys(),
         run.id,
         &durable.run_key,
@@ -191,7 +192,11 @@ fn commit_again(
         &sealed,
     )
     .map_err(|why| RepoError::damaged(&why.key, &why.fault))?;
-    if run.commit(repo, &durable, manifest)? == Commit::Stopped {
+    // Before the commit, so that no snapshot comes back without its protection; of a run that isn't committed it says nothing.
+    if let Some(note) = notes::notes(repo)?.carried(forgotten, run.id, &manifest.tags, options.now) {
+        notes::write(repo, &note)?;
+    }
+    if run.commit(repo, &durable, again)? == Commit::Stopped {
         return Ok(None);
     }
     Ok(Some(run.id))
@@ -222,8 +227,14 @@ fn within_grace(repo: &Repo<Full>, forgotten: RunId, mine: RunId, options: &Undo
     if left > 0 { Ok(()) } else { Err(UndoError::TooLate { run: forgotten, seconds: -left }) }
 }
 
-/// The open part of a manifest, the sealed one as it stands there, and the top of the tree.
-fn load(repo: &Repo<Full>, run: RunId) -> Result<(OpenPart, Vec<u8>, crate::snapshot::tree::entry::Entry), UndoError> {
+/// A manifest: its open part, the sealed one as it stands there, and what it says.
+struct Loaded {
+    open: OpenPart,
+    sealed: Vec<u8>,
+    manifest: Manifest,
+}
+
+fn load(repo: &Repo<Full>, run: RunId) -> Result<Loaded, UndoError> {
     let store_key = key::snapshot(run);
     let bytes = match repo.store().get(&store_key, MAX_OBJECT) {
         Ok(bytes) => bytes,
@@ -234,8 +245,8 @@ fn load(repo: &Repo<Full>, run: RunId) -> Result<(OpenPart, Vec<u8>, crate::snap
     let envelope = envelope::open_manifest(repo.read_keys(), run, &bytes).map_err(|why| damaged(&why.fault))?;
     let sealed = envelope.open_sealed_part(repo.read_keys()).map_err(|why| damaged(&why.fault))?;
     let open: OpenPart = needs::decode("manifest", envelope.open_part()).map_err(|why| damaged(&why))?;
-    let root = snapshots::load(repo, run)?.manifest.root;
-    Ok((open, sealed, root))
+    let manifest = snapshots::load(repo, run)?.manifest;
+    Ok(Loaded { open, sealed, manifest })
 }
 
 /// The packs that hold a chunk that is marked.

@@ -300,7 +300,7 @@ fn segments_that_lie_cost_nobody_anything() {
         for n in 0..40 {
             world.write(&format!("file-{n:02}"), noise(4_000));
         }
-        let (first, _) = night(&world);
+        let first = night(&world);
         for n in 0..25 {
             std::fs::remove_file(world.source().join(format!("file-{n:02}"))).unwrap();
         }
@@ -330,10 +330,14 @@ fn segments_that_lie_cost_nobody_anything() {
             world.replace(&store_key, record::seal_record(repo.keys(), &store_key, &segment));
         }
         std::fs::remove_dir_all(world.cache()).unwrap();
-        forget(&world, first);
+        assert_restores(&world, &[first.clone(), kept.clone()]);
+        std::fs::remove_dir_all(world.cache()).unwrap();
+        forget(&world, first.0);
         let _ = try_prune(&world, &at_once());
         std::fs::remove_dir_all(world.cache()).unwrap();
         let _ = try_prune(&world, &at_once());
+        std::fs::remove_dir_all(world.cache()).unwrap();
+        assert_restores(&world, std::slice::from_ref(&kept));
         // What is there, the trailers say.
         for store_key in world.objects("index/").keys() {
             world.store.delete(store_key).unwrap();

@@ -85,7 +85,7 @@ impl Nights {
     fn repair_packs(&self, packs: &[PackId], dry_run: bool) -> (PacksPlan, PacksOutcome) {
         let packs: Vec<String> = packs.iter().map(|pack| key::pack(*pack)).collect();
         let read_data = packs.is_empty().then(|| "100%".parse().unwrap());
-        let options = PacksOptions { packs, read_data, host: "here".to_owned(), dry_run };
+        let options = PacksOptions { packs, read_data, now: None, host: "here".to_owned(), dry_run };
         packs::repair(&self.world.repo(), &options, &Silent::default()).unwrap()
     }
 }

@@ -122,6 +122,7 @@ fn repair_packs(args: &PacksArgs, context: &Context) -> Result<Exit, CliError> {
     let options = PacksOptions {
         packs: args.packs.clone(),
         read_data: args.read_data.as_deref().map(reading).transpose()?,
+        now: None,
         host: settings::host(),
         dry_run: args.dry_run,
     };

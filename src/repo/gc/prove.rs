@@ -12,7 +12,8 @@ use crate::repo::gc::usage::{Kept, Usage};
 use crate::repo::id::{FrameId, PackId};
 use crate::repo::index::FramePlace;
 use crate::repo::pack::frame::Zstd;
-use crate::repo::reader::Reader;
+use crate::repo::parallel;
+use crate::repo::reader::{Reader, Stretch};
 use crate::repo::sabotage::{self, Fence};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,26 +124,34 @@ fn open_all(
     watch: &Watch<'_>,
 ) -> Result<HashSet<u32>, GcError> {
     let dropped: Mutex<HashSet<u32>> = Mutex::default();
-    // Neighbours after each other.
-    let mut copies = copies.to_vec();
-    copies.sort_by_key(|copy| (copy.stays.pack, copy.stays.offset));
-    each(&copies, watch, &|copy: &&Superseded, zstd| {
-        let serves = match reader.copy(copy.frame, copy.stays, zstd) {
-            Ok(open) => {
-                let marked = marks.get(&copy.frame);
-                let chunks = 0..u32::try_from(open.count()).unwrap_or(u32::MAX);
-                marked.is_none_or(|marked| chunks.into_iter().all(|i| !marked.contains(i) || open.chunk(i).is_some()))
-            }
-            Err(error) if error.is_store_failure() => return Err(GcError::Rewrite(error)),
-            Err(error) => {
-                (watch.odd)(format!("a second copy can't be used: {error}"));
-                false
-            }
-        };
-        if !serves {
-            dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(&copy.goes);
-        }
-        Ok(())
+    let goes: HashMap<FrameId, &[u32]> = copies.iter().map(|copy| (copy.frame, copy.goes.as_slice())).collect();
+    let stretches = Stretch::of(copies.iter().map(|copy| (copy.frame, copy.stays)).collect());
+    each(&stretches, reader.threads(), watch, &|stretch: &Stretch, zstd| {
+        let mut failed = None;
+        reader
+            .open_copies(stretch, zstd, &mut |frame, _, copy| {
+                let serves = match copy {
+                    Ok(open) => {
+                        let marked = marks.get(&frame);
+                        let mut chunks = 0..u32::try_from(open.count()).unwrap_or(u32::MAX);
+                        marked.is_none_or(|marked| chunks.all(|i| !marked.contains(i) || open.chunk(i).is_some()))
+                    }
+                    Err(error) if error.is_store_failure() => {
+                        failed = Some(error);
+                        false
+                    }
+                    Err(error) => {
+                        (watch.odd)(format!("a second copy can't be used: {error}"));
+                        false
+                    }
+                };
+                if !serves {
+                    let goes = goes.get(&frame).copied().unwrap_or_default();
+                    dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(goes);
+                }
+            })
+            .map_err(GcError::Rewrite)?;
+        failed.map_or(Ok(()), |error| Err(GcError::Rewrite(error)))
     })?;
     Ok(dropped.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -177,7 +186,7 @@ fn rewrite_all(
     let mut packs: Vec<DoomedPack> = packs.iter().filter(|pack| !dropped.contains(&pack.number)).copied().collect();
     // Packs of one domain follow each other: few are filled at once.
     packs.sort_by_key(|pack| pack.id);
-    each(&packs, watch, &|pack: &DoomedPack, zstd| {
+    each(&packs, parallel::threads(), watch, &|pack: &DoomedPack, zstd| {
         if watch.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return Ok(());
         }
@@ -214,9 +223,10 @@ fn rewrite_all(
     Ok((rewriter.finish()?, rewritten))
 }
 
-/// Calls `work` for each item, on as many threads as there are cores, each with a decompressor of its own; the first error ends it.
+/// Calls `work` for each item, on so many threads, each with a decompressor of its own; the first error ends it.
 fn each<T: Sync>(
     items: &[T],
+    threads: usize,
     watch: &Watch<'_>,
     work: &(dyn Fn(&T, &mut Zstd) -> Result<(), GcError> + Sync),
 ) -> Result<(), GcError> {
@@ -234,7 +244,7 @@ fn each<T: Sync>(
         }
         Ok(())
     };
-    let threads = crate::repo::parallel::threads().min(items.len());
+    let threads = threads.min(items.len());
     if threads <= 1 {
         return take();
     }

@@ -1,6 +1,7 @@
 //! Several tables into one, in constant memory.
 
 use super::IndexError;
+use super::distinct::Distinct;
 use super::file::SectionReader;
 use super::table::Table;
 use super::table_writer::TableWriter;
@@ -60,7 +61,7 @@ pub(super) fn walk<const K: usize, const V: usize>(
 ) -> Result<(), IndexError> {
     let mut inputs = tables.iter().map(|table| Input::new(table.as_ref())).collect::<Result<Vec<_>, _>>()?;
     let mut last_key = None;
-    let mut values: Vec<[u8; V]> = Vec::new();
+    let mut values: Distinct<V> = Distinct::default();
     // Among equal keys `min_by_key` takes the first input: the newest. There are few inputs, so no heap.
     while let Some((key, input)) =
         inputs.iter_mut().filter_map(|input| Some((input.head?.0, input))).min_by_key(|(key, _)| *key)
@@ -68,15 +69,13 @@ pub(super) fn walk<const K: usize, const V: usize>(
         let Some((_, value)) = input.head else { break };
         if last_key != Some(key) {
             if let Some(last) = last_key {
-                each(&last, &values)?;
+                each(&last, values.as_slice())?;
             }
             last_key = Some(key);
             values.clear();
         }
-        if !values.contains(&value) {
-            values.push(value);
-        }
+        values.push(value);
         input.advance()?;
     }
-    last_key.map_or(Ok(()), |last| each(&last, &values))
+    last_key.map_or(Ok(()), |last| each(&last, values.as_slice()))
 }

@@ -27,6 +27,7 @@
 //! repository.
 
 mod cache;
+mod distinct;
 mod file;
 mod frames;
 mod known;

@@ -9,6 +9,7 @@
 //! from new to old and see every record at any time.
 
 use super::IndexError;
+use super::distinct::Distinct;
 use super::memory::Memory;
 use super::merge::{EachKey, merge, walk};
 use super::table::Table;
@@ -96,19 +97,15 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
 
     /// All values of `key`, the newest first.
     pub fn all(&self, key: &[u8; K]) -> Vec<[u8; V]> {
-        let mut values = Vec::new();
-        let mut add = |value| {
-            if !values.contains(&value) {
-                values.push(value);
-            }
-        };
+        let mut values = Distinct::default();
+        let mut add = |value| values.push(value);
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         live.memory.read(key).all(key).for_each(&mut add);
         if let Some(aside) = &live.aside {
             aside.read(key).all(key).for_each(&mut add);
         }
         live.tables.iter().flat_map(|table| table.all(key)).for_each(&mut add);
-        values
+        values.into_vec()
     }
 
     /// Makes `value` the newest of `key`.

@@ -101,7 +101,7 @@ fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError>
     let mut missing: Vec<FrameId> = Vec::new();
     for reference in stream::references(reader, entry)? {
         let (frame, first, count) = (reference.frame, reference.first, reference.count);
-        if missing.last() != Some(&frame) && !reader.holds(frame, first, count) {
+        if missing.last() != Some(&frame) && !reader.holds(frame, first, count)? {
             missing.push(frame);
         }
     }

@@ -22,6 +22,8 @@ pub struct PacksOptions {
     pub packs: Vec<String>,
     /// Those that are found by reading so much.
     pub read_data: Option<Reading>,
+    /// The time to reckon with instead of now.
+    pub now: Option<Time>,
     /// The host to name in the record of the run.
     pub host: String,
     /// Whether to show the plan only.
@@ -36,7 +38,7 @@ pub fn repair(
 ) -> Result<(PacksPlan, PacksOutcome), RepairError> {
     let mut wanted = named(repo, &options.packs)?;
     if options.read_data.is_some() {
-        let report = check(repo, &CheckOptions { read_data: options.read_data, time: None }, monitor)?;
+        let report = check(repo, &CheckOptions { read_data: options.read_data, time: options.now }, monitor)?;
         wanted.extend(report.errors.iter().filter_map(|damage| match damage.kind {
             Damaged::Pack(pack) => Some(pack),
             Damaged::Frame(_) | Damaged::Other => None,
@@ -50,7 +52,7 @@ pub fn repair(
         return Ok((plan, PacksOutcome::default()));
     }
     monitor.progress().enter("copying what is good");
-    let time: Time = now();
+    let time = options.now.unwrap_or_else(now);
     let outcome = plan.carry_out(repo, &reader, (time, &options.host, TOOL))?;
     Ok((plan, outcome))
 }

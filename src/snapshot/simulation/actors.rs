@@ -1,4 +1,4 @@
-//! Who acts: hosts that back up, pruners, somebody who forgets, and a writer that forges. All of them run the real code, each in a thread of its own.
+//! Who acts: hosts that back up, pruners, somebody who forgets, checks and repairs, and a writer that forges. All of them run the real code, each in a thread of its own.
 
 use super::chance::Chance;
 use super::content::{MemoryCapture, Night, Seen};
@@ -9,16 +9,19 @@ use super::store::{Truth, World};
 use crate::repo::format::{Class, key};
 use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::keys::{RunKey, WriteKeys};
-use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{PackBuilder, PackOpening};
 use crate::repo::pack::frame::SealedFrame;
 use crate::repo::pack::parse;
-use crate::repo::record::{self, Tombstone};
+use crate::repo::repair::index;
 use crate::repo::repository::{AnyRepo, Full, Repo};
 use crate::repo::store::{Store, StoreError};
-use crate::snapshot::backup::{self, BackupOptions};
+use crate::snapshot::backup::{self, BackupOptions, TOOL};
+use crate::snapshot::check::{CheckOptions, Reading, Subset, check};
+use crate::snapshot::forget::{self, ForgetPlan};
 use crate::snapshot::monitor::Silent;
+use crate::snapshot::policy::Options;
 use crate::snapshot::prune::{GRACE, PruneOptions, prune};
+use crate::snapshot::repair::packs::{self, PacksOptions};
 use crate::snapshot::snapshots;
 use crate::snapshot::undo::{UndoOptions, undo};
 use bytes::Bytes;
@@ -65,6 +68,8 @@ impl Actor {
             Task::Forget => self.full(|actor, repo| actor.forget(repo, false)),
             Task::ForgetFirst => self.full(|actor, repo| actor.forget(repo, true)),
             Task::Undo => self.full(Self::undo),
+            Task::Repair => self.full(Self::repair),
+            Task::Check => self.full(Self::check),
             Task::LoseCopy => self.full(Self::lose_copy),
             Task::Pass(seconds) => {
                 self.world.lock().clock.pass(*seconds);
@@ -124,10 +129,11 @@ impl Actor {
     }
 
     fn forget(&mut self, repo: &Repo<Full>, is_first: bool) -> String {
-        let list = match snapshots::snapshots(repo) {
-            Ok(found) => found.list,
+        let found = match snapshots::snapshots(repo) {
+            Ok(found) => found,
             Err(error) => return error.to_string(),
         };
+        let list = &found.list;
         // The last one stays: without any snapshot nothing is pruned.
         let some = &list[..list.len().saturating_sub(1)];
         let chosen = if is_first { some.first() } else { self.chance.pick(some) };
@@ -135,12 +141,34 @@ impl Actor {
             return "nothing to forget".to_owned();
         };
         self.promises.lock().unwrap_or_else(PoisonError::into_inner).forgotten.insert(run);
-        let key = key::forgotten(run);
-        let time = self.world.lock().clock.told_to(self.number);
-        let tombstone = Tombstone { needs: Needs::NONE, time, dead: false };
-        let sealed = record::seal_admin_record(repo.read_keys(), &key, &tombstone);
-        match repo.store().put(&key, &Bytes::from(sealed)) {
-            Ok(()) => format!("{run}"),
+        let now = self.world.lock().clock.told_to(self.number).seconds;
+        let options = Options { now, allow_empty_group: true, ..Options::default() };
+        match forget::execute(repo, &ForgetPlan::by_ids(&found, &[run], &options)) {
+            Ok(forgotten) => format!("{:?}", forgotten.ids),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// All packs are read, and what is found damaged is set aside, which may be because a read went wrong; and the index is written again for packs that it doesn't name.
+    fn repair(&mut self, repo: &Repo<Full>) -> String {
+        let now = self.world.lock().clock.told_to(self.number);
+        let all = Some(Reading::Subset(Subset::All));
+        let options = PacksOptions { read_data: all, now: Some(now), ..PacksOptions::default() };
+        let packs = match packs::repair(repo, &options, &Silent::default()) {
+            Ok((plan, outcome)) => format!("{} damaged, {outcome:?}", plan.damaged.len()),
+            Err(error) => error.to_string(),
+        };
+        let index = index::plan(repo).and_then(|plan| plan.carry_out(repo, now, "", TOOL));
+        let index = index.map_or_else(|error| error.to_string(), |run| format!("{run:?}"));
+        format!("{packs}; index: {index}")
+    }
+
+    /// A check that reads all, and notes what it verified.
+    fn check(&mut self, repo: &Repo<Full>) -> String {
+        let now = self.world.lock().clock.told_to(self.number);
+        let options = CheckOptions { read_data: Some(Reading::Subset(Subset::All)), time: Some(now) };
+        match check(repo, &options, &Silent::default()) {
+            Ok(report) => format!("{} errors", report.errors.len()),
             Err(error) => error.to_string(),
         }
     }

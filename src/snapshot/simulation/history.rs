@@ -32,6 +32,10 @@ pub(super) enum Task {
     ForgetFirst,
     /// A forgotten snapshot is brought back.
     Undo,
+    /// All is read and what is damaged set aside; the index is completed.
+    Repair,
+    /// All is read, and noted as verified.
+    Check,
     /// The storage loses a pack all of which is elsewhere too, while no pruner has condemned anything.
     LoseCopy,
     /// So many seconds pass for all.
@@ -148,6 +152,17 @@ impl History {
         Self { scripts, order, faults, points: Vec::new() }
     }
 
+    /// The same with somebody who checks and repairs meanwhile. Apart from [`generate`](Self::generate), so that seeds keep the histories that they had.
+    pub(super) fn with_repairs(mut self, chance: &mut Chance) -> Self {
+        let task = |chance: &mut Chance| if chance.percent(70) { Task::Repair } else { Task::Check };
+        let during = (0..=chance.below(2)).map(|_| task(chance)).collect();
+        let after = if chance.percent(30) { vec![Task::Repair] } else { Vec::new() };
+        let credential = [FULL, OTHER_FULL][chance.below(2)];
+        let clock = wrong(chance);
+        self.scripts.push(Script { credential, clock, before: Vec::new(), during, after });
+        self
+    }
+
     /// Two hosts stored the same at once, so that each chunk is in two packs, of which one may go. Then either two pruners, of whom each thinks that the other pack stays, because a grace
     /// ended in between; or the storage loses the one that was to stay, before the other one is condemned. By chance alone this would take very many histories.
     fn twins(chance: &mut Chance) -> Self {
@@ -165,7 +180,7 @@ impl History {
             vec![Task::BackUpBlindly(shared)],
             Vec::new(),
         ));
-        let at = |actor, operation, prefix| Point { actor, operation, prefix, nth: 1 };
+        let at = |actor, operation, prefix| Point { actor, operation, prefix, nth: 1, seconds: None };
         let prunes = || vec![Task::Prune(MaxUnused::ByPack)];
         scripts.push(quiet(FULL, Vec::new(), prunes()));
         let (mut order, mut points) = (vec![0, 1, 0], vec![at(2, Operation::Put, key::GC)]);
@@ -175,6 +190,8 @@ impl History {
             scripts.push(quiet(OTHER_FULL, vec![Task::ForgetFirst], prunes()));
             order.push(3);
             points.push(at(3, Operation::Put, key::GC));
+            // Whoever of the two comes first; the other then sees that the grace is over.
+            points.iter_mut().for_each(|point| point.seconds = Some(9 * DAY));
             points.push(at(2 + chance.below(2), Operation::Delete, key::PACKS));
         }
         Self { scripts, order, faults: 0, points }

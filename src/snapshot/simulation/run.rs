@@ -19,6 +19,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+/// In one history of so many, somebody checks and repairs.
+const REPAIRS: u64 = 4;
+
 /// What came of a history.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -59,7 +62,10 @@ fn keys(credential: usize) -> Opened {
 /// Runs the history of a seed; `off` is a fence that is taken away. Caches lie below `folder`, which is emptied.
 pub(super) fn run(seed: u64, off: Option<Fence>, folder: &Path) -> Outcome {
     let mut chance = Chance::new(seed);
-    let history = History::generate(&mut chance);
+    let mut history = History::generate(&mut chance);
+    if seed % REPAIRS == 1 {
+        history = history.with_repairs(&mut chance);
+    }
     run_history(&history, &mut chance, off, folder)
 }
 

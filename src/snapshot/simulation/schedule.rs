@@ -11,6 +11,9 @@ use crate::repo::store::operation::Operation;
 /// More calls than this are no history that ends.
 const MOST_STEPS: u64 = 6_000;
 
+/// At so many calls actors are interrupted, at most, where the history doesn't say it.
+const MOST_POINTS: usize = 3;
+
 /// What an actor is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
@@ -33,6 +36,8 @@ pub(super) struct Point {
     pub(super) operation: Operation,
     pub(super) prefix: &'static str,
     pub(super) nth: u32,
+    /// How long the actor is away, in seconds of the store's clock; by chance if it isn't said.
+    pub(super) seconds: Option<i64>,
 }
 
 /// Calls after which what was decided may have become wrong.
@@ -100,11 +105,11 @@ impl Schedule {
         let mode = if !points.is_empty() {
             Mode::Points(points.to_vec())
         } else if chance.percent(70) {
-            let points = 1 + chance.below(3);
+            let points = 1 + chance.below(MOST_POINTS);
             let point = |_| {
                 let (operation, prefix) = TURNS[chance.below(TURNS.len())];
                 let nth = [1, 1, 1, 1, 2, 2, 3, 4][chance.below(8)];
-                Point { actor: chance.below(actors), operation, prefix, nth }
+                Point { actor: chance.below(actors), operation, prefix, nth, seconds: None }
             };
             Mode::Points((0..points).map(point).collect())
         } else {
@@ -112,9 +117,9 @@ impl Schedule {
         };
         Self {
             chance,
+            met: vec![0; points.len().max(MOST_POINTS)],
             mode,
             statuses: vec![Status::Waiting; actors],
-            met: vec![0; 3],
             current: None,
             step: 0,
             suspensions: 0,
@@ -152,6 +157,7 @@ impl Schedule {
     /// `actor` is about to make a call: who goes on?
     pub(super) fn next(&mut self, actor: usize, operation: Operation, key: &str, clock: &mut Clock) -> usize {
         self.step += 1;
+        let mut away = None;
         let interrupted = match &self.mode {
             Mode::Points(points) => {
                 let is_like = |point: &Point| {
@@ -161,7 +167,9 @@ impl Schedule {
                 let mut is_here = false;
                 for (met, point) in self.met.iter_mut().zip(points).filter(|(_, point)| is_like(point)) {
                     *met += 1;
-                    is_here |= *met == point.nth;
+                    if *met == point.nth {
+                        (is_here, away) = (true, point.seconds);
+                    }
                 }
                 is_here
             }
@@ -181,8 +189,9 @@ impl Schedule {
             self.statuses[actor] = Status::Asleep(u64::MAX);
             self.suspensions += 1;
             // A laptop that is closed, a machine that is paused: for the others it may be days.
-            let seconds = [0, 0, HOUR, 4 * DAY, 9 * DAY];
-            clock.pass(seconds[self.chance.below(seconds.len())]);
+            let some = [0, 0, HOUR, 4 * DAY, 9 * DAY];
+            let some = some[self.chance.below(some.len())];
+            clock.pass(away.unwrap_or(some));
         } else if self.chance.percent(short) {
             self.statuses[actor] = Status::Asleep(self.step + 5 + self.chance.below(120) as u64);
         }

@@ -25,7 +25,7 @@ const FENCES: [Fence; 8] = [
 ];
 
 /// Seeds that the suite tries.
-const HISTORIES: u64 = 6_000;
+const HISTORIES: u64 = 20_000;
 
 /// A folder in memory where there is one.
 fn folder() -> tempfile::TempDir {
@@ -192,25 +192,12 @@ fn a_pack_forged_under_a_run_hides_none_of_its_frames() {
     }
 }
 
-/// Fences whose lack the first seeds show; what they cost is found within these.
-const SHOWN_SOON: [Fence; 7] = [
-    Fence::WriterCondemnations,
-    Fence::LastLook,
-    Fence::LookForStop,
-    Fence::Rescue8a,
-    Fence::Rescue8b,
-    Fence::KeptCopies8d,
-    Fence::OpenKeptCopy,
-];
-/// Seeds that are tried for them.
-const SOON: u64 = 6_000;
-
-/// A fence is needed: without it the same seeds lose data.
+/// A fence is needed: without it the seeds that lose nothing lose data.
 #[test]
 fn each_fence_is_needed() {
     let mut not_caught = Vec::new();
-    for fence in SHOWN_SOON {
-        let totals = run_all(0..SOON, Some(fence), 1);
+    for fence in FENCES {
+        let totals = run_all(0..HISTORIES, Some(fence), 1);
         say(&format!("{fence:?}: {:?} after {}", totals.lost.first(), totals.histories));
         if totals.lost.is_empty() {
             not_caught.push(fence);
@@ -219,14 +206,16 @@ fn each_fence_is_needed() {
     assert_eq!(not_caught, []);
 }
 
-/// The same for all of them. What others keep and condemn (8c) is covered by 8d in nearly all histories.
+/// Seeds that lost a snapshot once, before what their stories tell was mended.
+///
+/// 7340, 7934: the one read of a stop brought a flipped bit, so the stop counted as absent, and a run that a pruner had declared dead took itself for committed. What decides is read twice now.
+/// 12671: a deletion took effect late, after the pruner had taken its condemnation back. A writer relied on the pack in between. The pruner keeps its condemnation as long as the store still
+/// shows what it deleted.
 #[test]
-#[ignore = "takes long: what others cover shows in few histories"]
-fn every_fence_is_needed() {
-    for fence in FENCES {
-        let totals = run_all(0..20_000, Some(fence), 1);
-        say(&format!("{fence:?}: {:?} after {}", totals.lost.first(), totals.histories));
-        assert!(!totals.lost.is_empty(), "{fence:?}");
+fn what_failed_once_does_not_fail_again() {
+    for seed in [7340, 7934, 12671] {
+        let outcome = run(seed, None, &folder().path().join("history"));
+        assert_eq!(outcome.verdict.losses, Vec::<String>::new(), "{}", story(seed, None));
     }
 }
 
