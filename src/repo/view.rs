@@ -22,6 +22,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
+/// An index of so few packs isn't worth making anew.
+const MANY_PACKS: usize = 1024;
+/// One is made anew when it knows of more packs than so many times those that there are: by then as many were learnt since, so that it costs no more than that.
+const MOST_GONE: usize = 4;
+
 /// What is known of packs, frames and chunks.
 pub struct View {
     index: IndexCache,
@@ -46,7 +51,6 @@ impl View {
     /// For writing: all packs are listed, and the chunks of the credential's own domain known.
     pub fn for_writing<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
         let view = Self::open(repo)?;
-        view.list_packs(&**repo.store())?;
         let own = |domain: DomainId| domain == repo.keys().domain().id();
         // A pack that can't be understood adds nothing: its chunks are stored again.
         view.learn_packs(repo, &view.unlearnt(|indexed| !indexed.chunks), &own)?;
@@ -57,7 +61,7 @@ impl View {
     /// For reading: all packs are listed, and all frames known. Also gives what was odd.
     pub fn for_reading(repo: &Repo<Full>) -> Result<(Self, Vec<String>), RepoError> {
         let view = Self::open(repo)?;
-        let warnings = view.learn(repo)?;
+        let warnings = view.learn_listed(repo)?;
         view.save()?;
         Ok((view, warnings))
     }
@@ -65,6 +69,10 @@ impl View {
     /// Lists the packs again and learns the frames of those that are new. Gives what was odd.
     pub fn learn(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
         self.list_packs(&**repo.store())?;
+        self.learn_listed(repo)
+    }
+
+    fn learn_listed(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
         let mut warnings = self.learn_segments(repo)?;
         warnings.extend(self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.frames), &|_| true)?);
         Ok(warnings)
@@ -96,8 +104,26 @@ impl View {
             *blake3::hash(&[&repo.id().as_bytes()[..], repo.keys().domain().id().as_bytes()].concat()).as_bytes();
         // Whatever was found instead of a whole index: it's made anew from the repository.
         let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
+        let view = Self::of(index);
+        view.list_packs(&**repo.store())?;
+        if !view.is_mostly_gone() {
+            return Ok(view);
+        }
+        // What is said of packs that are gone is never read again, and would stay for ever.
+        let view = Self::of(view.index.anew());
+        view.list_packs(&**repo.store())?;
+        Ok(view)
+    }
+
+    fn of(index: IndexCache) -> Self {
         let listed = RwLock::new(vec![false; index.packs.len()]);
-        Ok(Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() })
+        Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() }
+    }
+
+    /// Whether so few of many packs that the index knows are still there that it's better made anew.
+    fn is_mostly_gone(&self) -> bool {
+        let there = self.listed.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|there| **there).count();
+        self.packs().len() > MANY_PACKS.max(there * MOST_GONE)
     }
 
     /// Keeps what was learnt for the next time.

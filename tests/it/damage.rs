@@ -3,9 +3,10 @@
 
 use crate::world::{NAME, Portrait, World, noise, portrait};
 use nightsafe::repo::format::key;
-use nightsafe::repo::id::RunId;
+use nightsafe::repo::id::{PackHash, PackId, RunId};
 use nightsafe::repo::pack::parse::WholePack;
 use nightsafe::repo::store::Store;
+use nightsafe::repo::view::View;
 use nightsafe::snapshot::check::{CheckOptions, CheckReport, Damage, check};
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::snapshots::snapshots;
@@ -314,4 +315,26 @@ fn strange_objects_are_no_danger() {
     assert_eq!(scene.lost(), BTreeSet::new());
     let summary = scene.world.back_up();
     assert_eq!(scene.world.restored(summary.snapshot.unwrap()), scene.snapshots[1].1);
+}
+
+/// The local index would keep for ever what it knew of packs that were pruned long ago.
+#[test]
+fn an_index_of_what_is_gone_is_made_anew() {
+    let scene = Scene::new();
+    let run = scene.snapshots[0].0;
+    let names: Vec<String> = (0..1100)
+        .map(|_| key::pack(PackId { run, hash: PackHash::from_bytes(noise(32).try_into().unwrap()) }))
+        .collect();
+    for name in &names {
+        scene.world.store.put(name, &noise(10).into()).unwrap();
+    }
+    let known = || View::for_reading(&scene.world.repo()).unwrap().0.packs().len();
+    let before = known();
+    assert!(before > 1100, "{before}");
+    for name in &names {
+        scene.world.store.delete(name).unwrap();
+    }
+    assert_eq!(known(), before - 1100);
+    assert_eq!(scene.lost(), BTreeSet::new());
+    assert_eq!(known(), before - 1100, "what was committed is the new one");
 }

@@ -14,12 +14,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_nightsafe");
 /// How often something is killed.
 const KILLS: u32 = 200;
 /// What is killed, in turn.
-const VERBS: [&[&str]; 5] = [
+const VERBS: [&[&str]; 6] = [
     &["backup"],
     &["prune", "--grace", "0", "--max-delete", "100", "--stale-after", "3s"],
     &["forget", "--keep-last", "2", "--group-by", "host", "--accept-shrink"],
     &["backup"],
     &["repair", "index"],
+    &["repair", "packs", "--read-data"],
 ];
 
 struct Scene {

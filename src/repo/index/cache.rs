@@ -120,15 +120,7 @@ impl IndexCache {
     /// the folder can't be made.
     pub fn open(folder: &Path, binding: [u8; 32]) -> Result<(Self, Found), IndexError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(IndexError::io(folder))?;
-        let empty = |listed| Self {
-            packs: PackTable::new(folder),
-            numbers: FrameNumbers::new(folder),
-            frames: FrameIndex::new(folder),
-            known: KnownChunks::new(folder),
-            folder: folder.to_owned(),
-            binding,
-            listed: Mutex::new(listed),
-        };
+        let empty = |listed| Self::empty(folder, binding, listed);
         let state = match State::read(folder) {
             Ok(Some(state)) => state,
             Ok(None) => return Ok((empty(HashSet::new()), Found::Nothing)),
@@ -141,6 +133,24 @@ impl IndexCache {
         match Self::open_parts(folder, &state, binding) {
             Ok(index) => Ok((index, Found::Whole)),
             Err(error) => Ok((empty(listed), Found::Damaged(error))),
+        }
+    }
+
+    /// An empty index that replaces the one in the same folder when it's committed.
+    pub fn anew(&self) -> Self {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self::empty(&self.folder, self.binding, listed)
+    }
+
+    fn empty(folder: &Path, binding: [u8; 32], listed: HashSet<String>) -> Self {
+        Self {
+            packs: PackTable::new(folder),
+            numbers: FrameNumbers::new(folder),
+            frames: FrameIndex::new(folder),
+            known: KnownChunks::new(folder),
+            folder: folder.to_owned(),
+            binding,
+            listed: Mutex::new(listed),
         }
     }
 
