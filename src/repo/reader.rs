@@ -258,6 +258,7 @@ impl<'r> Reader<'r> {
         let mut opened = Vec::with_capacity(stretch.copies.len());
         self.open_copies(stretch, zstd, &mut |id, place, copy| {
             opened.push((id, copy.ok().filter(|frame| frame.is_whole() || place.partial)));
+            Ok(())
         })?;
         let mut frames = Vec::with_capacity(opened.len());
         for (id, frame) in opened {
@@ -270,12 +271,12 @@ impl<'r> Reader<'r> {
         Ok(frames)
     }
 
-    /// Opens the copies of a stretch, at these very places and nowhere else: which proves that they can serve.
+    /// Opens the copies of a stretch, at these very places and nowhere else: which proves that they can serve. An error of `each` ends it.
     pub fn open_copies(
         &self,
         stretch: &Stretch,
         zstd: &mut Zstd,
-        each: &mut dyn FnMut(FrameId, FramePlace, Result<OpenFrame, ReadError>),
+        each: &mut dyn FnMut(FrameId, FramePlace, Result<OpenFrame, ReadError>) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let pack = self.pack_id(stretch.pack)?;
         let length = u64::from(stretch.end - stretch.offset);
@@ -297,7 +298,7 @@ impl<'r> Reader<'r> {
                 Some(sealed) => self.open(id, place, pack, sealed, zstd),
                 None => self.copy(id, place, zstd),
             };
-            each(id, place, copy);
+            each(id, place, copy)?;
         }
         Ok(())
     }
@@ -333,6 +334,8 @@ impl<'r> Reader<'r> {
         if !*asked {
             self.view.learn_trailers(self.repo).map_err(Box::new)?;
             *asked = true;
+            // So that the next process needn't; the cache is a hint, and that it can't be kept is no reason to fail.
+            let _ = self.view.save();
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 /// A look at what the other side has put up; each is needed, and each can be left out in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fence {
+    /// The writer's pins (step 2a).
+    WriterPins,
     /// The writer's look at condemnations after it pinned (steps 2, 4 and 5).
     WriterCondemnations,
     /// The writer's last look at what it relies on and has written, before the commit (step 5).

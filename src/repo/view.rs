@@ -24,7 +24,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 /// An index of so few packs isn't worth making anew.
 const MANY_PACKS: usize = 1024;
-/// One is made anew when it knows of more packs than so many times those that there are: by then as many were learnt since, so that it costs no more than that.
+/// One is made anew when it knows of more packs than so many times those that there are: by then more were learnt since than there are to learn.
 const MOST_GONE: usize = 4;
 
 /// What is known of packs, frames and chunks.
@@ -80,14 +80,14 @@ impl View {
 
     /// Learns from the trailers of all packs of which only a segment told so far. Gives what was odd.
     pub fn learn_trailers(&self, repo: &Repo<Full>) -> Result<Vec<String>, RepoError> {
-        self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.chunks), &|_| true)
+        self.learn_packs(repo, &self.unlearnt(|indexed| !indexed.trailer), &|_| true)
     }
 
     /// Learns from the trailers of these packs, as far as it wasn't done yet. Gives whether any was learnt that wasn't known before.
     pub fn learn_trailers_of(&self, repo: &Repo<Full>, numbers: &[u32]) -> Result<bool, RepoError> {
         let row = |&number: &u32| self.packs().get(number).map(|row| (number, row));
         let unlearnt = |rows: &[u32]| -> Vec<(u32, PackRow)> {
-            rows.iter().filter_map(row).filter(|(_, row)| !row.indexed.chunks).collect()
+            rows.iter().filter_map(row).filter(|(_, row)| !row.indexed.trailer).collect()
         };
         let before = unlearnt(numbers);
         if before.is_empty() {
@@ -104,26 +104,21 @@ impl View {
             *blake3::hash(&[&repo.id().as_bytes()[..], repo.keys().domain().id().as_bytes()].concat()).as_bytes();
         // Whatever was found instead of a whole index: it's made anew from the repository.
         let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
-        let view = Self::of(index);
-        view.list_packs(&**repo.store())?;
-        if !view.is_mostly_gone() {
-            return Ok(view);
-        }
-        // What is said of packs that are gone is never read again, and would stay for ever.
-        let view = Self::of(view.index.anew());
+        let listed = RwLock::new(vec![false; index.packs.len()]);
+        let view = Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() };
         view.list_packs(&**repo.store())?;
         Ok(view)
     }
 
-    fn of(index: IndexCache) -> Self {
-        let listed = RwLock::new(vec![false; index.packs.len()]);
-        Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() }
-    }
-
-    /// Whether so few of many packs that the index knows are still there that it's better made anew.
-    fn is_mostly_gone(&self) -> bool {
+    /// Has the next process make the index anew if of many packs that it knows only few are still there: what it says of the others would stay for ever.
+    ///
+    /// For the end of a prune that missed nothing. What is known of packs that were *lost* must stay: by it a backup stores their frames again.
+    pub fn forget_what_is_gone(&self) -> Result<(), IndexError> {
         let there = self.listed.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|there| **there).count();
-        self.packs().len() > MANY_PACKS.max(there * MOST_GONE)
+        if self.packs().len() > MANY_PACKS.max(there * MOST_GONE) {
+            self.index.anew().commit()?;
+        }
+        Ok(())
     }
 
     /// Keeps what was learnt for the next time.
@@ -160,6 +155,11 @@ impl View {
     /// How many pack numbers there are.
     pub fn pack_numbers(&self) -> u32 {
         u32::try_from(self.packs().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether what is known of a pack comes from its own trailer.
+    pub fn is_read(&self, number: u32) -> bool {
+        self.packs().get(number).is_some_and(|row| row.indexed.trailer)
     }
 
     /// Whether a pack was in the last listing, with its length.
@@ -217,7 +217,7 @@ impl View {
         for (frame, place) in places {
             self.frames().insert(frame, &FramePlace { pack: number, ..*place })?;
         }
-        self.packs().mark(number, Indexed { frames: true, chunks: true });
+        self.packs().mark(number, Indexed::ALL);
         Ok(())
     }
 
@@ -270,9 +270,12 @@ impl View {
             return Ok(Vec::new());
         }
         let runs: HashSet<RunId> = unlearnt.iter().map(|(_, row)| row.id.run).collect();
+        let owners: HashSet<RunId> = self.all_listed().into_iter().map(|(pack, _)| pack.run).collect();
         let mut keys = Vec::new();
         repo.store().list(key::INDEX, &mut |listed| {
-            if key::parse_numbered(key::INDEX, &listed.key).is_some_and(|(run, _)| runs.contains(&run)) {
+            // A run without packs of its own is a repair, whose segments speak of those of others.
+            let may_tell = |run: &RunId| runs.contains(run) || !owners.contains(run);
+            if key::parse_numbered(key::INDEX, &listed.key).is_some_and(|(run, _)| may_tell(&run)) {
                 keys.push(listed.key);
             }
         })?;
@@ -302,8 +305,8 @@ impl View {
         };
         for pack in segment.packs.iter().filter(|pack| may_speak_of(pack.pack.run)) {
             let Some(number) = self.packs().number(&pack.pack) else { continue };
-            let Some(row) = self.packs().get(number) else { continue };
             let _alone = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(row) = self.packs().get(number) else { continue };
             if row.indexed.frames || row.length != u64::from(pack.length) {
                 continue;
             }
@@ -318,7 +321,7 @@ impl View {
                 self.insert_copy(number, offset, &copy, frame.present().as_ref())?;
                 offset += frame.stored_length; // within the pack's length: records that don't make sense weren't opened
             }
-            self.packs().mark(number, Indexed { frames: true, chunks: false });
+            self.packs().mark(number, Indexed::FRAMES);
         }
         Ok(())
     }
@@ -336,11 +339,12 @@ impl View {
                 Ok(Some(trailer)) => self.learn_trailer(number, row, &trailer),
                 Ok(None) => {
                     // Of another domain: there is nothing to know.
-                    self.packs().mark(number, Indexed { frames: false, chunks: true });
+                    self.packs().mark(number, Indexed::NO_CHUNKS);
                     Ok(())
                 }
+                // A pack that can't be read for a reason of its own adds nothing; a store that fails does so for all.
                 Err(PackError::Store(error))
-                    if !matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Short) =>
+                    if matches!(error.kind, StoreErrorKind::RootMissing | StoreErrorKind::Transient) =>
                 {
                     Err(error.into())
                 }
@@ -391,6 +395,9 @@ impl View {
 
     fn learn_trailer(&self, number: u32, row: PackRow, trailer: &Trailer) -> Result<(), RepoError> {
         let _alone = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.packs().get(number).is_some_and(|row| row.indexed.trailer) {
+            return Ok(()); // another thread was first
+        }
         self.packs().add(row.id, row.length, trailer.length)?;
         for frame in &trailer.frames {
             let class = frame.table.class;
@@ -412,7 +419,7 @@ impl View {
                 }
             }
         }
-        self.packs().mark(number, Indexed { frames: true, chunks: true });
+        self.packs().mark(number, Indexed::ALL);
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
 //! Forgetting snapshots: a plan that can be shown, then tombstones. Nothing is deleted; that is a pruner's work.
 
+use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
 use crate::repo::format::key;
+use crate::repo::gc::survey;
 use crate::repo::id::RunId;
 use crate::repo::needs::Needs;
-use crate::repo::record::{self, Tombstone};
+use crate::repo::record::Tombstone;
 use crate::repo::repository::{Full, Repo};
-use crate::repo::store::StoreErrorKind;
 use crate::repo::view::in_parallel;
-use crate::snapshot::backup::now;
 use crate::snapshot::policy::{self, Candidate, Group, Options, Outcome, Policy, Refusal};
 use crate::snapshot::snapshots::{Filter, Snapshot, Snapshots};
 
@@ -120,22 +120,16 @@ impl ForgetPlan {
 }
 
 /// Carries out a plan: writes a tombstone for each snapshot. Interrupted in between, some are forgotten and the others aren't.
-pub fn execute(repo: &Repo<Full>, plan: &ForgetPlan) -> Result<Forgotten, ForgetError> {
+///
+/// A tombstone that is there already says the same; whatever else is in its place is an error.
+pub fn execute(repo: &Repo<Full>, plan: &ForgetPlan, now: Time) -> Result<Forgotten, ForgetError> {
     if !plan.refusals.is_empty() {
         return Err(ForgetError::Refused(plan.refusals.clone()));
     }
     let ids = plan.ids();
-    in_parallel(repo.store().connections(), &ids, &|id: &RunId| bury(repo, *id))?;
+    let tombstone = Tombstone { needs: Needs::NONE, time: now, dead: false };
+    in_parallel(repo.store().connections(), &ids, &|&id: &RunId| {
+        survey::put_by_admin(repo, &key::forgotten(id), &tombstone)
+    })?;
     Ok(Forgotten { ids })
-}
-
-fn bury(repo: &Repo<Full>, id: RunId) -> Result<(), RepoError> {
-    let key = key::forgotten(id);
-    let tombstone = Tombstone { needs: Needs::NONE, time: now(), dead: false };
-    let sealed = record::seal_admin_record(repo.read_keys(), &key, &tombstone);
-    match repo.store().put(&key, &sealed.into()) {
-        // Somebody else forgot it at the same moment.
-        Err(error) if error.kind == StoreErrorKind::Exists => Ok(()),
-        other => Ok(other?),
-    }
 }

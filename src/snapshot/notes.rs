@@ -6,6 +6,7 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
+use crate::repo::fetch;
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::id::RunId;
 use crate::repo::keys::{Role, Signer};
@@ -14,6 +15,7 @@ use crate::repo::record::{self, Note};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::repo::view::in_parallel;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -160,7 +162,10 @@ fn empty(time: Time) -> Note {
 pub fn write(repo: &Repo<Full>, note: &Note) -> Result<RunId, RepoError> {
     let run = repo.keys().new_run();
     let key = key::note(run, 0);
-    repo.store().put(&key, &record::seal_record(repo.keys(), &key, note).into())?;
+    let sealed = Bytes::from(record::seal_record(repo.keys(), &key, note));
+    repo.store().put(&key, &sealed)?;
+    // A protection that isn't there protects nothing.
+    fetch::read_back(repo, &key, &sealed)?;
     Ok(run)
 }
 

@@ -345,6 +345,10 @@ impl<'r> Prune<'r> {
         if let Err(error) = tidy(self.repo, &self.canaries, &tidied) {
             monitor.warning(&format!("what has lost its meaning stays until the next prune: {error}"));
         }
+        if report.frames_missing == 0 {
+            // The cache of this host; that it grows is no reason to fail.
+            let _ = self.view.forget_what_is_gone();
+        }
         drop(self.canaries);
         reserve::keep(&**self.repo.store());
         Ok(report)
@@ -410,9 +414,8 @@ impl<'r> Prune<'r> {
 
     /// Opens what is to stay, and stores again what is still needed of what goes. On a full disk nothing is stored, and what would have to be stays.
     fn prove(&mut self, monitor: &dyn Monitor) -> Result<Proven, GcError> {
-        self.plan.unknown = unknown::of_this_repository(self.repo, std::mem::take(&mut self.plan.unknown), &|what| {
-            monitor.warning(&what);
-        })?;
+        let unknown = std::mem::take(&mut self.plan.unknown);
+        self.plan.unknown = unknown::removable(self.repo, unknown, &self.condemned, &|what| monitor.warning(&what))?;
         monitor.progress().enter("rewriting packs");
         Progress::add(&monitor.progress().bytes_total, self.plan.rewrite.iter().map(|pack| pack.length).sum());
         let reader = Reader::new(self.repo, Arc::clone(&self.view));
@@ -479,6 +482,7 @@ impl Planner<'_> {
         while self.view.learn_trailers_of(self.repo, &plan.numbers())? {
             plan = self.plan(marks)?;
         }
+        plan.doubt(&|pack| !self.view.is_read(pack.number));
         Ok(plan)
     }
 }

@@ -127,13 +127,30 @@ fn attempt(
 ) -> Result<Option<RunId>, UndoError> {
     let history = History::load(repo)?;
     let mut run = Run::announce(repo, options.now, &options.host, TOOL)?;
-    let result = commit_again(repo, &mut run, &history, forgotten, options, monitor);
-    if !matches!(result, Ok(Some(_))) {
-        // It won't commit any more, so what it pinned needn't wait until it's declared dead. A courtesy.
-        let _ = repo.store().delete(&key::run(run.id));
+    let mut traces = Traces::default();
+    let result = commit_again(repo, &mut run, &history, forgotten, options, &mut traces, monitor);
+    if traces.has_put_manifest {
+        // A manifest whose put failed may still arrive. Then somebody must know of this run, so that it's declared dead first.
+        if result.is_ok() {
+            run.unpin(repo);
+        }
+        return result;
+    }
+    // It can't commit any more, so what it pinned needn't wait until it's declared dead. Courtesies.
+    for key in traces.note.map(|note| key::note(note, 0)).into_iter().chain([key::run(run.id)]) {
+        let _ = repo.store().delete(&key);
     }
     run.unpin(repo);
     result
+}
+
+/// What an attempt left behind.
+#[derive(Default)]
+struct Traces {
+    /// The note that carries tags and protection over.
+    note: Option<RunId>,
+    /// Whether it tried to put its manifest.
+    has_put_manifest: bool,
 }
 
 /// The steps of a run that was announced.
@@ -143,6 +160,7 @@ fn commit_again(
     history: &History,
     forgotten: RunId,
     options: &UndoOptions,
+    traces: &mut Traces,
     monitor: &dyn Monitor,
 ) -> Result<Option<RunId>, UndoError> {
     within_grace(repo, forgotten, run.id, options)?;
@@ -194,8 +212,9 @@ fn commit_again(
     .map_err(|why| RepoError::damaged(&why.key, &why.fault))?;
     // Before the commit, so that no snapshot comes back without its protection; of a run that isn't committed it says nothing.
     if let Some(note) = notes::notes(repo)?.carried(forgotten, run.id, &manifest.tags, options.now) {
-        notes::write(repo, &note)?;
+        traces.note = Some(notes::write(repo, &note)?);
     }
+    traces.has_put_manifest = true;
     if run.commit(repo, &durable, again)? == Commit::Stopped {
         return Ok(None);
     }

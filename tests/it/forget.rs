@@ -58,7 +58,7 @@ fn what_rules_don_t_keep_is_hidden_by_tombstones_and_the_rest_restores() {
     let before = world.objects("");
     let plan = by_policy(&world, &keep_last(2), &Options::default());
     assert_eq!(world.objects(""), before, "a plan changes nothing");
-    let mut removed = execute(&world.repo(), &plan).unwrap().ids;
+    let mut removed = execute(&world.repo(), &plan, night(9)).unwrap().ids;
     removed.sort_by_key(|id| ids.iter().position(|one| one == id));
     assert_eq!(removed, ids[..3]);
     assert_eq!(listed(&world), ids[3..]);
@@ -74,7 +74,7 @@ fn what_rules_don_t_keep_is_hidden_by_tombstones_and_the_rest_restores() {
     assert!(hidden.list.iter().all(|snapshot| since.contains_key(&snapshot.id)));
     // Once more there is nothing to do, and a tombstone that is there already is no error.
     assert_eq!(by_policy(&world, &keep_last(2), &Options::default()).ids(), []);
-    assert_eq!(execute(&world.repo(), &plan).unwrap().ids.len(), 3);
+    assert_eq!(execute(&world.repo(), &plan, night(9)).unwrap().ids.len(), 3);
 }
 
 #[test]
@@ -99,16 +99,16 @@ fn tags_and_protection_are_seen_by_filters_and_rules() {
 
     let tagged = Rule::Tags(vec!["before-upgrade".to_owned()]);
     let policy = Policy::new([Rule::Newest(Unit::Snapshot, Count::Number(1)), tagged]);
-    execute(&world.repo(), &by_policy(&world, &policy, &Options::default())).unwrap();
+    execute(&world.repo(), &by_policy(&world, &policy, &Options::default()), night(9)).unwrap();
     assert_eq!(listed(&world), [ids[0], ids[1], ids[3]]);
 
     let refused = ForgetPlan::by_ids(&snapshots(&world.repo()).unwrap(), &[ids[0], ids[1]], &Options::default());
     assert_eq!(refused.refusals, [Refusal::Protected(ids[1])]);
-    assert!(matches!(execute(&world.repo(), &refused), Err(ForgetError::Refused(_))));
+    assert!(matches!(execute(&world.repo(), &refused, night(9)), Err(ForgetError::Refused(_))));
     assert_eq!(listed(&world).len(), 3, "nothing of it was done");
     note(&|all| all.notes.reprotect(ids[1], false, now));
     let plan = ForgetPlan::by_ids(&snapshots(&world.repo()).unwrap(), &[ids[0], ids[1]], &Options::default());
-    execute(&world.repo(), &plan).unwrap();
+    execute(&world.repo(), &plan, night(9)).unwrap();
     assert_eq!(listed(&world), [ids[3]]);
 }
 
@@ -119,7 +119,7 @@ fn the_last_one_stays_unless_it_is_said_twice() {
     let plan = ForgetPlan::by_ids(&all, &ids, &Options::default());
     assert!(matches!(&plan.refusals[..], [Refusal::Last { id, .. }] if *id == ids[1]));
     let options = Options { allow_empty_group: true, ..Options::default() };
-    execute(&world.repo(), &ForgetPlan::by_ids(&all, &ids, &options)).unwrap();
+    execute(&world.repo(), &ForgetPlan::by_ids(&all, &ids, &options), night(9)).unwrap();
     assert_eq!(listed(&world), []);
 }
 
@@ -132,10 +132,10 @@ fn a_snapshot_that_shrank_is_looked_at_first() {
     assert!(
         matches!(&plan.refusals[..], [Refusal::Shrunk { newest, before, .. }] if (*newest, *before) == (small, ids[1]))
     );
-    assert!(matches!(execute(&world.repo(), &plan), Err(ForgetError::Refused(_))));
+    assert!(matches!(execute(&world.repo(), &plan, night(9)), Err(ForgetError::Refused(_))));
     assert_eq!(listed(&world).len(), 3);
     let plan = by_policy(&world, &keep_last(1), &Options { accept_shrink: true, ..Options::default() });
-    execute(&world.repo(), &plan).unwrap();
+    execute(&world.repo(), &plan, night(9)).unwrap();
     assert_eq!(listed(&world), [small]);
 }
 
@@ -151,7 +151,7 @@ fn a_snapshot_that_can_t_be_read_is_not_counted_and_goes_when_it_is_named() {
     assert!(matches!(wrong, Err(ForgetError::NotUnreadable(_))));
     assert!(matches!(ForgetPlan::of_unreadable(&all, &[String::new()]), Err(ForgetError::Ambiguous(_))));
     let plan = ForgetPlan::of_unreadable(&all, &[ids[2].random_part()[..8].to_owned()]).unwrap();
-    assert_eq!(execute(&world.repo(), &plan).unwrap().ids, [ids[2]]);
+    assert_eq!(execute(&world.repo(), &plan, night(9)).unwrap().ids, [ids[2]]);
     let all = snapshots(&world.repo()).unwrap();
     assert_eq!((all.list.len(), all.unreadable.len()), (2, 0));
 }

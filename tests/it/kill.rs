@@ -93,6 +93,12 @@ impl Scene {
         list.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Whether there is a tombstone of a snapshot.
+    fn was_forgotten(&self, id: &str) -> bool {
+        let forgotten = std::fs::read_dir(self.at("repository").join("forgotten"));
+        forgotten.unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().contains(id))
+    }
+
     fn restored(&self, id: &str, target: &Path) -> Portrait {
         let from = format!("{id}:/data");
         let output =
@@ -134,10 +140,13 @@ fn nothing_is_lost_whenever_something_is_killed() {
     assert!(checked.status.success(), "{checked:?}");
     let reported = scene.reported.lock().unwrap();
     let mut compared = 0;
-    for id in scene.snapshots() {
-        if let Some(before) = reported.get(&id) {
-            assert_eq!(&scene.restored(&id, &scene.at(&format!("restored-{compared}"))), before, "{id}");
+    let listed = scene.snapshots();
+    for (id, before) in reported.iter() {
+        if listed.contains(id) {
+            assert_eq!(&scene.restored(id, &scene.at(&format!("restored-{compared}"))), before, "{id}");
             compared += 1;
+        } else {
+            assert!(scene.was_forgotten(id), "snapshot {id} was reported, and is gone though nobody forgot it");
         }
     }
     let others = others.into_inner();

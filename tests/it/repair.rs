@@ -10,14 +10,17 @@ use nightsafe::repo::pack::trailer::TrailerFrame;
 use nightsafe::repo::repair::index;
 use nightsafe::repo::repair::packs::{PacksOutcome, PacksPlan};
 use nightsafe::repo::store::Store;
+use nightsafe::snapshot::backup::now;
 use nightsafe::snapshot::check::{CheckError, CheckOptions, CheckReport, Subset, check, check_names};
 use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use nightsafe::snapshot::prune::{PruneOptions, prune};
 use nightsafe::snapshot::repair::losses::losses;
 use nightsafe::snapshot::repair::packs::{self, PacksOptions};
 use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::problem::Problem;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A repository with a few nights' snapshots, and what each must bring back.
 struct Nights {
@@ -246,6 +249,20 @@ fn the_index_is_made_again_from_trailers() {
     assert_eq!(index::plan(&nights.world.repo()).unwrap().added_packs(), 0);
     nights.forget_caches();
     nights.assert_all_come_back("with a new index");
+    // A prune that finds the repair over keeps its segments as long as they speak of packs that are there.
+    let options = PruneOptions { max_delete: 100, stale_after: Duration::ZERO, ..PruneOptions::at(now()) };
+    std::thread::sleep(Duration::from_millis(2_100));
+    prune(&nights.world.repo(), &options, &Silent::default()).unwrap();
+    assert!(nights.world.objects("index/").contains_key(&key::segment(run, 0)));
+    // And what they say is used: the trailers can't be read any more.
+    for pack in nights.packs() {
+        let mut bytes = nights.world.bytes(&key::pack(pack));
+        let at = bytes.len() - 20;
+        bytes[at] ^= 1;
+        nights.world.replace(&key::pack(pack), bytes);
+    }
+    nights.forget_caches();
+    nights.assert_all_come_back("by the segments of the repair");
 }
 
 /// A pack is gone. A backup of the source, which still has everything, brings all snapshots back: it stores the chunks again under the ids

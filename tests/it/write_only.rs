@@ -15,13 +15,13 @@ use nightsafe::snapshot::backup::{BackupSummary, backup};
 use nightsafe::snapshot::monitor::Silent;
 
 /// A host that holds a write-only credential.
-struct Host {
+pub(crate) struct Host {
     secret: Secret,
-    credential: CredentialId,
+    pub(crate) credential: CredentialId,
 }
 
 impl Host {
-    fn new(world: &World, sharing: Sharing) -> Self {
+    pub(crate) fn new(world: &World, sharing: Sharing) -> Self {
         let secret = Secret::KeyFile(KeyFile::generate());
         let repo = world.repo();
         let bundle = repo.read_keys().new_write_only(sharing);
@@ -29,7 +29,7 @@ impl Host {
         Self { secret, credential }
     }
 
-    fn repo(&self, world: &World) -> Repo<WriteOnly> {
+    pub(crate) fn repo(&self, world: &World) -> Repo<WriteOnly> {
         let cache = CacheDir::new(world.cache().join(self.credential.to_string()));
         match open(world.store.clone(), &self.secret, &cache).unwrap() {
             AnyRepo::WriteOnly(repo) => repo,
@@ -37,7 +37,7 @@ impl Host {
         }
     }
 
-    fn back_up(&self, world: &World) -> BackupSummary {
+    pub(crate) fn back_up(&self, world: &World) -> BackupSummary {
         backup(&self.repo(world), &world.options(), &Silent::default()).unwrap()
     }
 }

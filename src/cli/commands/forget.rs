@@ -132,7 +132,7 @@ fn carry_out(
     prune: bool,
     context: &Context,
 ) -> Result<(), CliError> {
-    let forgotten = execute(repo, plan)?;
+    let forgotten = execute(repo, plan, now())?;
     if context.ui.is_json() {
         return context.ui.json(&json::ForgetGroup::all(plan));
     }

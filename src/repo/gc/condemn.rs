@@ -6,6 +6,7 @@ use crate::repo::format::key;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::plan::DoomedPack;
 use crate::repo::gc::prove::{Dependencies, Proven};
+use crate::repo::gc::reserve;
 use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
 use crate::repo::record;
@@ -46,7 +47,7 @@ pub fn condemn(
     };
     let store_key = key::gc(gid);
     let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), &store_key, &body));
-    repo.store().put(&store_key, &sealed)?;
+    reserve::put(&**repo.store(), &store_key, &sealed)?;
     // Others act on what they read of it, so it must be there as a whole.
     read_back(repo, &store_key, &sealed)?;
     let packs = proven.packs.into_iter().map(|pack| (pack.id, pack)).collect();

@@ -12,7 +12,7 @@
 //!
 //! Each step consumes what the one before gave: a plan is proven, what is proven is condemned, what is condemned is sentenced, and only what is sentenced is swept.
 //!
-//! Memory: 48 bytes for each frame that snapshots reach, 24 for each pack, and what is being rewritten.
+//! Memory: 48 bytes for each frame that snapshots reach, 24 for each pack, what is being rewritten, and up to 8 MiB for each connection while copies that stay are opened.
 
 pub mod canary;
 pub mod condemn;

@@ -84,6 +84,18 @@ impl GcPlan {
         self.bytes_removed().saturating_sub(self.bytes_rewritten())
     }
 
+    /// Has packs looked at like those that aren't understood at all, of which too little is known for sure.
+    pub fn doubt(&mut self, is_doubtful: &dyn Fn(&DoomedPack) -> bool) {
+        let (doubtful, remove): (Vec<_>, Vec<_>) = std::mem::take(&mut self.remove).into_iter().partition(is_doubtful);
+        self.remove = remove;
+        if self.missing.is_empty() {
+            self.unknown.extend(doubtful);
+        } else {
+            // What is missing may be in there.
+            self.unused_after += doubtful.iter().map(|pack| pack.length).sum::<u64>();
+        }
+    }
+
     /// The numbers of the packs that go.
     pub fn numbers(&self) -> Vec<u32> {
         self.remove.iter().chain(&self.rewrite).chain(&self.unknown).map(|pack| pack.number).collect()

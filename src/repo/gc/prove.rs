@@ -127,31 +127,26 @@ fn open_all(
     let goes: HashMap<FrameId, &[u32]> = copies.iter().map(|copy| (copy.frame, copy.goes.as_slice())).collect();
     let stretches = Stretch::of(copies.iter().map(|copy| (copy.frame, copy.stays)).collect());
     each(&stretches, reader.threads(), watch, &|stretch: &Stretch, zstd| {
-        let mut failed = None;
-        reader
-            .open_copies(stretch, zstd, &mut |frame, _, copy| {
-                let serves = match copy {
-                    Ok(open) => {
-                        let marked = marks.get(&frame);
-                        let mut chunks = 0..u32::try_from(open.count()).unwrap_or(u32::MAX);
-                        marked.is_none_or(|marked| chunks.all(|i| !marked.contains(i) || open.chunk(i).is_some()))
-                    }
-                    Err(error) if error.is_store_failure() => {
-                        failed = Some(error);
-                        false
-                    }
-                    Err(error) => {
-                        (watch.odd)(format!("a second copy can't be used: {error}"));
-                        false
-                    }
-                };
-                if !serves {
-                    let goes = goes.get(&frame).copied().unwrap_or_default();
-                    dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(goes);
+        let opened = reader.open_copies(stretch, zstd, &mut |frame, _, copy| {
+            let serves = match copy {
+                Ok(open) => {
+                    let marked = marks.get(&frame);
+                    let mut chunks = 0..u32::try_from(open.count()).unwrap_or(u32::MAX);
+                    marked.is_none_or(|marked| chunks.all(|i| !marked.contains(i) || open.chunk(i).is_some()))
                 }
-            })
-            .map_err(GcError::Rewrite)?;
-        failed.map_or(Ok(()), |error| Err(GcError::Rewrite(error)))
+                Err(error) if error.is_store_failure() => return Err(error),
+                Err(error) => {
+                    (watch.odd)(format!("a second copy can't be used: {error}"));
+                    false
+                }
+            };
+            if !serves {
+                let goes = goes.get(&frame).copied().unwrap_or_default();
+                dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(goes);
+            }
+            Ok(())
+        });
+        opened.map_err(GcError::Rewrite)
     })?;
     Ok(dropped.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

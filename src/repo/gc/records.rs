@@ -39,7 +39,7 @@ pub fn condemned<A: Access>(repo: &Repo<A>) -> Result<HashSet<PackId>, RepoError
     Ok(load(repo, &listed)?.into_iter().flat_map(|record| record.body.condemned).collect())
 }
 
-/// The census of the record that was written last; repairs condemn without one.
+/// The census of the record that was written last.
 pub fn census(records: &[GcRecord]) -> &[RunId] {
     let newest = records
         .iter()

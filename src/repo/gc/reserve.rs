@@ -2,7 +2,7 @@
 
 use crate::repo::gc::error::GcError;
 use crate::repo::seal;
-use crate::repo::store::Store;
+use crate::repo::store::{Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
 /// The object; readers ignore it.
@@ -13,6 +13,17 @@ const LENGTH: usize = 1 << 20;
 /// Removes the reserve.
 pub fn give_up(store: &dyn Store) -> Result<(), GcError> {
     Ok(store.delete(KEY)?)
+}
+
+/// Puts an object without which room can't be made; if there is none for it, the reserve is given up.
+pub fn put(store: &dyn Store, key: &str, bytes: &Bytes) -> Result<(), StoreError> {
+    match store.put(key, bytes) {
+        Err(error) if error.kind == StoreErrorKind::Full => {
+            store.delete(KEY)?;
+            store.put(key, bytes)
+        }
+        other => other,
+    }
 }
 
 /// Makes sure that there is a reserve, as far as there is room.

@@ -11,6 +11,7 @@ use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::records::{self, GcRecord};
+use crate::repo::gc::reserve;
 use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
 use crate::repo::record::{self, Pins, RunRecord, Stop, Tombstone};
@@ -281,28 +282,28 @@ fn declare_dead(repo: &Repo<Full>, run: RunId, now: Time) -> Result<Verdict, GcE
     bury_run(repo, run, now).map_or_else(obstructed, |()| Ok(Verdict::Dead))
 }
 
-fn obstructed(error: GcError) -> Result<Verdict, GcError> {
+fn obstructed(error: RepoError) -> Result<Verdict, GcError> {
     match error {
-        GcError::Repo(RepoError::Damaged { key, why }) => Ok(Verdict::Obstructed(format!("{key}: {why}"))),
-        other => Err(other),
+        RepoError::Damaged { key, why } => Ok(Verdict::Obstructed(format!("{key}: {why}"))),
+        other => Err(other.into()),
     }
 }
 
 /// Puts the tombstone of a run that has no manifest.
-pub fn bury_run(repo: &Repo<Full>, run: RunId, now: Time) -> Result<(), GcError> {
+pub fn bury_run(repo: &Repo<Full>, run: RunId, now: Time) -> Result<(), RepoError> {
     put_by_admin(repo, &key::forgotten(run), &Tombstone { needs: Needs::NONE, time: now, dead: true })
 }
 
 /// Writes a record of the admin key's, and makes sure that it's there; one that is there already says the same.
-fn put_by_admin<T: record::ByAdmin>(repo: &Repo<Full>, store_key: &str, body: &T) -> Result<(), GcError> {
+pub fn put_by_admin<T: record::ByAdmin>(repo: &Repo<Full>, store_key: &str, body: &T) -> Result<(), RepoError> {
     let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), store_key, body));
-    match repo.store().put(store_key, &sealed) {
+    match reserve::put(&**repo.store(), store_key, &sealed) {
         Err(error) if error.kind == StoreErrorKind::Exists => match fetch::by_admin::<_, T>(repo, store_key)? {
             Some(_) => Ok(()),
-            None => Err(RepoError::damaged(store_key, "something else is in its place").into()),
+            None => Err(RepoError::damaged(store_key, "something else is in its place")),
         },
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(fetch::read_back(repo, store_key, &sealed)?),
+        Ok(()) => fetch::read_back(repo, store_key, &sealed),
     }
 }
 

@@ -2,17 +2,18 @@
 //! records of prunes of which nothing is left.
 
 use crate::repo::cbor::Time;
-use crate::repo::format::key;
+use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::fence::Sentenced;
 use crate::repo::gc::records::GcRecord;
+use crate::repo::gc::reserve;
 use crate::repo::gc::survey::{self, Survey};
 use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
-use crate::repo::record::{self, Condemned};
+use crate::repo::record::{self, Condemned, Segment};
 use crate::repo::repository::{Full, Repo};
-use crate::repo::store::{Listed, Store};
+use crate::repo::store::{Listed, Store, StoreErrorKind};
 use crate::repo::view::in_parallel;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashSet};
@@ -92,7 +93,7 @@ pub fn put_census(repo: &Repo<Full>, census: &BTreeSet<RunId>, now: Time) -> Res
     };
     let store_key = key::gc(repo.keys().new_run());
     let sealed = record::seal_admin_record(repo.read_keys(), &store_key, &body);
-    Ok(repo.store().put(&store_key, &Bytes::from(sealed))?)
+    Ok(reserve::put(&**repo.store(), &store_key, &Bytes::from(sealed))?)
 }
 
 /// What a prune knows when it tidies up.
@@ -129,13 +130,19 @@ pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Resu
             garbage.push(listed.key);
         }
     })?;
+    let mut segments = Vec::new();
     list_runs(store, key::INDEX, &mut |run, listed| {
         // Of a run that began meanwhile the packs may not have been listed yet.
         let old = listed.modified.is_some_and(|then| now_there.saturating_sub(then) > SEGMENT_AGE);
         if !runs.contains(&run) && decided(&run) && (old || over(&run)) {
-            garbage.push(listed.key);
+            segments.push(listed.key);
         }
     })?;
+    for segment in segments {
+        if !names_any(repo, &segment, &packs)? {
+            garbage.push(segment);
+        }
+    }
     let censuses = if tidy.census_written { survey.records.as_slice() } else { &[] };
     for record in finished(censuses, &packs, now_there) {
         if runs.contains(&record.gid) {
@@ -146,6 +153,18 @@ pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Resu
     }
     in_parallel(store.connections(), &garbage, &|key: &String| store.delete(key))?;
     Ok(())
+}
+
+/// Whether a segment speaks of packs that are there: a repair's names those of other runs.
+fn names_any(repo: &Repo<Full>, segment: &str, packs: &HashSet<PackId>) -> Result<bool, GcError> {
+    let bytes = match repo.store().get(segment, MAX_OBJECT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    // What can't be read tells nobody anything.
+    let opened = record::open_record::<Segment>(repo.read_keys(), segment, &bytes);
+    Ok(opened.is_ok_and(|(segment, _)| segment.packs.iter().any(|pack| packs.contains(&pack.pack))))
 }
 
 /// Other pruners' records that have lost their meaning: those that condemn nothing, and those of which no pack is left for long.

@@ -247,7 +247,7 @@ mod tests {
             .unwrap();
         let number = index.numbers.push(&frame).unwrap();
         index.known.insert_if_absent(&chunk(i), ChunkPlace { frame: number, ordinal: 0, length: 1 }).unwrap();
-        index.packs.mark(pack, Indexed { frames: true, chunks: true });
+        index.packs.mark(pack, Indexed::ALL);
     }
 
     /// The pack that holds the chunk, if it is known; panics if the parts don't belong together.

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-const MAGIC: &[u8; 8] = b"nspacks\x01";
+const MAGIC: &[u8; 8] = b"nspacks\x02";
 const KIND: &str = "packs";
 const HASH_LEN: usize = 32;
 /// Bytes of a row in the file: run, hash, length, trailer length, flags.
@@ -22,8 +22,27 @@ const ROW_LEN: usize = 20 + 32 + 8 + 4 + 1;
 pub struct Indexed {
     /// Its frames are in the [`FrameIndex`](super::FrameIndex).
     pub frames: bool,
-    /// Its chunks are in [`KnownChunks`](super::KnownChunks).
+    /// Its chunks are in [`KnownChunks`](super::KnownChunks), or there are none that this client could know.
     pub chunks: bool,
+    /// What is there comes from the pack's own trailer, which belongs to it by its name, and not from a segment alone.
+    pub trailer: bool,
+}
+
+impl Indexed {
+    /// All of it.
+    pub const ALL: Self = Self { frames: true, chunks: true, trailer: true };
+    /// Its frames, as a segment tells them.
+    pub const FRAMES: Self = Self { frames: true, chunks: false, trailer: false };
+    /// That it holds no chunks that this client could know.
+    pub const NO_CHUNKS: Self = Self { frames: false, chunks: true, trailer: false };
+
+    const fn bits(self) -> u8 {
+        self.frames as u8 | (self.chunks as u8) << 1 | (self.trailer as u8) << 2
+    }
+
+    const fn of_bits(bits: u8) -> Self {
+        Self { frames: bits & 1 != 0, chunks: bits & 2 != 0, trailer: bits & 4 != 0 }
+    }
 }
 
 /// What is known of a pack without reading it.
@@ -110,6 +129,7 @@ impl PackTable {
         if let Some(row) = inner.rows.get_mut(number as usize) {
             row.indexed.frames |= indexed.frames;
             row.indexed.chunks |= indexed.chunks;
+            row.indexed.trailer |= indexed.trailer;
         }
     }
 
@@ -137,7 +157,7 @@ impl PackTable {
             bytes.extend_from_slice(row.id.hash.as_bytes());
             bytes.extend_from_slice(&row.length.to_le_bytes());
             bytes.extend_from_slice(&row.trailer.to_le_bytes());
-            bytes.push(u8::from(indexed.frames) | u8::from(indexed.chunks) << 1);
+            bytes.push(indexed.bits());
         }
         drop(inner);
         let hash = blake3::hash(&bytes);
@@ -161,7 +181,7 @@ fn decode(bytes: &[u8]) -> Option<Inner> {
         let hash = PackHash::from_bytes(cursor.array().ok()?);
         let length = u64::from_le_bytes(cursor.array().ok()?);
         let (trailer, flags) = (cursor.u32().ok()?, cursor.u8().ok()?);
-        let indexed = Indexed { frames: flags & 1 != 0, chunks: flags & 2 != 0 };
+        let indexed = Indexed::of_bits(flags);
         let id = PackId { run, hash };
         let number = u32::try_from(inner.rows.len()).ok()?;
         if inner.numbers.insert(id, number).is_some() {
@@ -194,14 +214,14 @@ mod tests {
         assert_eq!(table.add(id(2), 200, 20).unwrap(), 1);
         assert_eq!(table.add(id(1), 101, 10).unwrap(), 0);
         assert_eq!(table.add(id(1), 101, 0).unwrap(), 0);
-        table.mark(1, Indexed { frames: true, chunks: false });
-        table.mark(1, Indexed { frames: false, chunks: true });
+        table.mark(1, Indexed::FRAMES);
+        table.mark(1, Indexed::NO_CHUNKS);
         table.mark(7, Indexed::default());
         let (_, name) = saved(&table);
         for table in [table, PackTable::open(folder.path(), &name).unwrap()] {
             let none = Indexed::default();
             assert_eq!(table.get(0), Some(PackRow { id: id(1), length: 101, trailer: 10, indexed: none }));
-            let both = Indexed { frames: true, chunks: true };
+            let both = Indexed { frames: true, chunks: true, trailer: false };
             assert_eq!(table.get(1), Some(PackRow { id: id(2), length: 200, trailer: 20, indexed: both }));
             assert_eq!((table.get(2), table.len()), (None, 2));
             assert_eq!((table.number(&id(2)), table.number(&id(3))), (Some(1), None));
@@ -217,8 +237,8 @@ mod tests {
         table.add(id(1), 100, 0).unwrap();
         let early = table.indexed();
         table.add(id(2), 100, 0).unwrap();
-        table.mark(0, Indexed { frames: true, chunks: true });
-        table.mark(1, Indexed { frames: true, chunks: true });
+        table.mark(0, Indexed::ALL);
+        table.mark(1, Indexed::ALL);
         let file = table.save(&early).unwrap();
         let table = PackTable::open(folder.path(), &file.name()).unwrap();
         assert_eq!(table.len(), 2);

@@ -3,6 +3,7 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
+use crate::repo::fetch;
 use crate::repo::format::{Class, MAX_OBJECT, key};
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::records;
@@ -14,7 +15,7 @@ use crate::repo::pack::frame::Zstd;
 use crate::repo::pack::parse::WholePack;
 use crate::repo::pack::reseal::ProvenFrame;
 use crate::repo::reader::Reader;
-use crate::repo::record::{self, Condemned};
+use crate::repo::record::{self, Condemned, Tombstone};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::repo::view::View;
@@ -267,16 +268,26 @@ fn set_aside(
 ) -> Result<(), RepoError> {
     let body = Condemned { needs: Needs::NONE, time: now, condemned, kept, census: census(repo)? };
     let store_key = key::gc(run);
-    let sealed = record::seal_admin_record(repo.read_keys(), &store_key, &body);
-    Ok(repo.store().put(&store_key, &Bytes::from(sealed))?)
+    let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), &store_key, &body));
+    repo.store().put(&store_key, &sealed)?;
+    // Writers go by it, so it must be there as a whole.
+    fetch::read_back(repo, &store_key, &sealed)
 }
 
-/// The snapshots that the next prune is to find: those that are there, and those that the last one found, so that a repair hides no loss.
+/// The snapshots that the next prune is to find: those that are there, and those that the last one found, so that a repair hides no loss. But none of runs that were declared dead: a prune that is
+/// going on removes their manifests.
 fn census(repo: &Repo<Full>) -> Result<Vec<RunId>, RepoError> {
     let mut found = BTreeSet::new();
     repo.store().list(key::SNAPSHOTS, &mut |object| found.extend(key::parse_run(key::SNAPSHOTS, &object.key)))?;
     let mut listed = Vec::new();
     repo.store().list(key::GC, &mut |object| listed.push(object))?;
+    let mut buried = Vec::new();
+    repo.store().list(key::FORGOTTEN, &mut |object| buried.extend(key::parse_run(key::FORGOTTEN, &object.key)))?;
+    for run in buried.into_iter().filter(|run| found.contains(run)).collect::<Vec<_>>() {
+        if fetch::by_admin::<_, Tombstone>(repo, &key::forgotten(run))?.is_some_and(|tombstone| tombstone.dead) {
+            found.remove(&run);
+        }
+    }
     found.extend(records::census(&records::load(repo, &listed)?));
     Ok(found.into_iter().collect())
 }

@@ -6,15 +6,13 @@ use super::faults::Kind;
 use super::history::Task;
 use super::oracle::Promises;
 use super::store::{Truth, World};
-use crate::repo::format::{Class, key};
+use crate::repo::format::key;
 use crate::repo::id::{FrameId, PackId, RunId};
-use crate::repo::keys::{RunKey, WriteKeys};
-use crate::repo::pack::builder::{PackBuilder, PackOpening};
-use crate::repo::pack::frame::SealedFrame;
+use crate::repo::keys::WriteKeys;
 use crate::repo::pack::parse;
 use crate::repo::repair::index;
 use crate::repo::repository::{AnyRepo, Full, Repo};
-use crate::repo::store::{Store, StoreError};
+use crate::repo::store::Store;
 use crate::snapshot::backup::{self, BackupOptions, TOOL};
 use crate::snapshot::check::{CheckOptions, Reading, Subset, check};
 use crate::snapshot::forget::{self, ForgetPlan};
@@ -24,7 +22,6 @@ use crate::snapshot::prune::{GRACE, PruneOptions, prune};
 use crate::snapshot::repair::packs::{self, PacksOptions};
 use crate::snapshot::snapshots;
 use crate::snapshot::undo::{UndoOptions, undo};
-use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -141,9 +138,9 @@ impl Actor {
             return "nothing to forget".to_owned();
         };
         self.promises.lock().unwrap_or_else(PoisonError::into_inner).forgotten.insert(run);
-        let now = self.world.lock().clock.told_to(self.number).seconds;
-        let options = Options { now, allow_empty_group: true, ..Options::default() };
-        match forget::execute(repo, &ForgetPlan::by_ids(&found, &[run], &options)) {
+        let now = self.world.lock().clock.told_to(self.number);
+        let options = Options { now: now.seconds, allow_empty_group: true, ..Options::default() };
+        match forget::execute(repo, &ForgetPlan::by_ids(&found, &[run], &options), now) {
             Ok(forgotten) => format!("{:?}", forgotten.ids),
             Err(error) => error.to_string(),
         }
@@ -244,65 +241,11 @@ impl Actor {
         }
     }
 
-    fn parts(&self) -> (Arc<dyn Store>, Arc<WriteKeys>) {
+    pub(super) fn parts(&self) -> (Arc<dyn Store>, Arc<WriteKeys>) {
         match &*self.repo {
             AnyRepo::Full(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
             AnyRepo::WriteOnly(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
         }
-    }
-
-    /// Puts packs whose trailers name frames of others, with garbage in their place; and objects that nobody signed who may.
-    fn forge(&mut self) -> Result<(), StoreError> {
-        let (store, keys) = self.parts();
-        self.world.lock().faults.hit(Kind::Forged);
-        let mut packs = Vec::new();
-        store.list(key::PACKS, &mut |listed| packs.push((listed.key, listed.length)))?;
-        // Under the id of a run that is decided, or of one that never was.
-        let mut mine = Vec::new();
-        store.list(key::SNAPSHOTS, &mut |listed| mine.extend(key::parse_run(key::SNAPSHOTS, &listed.key)))?;
-        mine.retain(|run: &RunId| run.belongs_to(keys.credential()));
-        let run = self.chance.pick(&mine).copied().unwrap_or_else(|| keys.new_run());
-        let run_key = RunKey::generate();
-        let (repository, domain) = (keys.repository(), keys.domain());
-        let opening = PackOpening { repository, domain: domain.id(), run, wrap: keys.wrap(&run_key, run) };
-        for _ in 0..=self.chance.below(3) {
-            let Some((victim, length)) = self.chance.pick(&packs).cloned() else { break };
-            let Some(id) = key::parse_pack(&victim) else { continue };
-            let Ok(trailer) = parse::read_trailer(&*store, id, length, repository, domain) else { continue };
-            let class = trailer.frames.first().map_or(Class::Data, |frame| frame.table.class);
-            let mut pack = PackBuilder::new(class, &opening, 4096);
-            for frame in trailer.frames.into_iter().filter(|frame| frame.present.is_none()) {
-                {
-                    let mut state = self.world.lock();
-                    let step = state.schedule.step;
-                    state.forged.entry(frame.id.to_string()).or_insert(step);
-                }
-                pack.push(&SealedFrame {
-                    id: frame.id,
-                    class,
-                    encoded_table: frame.table.encode(),
-                    chunks: u16::try_from(frame.table.chunks.len()).unwrap_or(0),
-                    present: None,
-                    raw_length: frame.raw_length,
-                    bytes: vec![0x5a; frame.stored_length as usize],
-                });
-            }
-            if !pack.is_empty() {
-                let pack = pack.finish(&opening, domain.index());
-                store.put(&key::pack(pack.id), &pack.bytes)?;
-            }
-        }
-        if self.chance.percent(30) {
-            let mut runs = Vec::new();
-            store.list(key::RUNS, &mut |listed| runs.extend(key::parse_run(key::RUNS, &listed.key)))?;
-            if let Some(&victim) = self.chance.pick(&runs) {
-                let forged = [key::stop(victim), key::forgotten(victim), key::gc(keys.new_run()), key::pins(victim, 7)];
-                if let Some(key) = self.chance.pick(&forged) {
-                    store.put(key, &Bytes::from_static(b"nobody signed this"))?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

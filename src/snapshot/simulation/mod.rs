@@ -14,7 +14,8 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`history`] | from a seed: who there is, what each does before, at once, and afterwards |
-//! | [`actors`] | does it, by the real backup, prune and reader |
+//! | [`actors`] | does it, by the real backup, prune, forget, repair, check and reader |
+//! | [`forger`] | a writer that forges packs, segments, records and snapshots |
 //! | [`content`] | what hosts hold, in memory; hosts and nights share chunks |
 //! | [`schedule`] | who goes on: each call to the store is a point where another may |
 //! | [`store`], [`clock`], [`faults`] | objects in a map, effects that come late, lies, wrong clocks |
@@ -32,6 +33,7 @@ mod chance;
 mod clock;
 mod content;
 mod faults;
+mod forger;
 mod history;
 mod oracle;
 mod run;

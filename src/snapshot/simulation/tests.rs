@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const FENCES: [Fence; 8] = [
+const FENCES: [Fence; 9] = [
+    Fence::WriterPins,
     Fence::WriterCondemnations,
     Fence::LastLook,
     Fence::LookForStop,
