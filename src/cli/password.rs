@@ -74,7 +74,7 @@ pub fn generate_key(path: &Path) -> Result<Secret, CliError> {
 }
 
 /// Writes a line to a file that must not exist yet, durably: it may be the only way back.
-fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
+pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;

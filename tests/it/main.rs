@@ -16,6 +16,7 @@ mod model;
 mod order;
 mod postgres;
 mod prune;
+mod recovery;
 mod repair;
 mod roundtrip;
 mod rows;

@@ -226,6 +226,9 @@ fn key_file(vector: &Vector) -> Result<(), &'static str> {
         KeyFileError::Version => "version",
         KeyFileError::Form => "form",
         KeyFileError::Check => "check",
+        KeyFileError::WordCount(_) => "word-count",
+        KeyFileError::Word(_) => "word",
+        KeyFileError::WordCheck => "word-check",
     })?;
     let again = KeyFile::from_bytes(hex(vector.get("secret")).try_into().unwrap());
     assert_eq!(*key_file.to_text(), *again.to_text(), "{}", vector.name);

@@ -1,7 +1,8 @@
 //! `init`: a new repository.
 
-use crate::cli::commands::{Context, is_repository};
+use crate::cli::commands::{Context, is_repository, recovery};
 use crate::cli::error::{CliError, Exit};
+use crate::cli::settings::SecretSource;
 use crate::cli::ui::{style, units};
 use crate::cli::{json, password, settings};
 use crate::repo::error::RepoError;
@@ -53,6 +54,9 @@ pub struct InitArgs {
     /// A name for this password or key
     #[arg(long, value_name = "TEXT", default_value = "first")]
     label: String,
+    /// Write no page that says how to get the backups back
+    #[arg(long)]
+    no_recovery_page: bool,
 }
 
 /// Where a new secret went.
@@ -78,12 +82,18 @@ pub fn init(args: &InitArgs, context: &Context) -> Result<Exit, CliError> {
     let (secret, file) = new_secret(args, context)?;
     let options = CreateOptions { kdf: args.kdf.into(), label: settings::label(&args.label), cache: cache.folder };
     let (repo, probe) = Repo::create(store, &secret, &options)?;
+    // A script that brings its own password wouldn't expect a file in the current folder.
+    let has_person = file.is_some() || context.settings.secret == SecretSource::Prompt;
+    let page = (has_person && !args.no_recovery_page)
+        .then(|| recovery::of_new(&repo, &secret, file.as_deref(), context))
+        .flatten();
     let made = json::Initialized {
         message_type: "initialized",
         id: repo.id().to_string(),
         repository: url,
         credential: repo.credential().to_string(),
         probe: json::Probed::from(&probe),
+        recovery: page.map(|page| page.display().to_string()),
     };
     if context.ui.is_json() {
         context.ui.json(&made)?;
@@ -108,6 +118,12 @@ fn render(made: &json::Initialized, is_key: bool, file: Option<&str>) -> String 
     text.push('\n');
     text.push_str(&style::paint(style::WARNING, &format!("Keep the {secret} safe{place}, and not only on this host:")));
     text.push_str("\nwhoever has it reads every backup, and without it nobody does. Nothing can recover it.\n\n");
+    if let Some(page) = &made.recovery {
+        writeln!(text, "How to get the backups back is written in {page}, without the {secret}: print it.\n")
+            .expect("writing to a String can't fail");
+    } else {
+        text.push_str("`nightsafe key recovery` prints a page that says how to get the backups back.\n\n");
+    }
     text.push_str("Next: nightsafe backup PATH…\n");
     text
 }
@@ -125,6 +141,7 @@ mod tests {
             repository: "/mnt/night".to_owned(),
             credential: "ff".repeat(16),
             probe,
+            recovery: Some("nightsafe-recovery-00112233.txt".to_owned()),
         };
         insta::assert_snapshot!(style::plain(&render(&made, false, Some("/root/p"))), @r"
         Repository 00112233445566778899aabbccddeeff is ready in /mnt/night.
@@ -132,6 +149,8 @@ mod tests {
 
         Keep the password safe (it is in /root/p), and not only on this host:
         whoever has it reads every backup, and without it nobody does. Nothing can recover it.
+
+        How to get the backups back is written in nightsafe-recovery-00112233.txt, without the password: print it.
 
         Next: nightsafe backup PATH…
         ");

@@ -1,6 +1,7 @@
 //! `key`: the passwords and key files that open the repository.
 
 use crate::cli::commands::init::Kdf;
+use crate::cli::commands::recovery::{self, RecoveryArgs};
 use crate::cli::commands::{Context, backup::shown_time};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::settings;
@@ -62,6 +63,14 @@ Examples:
   nightsafe key passwd
   nightsafe key passwd --generate-password /root/new.password")]
     Passwd(NewArgs),
+    /// Write a page with all that is needed to restore on an empty machine
+    #[command(after_help = "\
+The page names the repository and what opens it, and says what to type. Print it, and keep it away from this host.
+
+Examples:
+  nightsafe key recovery --to recovery.txt
+  nightsafe key recovery --key-file /root/night.key --words --to /media/stick/recovery.txt")]
+    Recovery(RecoveryArgs),
 }
 
 /// Where a new secret comes from.
@@ -111,6 +120,7 @@ pub fn key(command: KeyCommand, context: &Context) -> Result<Exit, CliError> {
     let open = context.open_full()?;
     let repo = &open.repo;
     let (action, id) = match command {
+        KeyCommand::Recovery(args) => return recovery::recovery(&args, repo, context),
         KeyCommand::List => {
             let all = repo.credentials()?;
             let list: Vec<_> = all.iter().map(json::Credential::from).collect();

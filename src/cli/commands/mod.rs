@@ -12,6 +12,7 @@ pub mod key;
 pub mod ls;
 pub mod protect;
 pub mod prune;
+pub mod recovery;
 pub mod repair;
 pub mod restore;
 pub mod show;

@@ -27,7 +27,9 @@ pub use pruned::{Pruned, Undone};
 pub use record::DumpRecord;
 pub use repair::{RepairIndex, RepairPacks, RepairSnapshots};
 pub use restored::{DatabasePlan, RestoreDatabase};
-pub use results::{Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Plan, Probed, Restore};
+pub use results::{
+    Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Plan, Probed, Recovery, Restore,
+};
 use snapshots::entry_type;
 pub use snapshots::{Counts, Entry, Manifest, SecretFile, Snapshot, Source};
 

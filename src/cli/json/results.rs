@@ -24,6 +24,17 @@ pub struct Initialized {
     pub repository: String,
     pub credential: String,
     pub probe: Probed,
+    pub recovery: Option<String>,
+}
+
+/// A recovery page.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recovery {
+    pub message_type: &'static str,
+    pub file: Option<String>,
+    pub sha256: String,
+    pub words: bool,
+    pub page: Option<String>,
 }
 
 /// What was found out about the storage.

@@ -133,6 +133,17 @@ fn each_message_is_written_as_it_is_specified() {
                 repository: String::new(),
                 credential: String::new(),
                 probe: Probed::from(&probe),
+                recovery: Some(String::new()),
+            }),
+        ),
+        (
+            "`recovery`",
+            written(&Recovery {
+                message_type: "recovery",
+                file: Some(String::new()),
+                sha256: String::new(),
+                words: true,
+                page: Some(String::new()),
             }),
         ),
         ("`summary` of `backup`", written(&Backup::new(&data::backup_summary(), false))),

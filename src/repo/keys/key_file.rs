@@ -1,6 +1,7 @@
-//! Key files: 32 random bytes as a line of text (`docs/format.md`, section 3, *Credentials*).
+//! Key files: 32 random bytes as a line of text, or as 24 words (`docs/format.md`, section 3, *Credentials*).
 
 use crate::repo::seal::random;
+use bip39::{Error as WordError, Language, Mnemonic};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What every key file begins with, up to its version.
@@ -10,7 +11,10 @@ const VERSION: &str = "1";
 /// Hex digits of the check at the end.
 const CHECK_LEN: usize = 8;
 
-/// Longest text that is looked at; a key file has 90 characters and may be surrounded by some white space.
+/// Words of a key (BIP-39: 11 bits each, of which the last 8 are a check).
+const WORDS: usize = 24;
+
+/// Longest text that is looked at; a key file has 90 characters, its words have at most 215, and either may be surrounded by some white space.
 pub const MAX_TEXT: usize = 4_096;
 
 /// The secret of a key file. It can't be guessed, so no derivation has to slow an attacker down.
@@ -32,6 +36,15 @@ pub enum KeyFileError {
     /// A key file in which at least one character was misread.
     #[error("the key file is damaged: its digits don't match the check at its end")]
     Check,
+    /// Words of which there are too few or too many.
+    #[error("a key has {WORDS} words, and these are {0}")]
+    WordCount(usize),
+    /// A word that is in no key.
+    #[error("word {0} isn't one of those that keys are made of")]
+    Word(usize),
+    /// Words of which at least one was misread, or that are in the wrong order.
+    #[error("the words don't match the check in the last one: one of them is wrong, or their order is")]
+    WordCheck,
 }
 
 impl KeyFile {
@@ -45,12 +58,17 @@ impl KeyFile {
         Self(secret)
     }
 
-    /// The key file that `text` is; white space around it is ignored, letters may be of either case.
+    /// The key file that `text` is, in either form; white space around it and between words is ignored, letters may be of either case.
     pub fn parse(text: &str) -> Result<Self, KeyFileError> {
         if text.len() > MAX_TEXT {
             return Err(KeyFileError::Other);
         }
         let text = Zeroizing::new(text.trim().to_ascii_lowercase());
+        let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let words = text.split_whitespace().count();
+        if words > WORDS / 2 && text.split_whitespace().all(is_word) {
+            return Self::of_words(&text);
+        }
         let rest = text.strip_prefix(PREFIX.to_ascii_lowercase().as_str()).ok_or(KeyFileError::Other)?;
         let (version, rest) = rest.split_once('-').ok_or(KeyFileError::Other)?;
         if version != VERSION {
@@ -72,6 +90,36 @@ impl KeyFile {
         text.push('-');
         push_hex(&mut text, &self.check());
         text
+    }
+
+    /// The same as 24 words of BIP-39's English list, for people to write down.
+    ///
+    /// Source: <https://github.com/bitcoin/bips/blob/master/bip-0039.mediawiki>, with the secret as its entropy. No seed is derived from them.
+    pub fn to_words(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(WORDS * 9));
+        let mnemonic = Mnemonic::from_entropy_in(Language::English, &self.0);
+        // Only entropy of another length has none.
+        for word in mnemonic.iter().flat_map(Mnemonic::words) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        text
+    }
+
+    fn of_words(text: &str) -> Result<Self, KeyFileError> {
+        let count = text.split_whitespace().count();
+        if count != WORDS {
+            return Err(KeyFileError::WordCount(count));
+        }
+        let mnemonic = Mnemonic::parse_in_normalized(Language::English, text).map_err(|error| match error {
+            WordError::UnknownWord(index) => KeyFileError::Word(index + 1),
+            _ => KeyFileError::WordCheck,
+        })?;
+        let (entropy, length) = mnemonic.to_entropy_array();
+        let entropy = Zeroizing::new(entropy);
+        entropy[..length].try_into().map(Self).map_err(|_| KeyFileError::WordCheck)
     }
 
     pub(super) const fn as_bytes(&self) -> &[u8; 32] {
@@ -156,5 +204,33 @@ mod tests {
         assert_eq!(error(&text.replacen("ab", "ac", 1)), Some(KeyFileError::Check));
         assert_eq!(error(&format!("{}0", *text)), Some(KeyFileError::Form));
         assert_eq!(error(&" ".repeat(MAX_TEXT + 1)), Some(KeyFileError::Other));
+    }
+
+    /// The vectors of BIP-39 for 256 bits: <https://github.com/trezor/python-mnemonic/blob/master/vectors.json>.
+    #[test]
+    fn words_are_those_of_bip_39() {
+        let legal = "legal winner thank year wave sausage worth useful ".repeat(3);
+        let legal = legal.replacen(" useful ", " title", 3).replacen(" title", " useful ", 2);
+        for (byte, words) in [(0x7f, legal), (0, "abandon ".repeat(23) + "art"), (0xff, "zoo ".repeat(23) + "vote")] {
+            let key_file = KeyFile::from_bytes([byte; 32]);
+            assert_eq!(*key_file.to_words(), words);
+            for spelling in [words.clone(), words.to_uppercase(), words.replace(' ', "\n  "), format!(" {words}\n")] {
+                assert_eq!(KeyFile::parse(&spelling).map(|k| *k.as_bytes()), Ok([byte; 32]), "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn misread_words_are_noticed() {
+        let words = KeyFile::from_bytes([0x5a; 32]).to_words();
+        let list: Vec<&str> = words.split(' ').collect();
+        let error = |list: &[&str]| KeyFile::parse(&list.join(" ")).err();
+        assert_eq!(error(&list[1..]), Some(KeyFileError::WordCount(23)));
+        let mut other = list.clone();
+        other[6] = "nightsafe";
+        assert_eq!(error(&other), Some(KeyFileError::Word(7)));
+        let mut swapped = list.clone();
+        swapped.swap(0, 1);
+        assert!(list[0] != list[1] && error(&swapped) == Some(KeyFileError::WordCheck), "{words:?}");
     }
 }

@@ -388,7 +388,8 @@ fn wraps(f: &Folder) {
 
 fn texts(f: &Folder) {
     let secret = [0xab; 32];
-    let text = KeyFile::from_bytes(secret).to_text();
+    let key_file = KeyFile::from_bytes(secret);
+    let text = key_file.to_text();
     let fields = [("secret", hex_of(&secret))];
     let fields = [(fields[0].0, fields[0].1.as_str())];
     f.write("key-file", "as it's written", "key-file", "accept", &fields, text.as_bytes());
@@ -408,6 +409,21 @@ fn texts(f: &Folder) {
     bad("version-2", "version 2", "version", &text.replace("-1-", "-2-"));
     bad("short", "a digit missing", "form", &text.replacen("ab", "a", 1));
     bad("other", "a passphrase", "other", "correct horse battery staple");
+    let words = key_file.to_words();
+    f.write("key-file-words", "as 24 words", "key-file", "accept", &fields, words.as_bytes());
+    let spaced = words.to_uppercase().replace(' ', "\n") + "\n";
+    let about = "as words in capitals, a line each";
+    f.write("key-file-words-spaced", about, "key-file", "accept", &fields, spaced.as_bytes());
+    let but_last = words.rsplit_once(' ').map(|(words, _)| words).unwrap_or_default();
+    bad("words-23", "a word missing", "word-count", but_last);
+    let fourth = words.split(' ').nth(3).unwrap_or_default();
+    bad(
+        "words-unknown",
+        "a word that isn't in the list",
+        "word",
+        &words.replacen(&format!(" {fourth} "), " nightsafe ", 1),
+    );
+    bad("words-check", "the last word misread", "word-check", &format!("{but_last} abandon"));
     let varint = |name: &str, about: &str, expect: &str, fields: &[(&str, &str)], bytes: &[u8]| {
         f.write(&format!("varint-{name}"), about, "varint", expect, fields, bytes);
     };
