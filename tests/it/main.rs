@@ -15,6 +15,7 @@ mod order;
 mod postgres;
 mod prune;
 mod repair;
+mod restore;
 mod roundtrip;
 mod rows;
 mod store;
