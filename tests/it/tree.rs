@@ -673,8 +673,8 @@ fn attributes_that_cannot_be_restored_are_told() {
     let faults = AttributeWriter::new(everything).apply(Subject::Pinned(&pinned), &entry);
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("owner: ") && told[1].starts_with("extended attribute system.nfs4_acl: "), "{told:?}");
-    assert!(told[2].starts_with("setuid and setgid bits: "), "{told:?}");
+    assert!(told[0].starts_with("owner: ") && told[1].starts_with("setuid and setgid bits: "), "{told:?}");
+    assert!(told[2].starts_with("extended attribute system.nfs4_acl: "), "{told:?}");
     let metadata = folder.look(b"f").unwrap().unwrap();
     assert_eq!((metadata.mode, metadata.mtime.seconds), (0o644, 0), "the rest is done");
     assert!(

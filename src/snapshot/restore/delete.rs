@@ -21,13 +21,13 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteRefusal {
     /// A single file is restored: what lies beside it is no concern of the snapshot's.
-    #[error("--delete is for folders, and /{0} isn't one")]
+    #[error("--delete is for folders, and {0} isn't one")]
     NotADirectory(SafePath),
     /// The snapshot is incomplete.
     #[error("this snapshot is incomplete: --delete would remove what it lacks")]
     Incomplete,
     /// The folder wasn't captured as a whole.
-    #[error("/{path} of this snapshot holds only {only}, not all that there was: --delete would remove the rest")]
+    #[error("{path} of this snapshot holds only {only}, not all that there was: --delete would remove the rest")]
     Partial {
         /// The folder.
         path: SafePath,
@@ -35,7 +35,7 @@ pub enum DeleteRefusal {
         only: SafePath,
     },
     /// A directory of the snapshot can't be read.
-    #[error("/{path} of this snapshot can't be read ({why}): --delete would remove what it holds")]
+    #[error("{path} of this snapshot can't be read ({why}): --delete would remove what it holds")]
     Unreadable {
         /// The directory.
         path: SafePath,
@@ -75,17 +75,26 @@ fn part_of(wanted: Wanted<'_>) -> Result<Option<SafePath>, RestoreError> {
     if asked().any(|asked| path.below(&asked).is_some()) {
         return Ok(None);
     }
+    if path.is_top() {
+        let mut only = SafePath::top();
+        for entry in browse::entries(reader, top)? {
+            let name = entry?.name;
+            if let Some(asked) = asked().find(|asked| asked.components().next() == Some(&name)) {
+                return Ok(Some(asked));
+            }
+            only = path.join(&name).unwrap_or(only);
+        }
+        return Ok(Some(only));
+    }
     if let Some(below) = asked().find(|asked| asked.below(path).is_some()) {
         return Ok(Some(below));
     }
     if path.depth() > 1 {
         return Ok(None);
     }
-    let entries = browse::entries(reader, top)?;
-    for entry in entries {
+    for entry in browse::entries(reader, top)? {
         let entry = entry?;
-        let is_asked_for = asked().any(|asked| asked.name() == Some(&entry.name));
-        if path.is_top() || is_asked_for {
+        if asked().any(|asked| asked.name() == Some(&entry.name)) {
             return Ok(path.join(&entry.name).ok());
         }
     }

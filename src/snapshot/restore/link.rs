@@ -1,7 +1,7 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
 use crate::snapshot::restore::file::clear;
-use crate::snapshot::restore::overwrite::{Judged, Look, Placement, judge};
+use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -41,7 +41,10 @@ pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
         }
         match judge(session, &here, entry, Look::Closely)? {
             Judged::Create => here.create_hard_link(&entry.name, &pinned).map(|()| Some(false)),
-            // It has the content and isn't linked: with a rule that keeps it, both is as good as it gets.
+            // It has the content and is another file: that differs from the snapshot, too.
+            Judged::Keep(Some(_)) if session.rule == Rule::Existing(Overwrite::IfChanged) => {
+                here.hard_link_over(&entry.name, &pinned).map(|()| Some(true))
+            }
             Judged::Keep(_) => Ok(None),
             Judged::Refuse(why) => Err(io::Error::other(why)),
             Judged::Replace(Placement::InsteadOfDirectory) => {

@@ -141,7 +141,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Delete(#[from] DeleteRefusal),
     /// What should be dumped isn't a file.
-    #[error("/{0} is not a regular file")]
+    #[error("{0} is not a regular file")]
     NotAFile(SafePath),
     /// The output of a dump can't be written.
     #[error("the output can't be written: {0}")]

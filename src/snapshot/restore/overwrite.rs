@@ -143,7 +143,10 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
 fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) -> io::Result<Option<Identity>> {
     let pinned = parent.pin(&entry.name)?;
     let now = pinned.metadata()?;
-    let agrees = now.kind == entry.kind && lock(&session.attributes).agree(entry, &now);
+    let agrees = now.kind == entry.kind && {
+        let mut attributes = lock(&session.attributes);
+        attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
+    };
     let is_same = agrees
         && match entry.kind {
             EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,

@@ -83,21 +83,20 @@ pub(super) fn open(
 ) -> Result<(Arc<Directory>, Rule, Marker), RestoreError> {
     let failed = |source| RestoreError::Target { path: options.target.clone(), source };
     let found = find(wanted, options)?;
-    let (root, marker) = match (found.root, found.marker) {
-        (Some(root), Some(marker)) => (root, marker),
-        _ => {
-            std::fs::create_dir_all(&options.target).map_err(failed)?;
-            let root = Arc::new(Directory::open(&options.target).map_err(failed)?);
-            // Somebody may have put something there meanwhile.
-            if options.existing.is_none() && !root.names().map_err(failed)?.is_empty() {
-                return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
-            }
-            if wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
-                root.mark_unfinished().map_err(failed)?;
-            }
-            let marker = wanted.marker(&root, options)?;
-            (root, marker)
+    let (root, marker) = if let (Some(root), Some(marker)) = (found.root, found.marker) {
+        (root, marker)
+    } else {
+        std::fs::create_dir_all(&options.target).map_err(failed)?;
+        let root = Arc::new(Directory::open(&options.target).map_err(failed)?);
+        // Somebody may have put something there meanwhile.
+        if options.existing.is_none() && !root.names().map_err(failed)?.is_empty() {
+            return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
         }
+        if wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
+            root.mark_unfinished().map_err(failed)?;
+        }
+        let marker = wanted.marker(&root, options)?;
+        (root, marker)
     };
     if found.rule == Rule::Fresh {
         marker.leave(&root).map_err(failed)?;

@@ -268,7 +268,7 @@ impl Walker<'_, '_, '_> {
 
 /// Whether directories that exist get the attributes of the snapshot, too.
 fn gets_attributes(rule: Rule) -> bool {
-    matches!(rule, Rule::Existing(Overwrite::IfChanged | Overwrite::Always))
+    matches!(rule, Rule::GoOn | Rule::Existing(Overwrite::IfChanged | Overwrite::Always))
 }
 
 /// Whether this is a pipe, a socket or a device.

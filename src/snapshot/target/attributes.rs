@@ -152,7 +152,8 @@ impl AttributeWriter {
             set_xattrs(subject, xattrs().filter(is_users), &mut faults);
         }
         let mut mode = self.wanted_mode(entry);
-        if mode & SET_ID != 0 && subject.metadata().is_ok_and(|now| (now.uid, now.gid) != owner) {
+        let lends = entry.kind != EntryType::Directory && mode & SET_ID != 0;
+        if lends && subject.metadata().is_ok_and(|now| (now.uid, now.gid) != owner) {
             mode &= !SET_ID;
             faults.note(Attribute::SetId, Err(Errno::PERM.into()));
         }
@@ -167,6 +168,24 @@ impl AttributeWriter {
         faults.note(Attribute::Mtime, subject.set_mtime(entry.mtime));
         verify(subject, entry, mode, &mut faults);
         faults.0
+    }
+
+    /// Whether something has the extended attributes of `entry` already, and no others, as far as they are asked for.
+    pub fn agree_in_xattrs(&self, entry: &Entry, pinned: &Pinned) -> io::Result<bool> {
+        if !self.options.xattrs {
+            return Ok(true);
+        }
+        let names = Subject::Pinned(pinned).list_xattrs()?;
+        let is_known = |name: &[u8]| entry.xattrs.iter().any(|xattr| xattr.name == name);
+        if names.split(|&b| b == 0).any(|name| xattrs::is_kept(name) && !lends_rights(name) && !is_known(name)) {
+            return Ok(false);
+        }
+        let is_asked_for = |name: &[u8]| xattrs::is_kept(name) && (self.options.security_xattrs || !lends_rights(name));
+        Ok(entry.xattrs.iter().filter(|xattr| is_asked_for(&xattr.name)).all(|xattr| {
+            let mut value = vec![0; xattr.value.len() + 1];
+            let read = rustix::fs::getxattr(pinned.path(), xattr.name.as_slice(), &mut *value);
+            read.is_ok_and(|length| value[..length] == xattr.value)
+        }))
     }
 
     /// Whether something has the attributes of `entry` already, as far as that shows without asking for extended ones: mode and time, and if root asks the owner.

@@ -25,25 +25,25 @@ const LISTED: usize = 20;
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct FolderArgs {
     /// Restore into a folder that holds something; files that exist stay as they are
-    #[arg(long, requires = "target")]
+    #[arg(long, conflicts_with = "postgres")]
     into_existing: bool,
-    /// Which of them are replaced: never, if-changed, if-newer, always; implies --into-existing
-    #[arg(long, value_name = "WHEN", requires = "target", hide_possible_values = true)]
+    /// Replace those: never, if-changed, if-newer, always; implies --into-existing
+    #[arg(long, value_name = "WHEN", conflicts_with = "postgres", hide_possible_values = true)]
     overwrite: Option<When>,
     /// Delete what the snapshot doesn't hold; look at --dry-run first
-    #[arg(long, requires_all = ["target", "into_existing"])]
+    #[arg(long, requires = "into_existing", conflicts_with = "postgres")]
     delete: bool,
-    /// Whose the files become: numbers (those recorded), names (as they are here), keep (yours)
-    #[arg(long, value_name = "WHOSE", requires = "target", hide_possible_values = true)]
+    /// Whose files become: numbers (as recorded), names (as they are here), keep (yours)
+    #[arg(long, value_name = "WHOSE", conflicts_with = "postgres", hide_possible_values = true)]
     owner: Option<Whose>,
     /// Restore setuid and setgid bits of files
-    #[arg(long, requires = "target")]
+    #[arg(long, conflicts_with = "postgres")]
     setuid: bool,
     /// Restore pipes, sockets and devices
-    #[arg(long, requires = "target")]
+    #[arg(long, conflicts_with = "postgres")]
     special: bool,
     /// Restore security.* and trusted.* attributes: capabilities, labels
-    #[arg(long, requires = "target")]
+    #[arg(long, conflicts_with = "postgres")]
     security_xattrs: bool,
 }
 
