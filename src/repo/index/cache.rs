@@ -137,6 +137,7 @@ impl IndexCache {
     }
 
     /// An empty index that replaces the one in the same folder when it's committed.
+    #[must_use]
     pub fn anew(&self) -> Self {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self::empty(&self.folder, self.binding, listed)
