@@ -191,7 +191,9 @@ impl History {
             order.push(3);
             points.push(at(3, Operation::Put, key::GC));
             // Whoever of the two comes first; the other then sees that the grace is over.
-            points.iter_mut().for_each(|point| point.seconds = Some(9 * DAY));
+            for point in &mut points {
+                point.seconds = Some(9 * DAY);
+            }
             points.push(at(2 + chance.below(2), Operation::Delete, key::PACKS));
         }
         Self { scripts, order, faults: 0, points }
