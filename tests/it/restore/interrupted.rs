@@ -1,7 +1,7 @@
 //! Restores that were interrupted and are typed again.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use super::{data, filled, into_existing};
+use super::{filled, into_existing};
 use crate::world::{Portrait, World, everything_into, noise, portrait};
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::monitor::Silent;

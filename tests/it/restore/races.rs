@@ -1,5 +1,4 @@
 //! Where names lead: folders that are swapped for links meanwhile, and paths that are too long for the system.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use super::{deleting, into_existing, set_mtime};
 use crate::world::{World, everything_into, noise, portrait};
