@@ -136,7 +136,10 @@ fn deletions(
         if extra.name != marker
             && let Ok(parent) = extra.parent.try_clone()
         {
-            plan.deleted.add(&extra.path, remove(parent, extra.name, Act::Count).entries.max(1));
+            let removal = remove(parent, extra.name, Act::Count);
+            // Such as a mount point: it stays.
+            let list = if removal.entries == 0 { &mut plan.refused } else { &mut plan.deleted };
+            list.add(&extra.path, removal.entries.max(1));
         }
         ControlFlow::Continue(())
     };
