@@ -114,7 +114,7 @@ pub enum Command {
     Diff(diff::DiffArgs),
     /// Write one file of a snapshot, or rows of a table, to standard output
     Dump(dump::DumpArgs),
-    /// Restore a snapshot, or a part of it, into an empty or new folder
+    /// Restore a snapshot, or a part of it, into a folder; or a database into a server
     Restore(restore::RestoreArgs),
     /// Forget snapshots by rules, or by name; their data stays until it is pruned
     Forget(forget::ForgetArgs),
@@ -174,7 +174,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// A help is read on a screen; this many lines of 110 characters is one.
-    const SCREEN: usize = 54;
+    const SCREEN: usize = 60;
     /// The overview also lists variables and exit codes.
     const OVERVIEW: usize = 64;
 
@@ -213,6 +213,8 @@ mod tests {
             "nightsafe dump latest /etc/hosts",
             "nightsafe backup -n -x /srv -r /mnt/night",
             "nightsafe restore latest:/etc -t /tmp/x --host a --tag b",
+            "nightsafe restore latest -t /tmp/x --overwrite if-changed -n --setuid --special --security-xattrs --owner names",
+            "nightsafe restore latest -t /tmp/x --into-existing --delete --allow-incomplete --dry-run",
             "nightsafe -r /mnt/night snapshots",
             "nightsafe unlock",
             "nightsafe key passwd",
@@ -231,6 +233,10 @@ mod tests {
             "nightsafe tag latest --set a --add b",
             "nightsafe backup",
             "nightsafe restore latest",
+            "nightsafe restore latest -t /tmp/x --delete",
+            "nightsafe restore latest -t /tmp/x --overwrite always --delete",
+            "nightsafe restore latest -t /tmp/x --overwrite perhaps",
+            "nightsafe restore latest --postgres x --into-existing",
             "nightsafe -q -v snapshots",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
@@ -260,7 +266,7 @@ mod tests {
           ls           List the files of a snapshot
           diff         Show what differs between two snapshots
           dump         Write one file of a snapshot, or rows of a table, to standard output
-          restore      Restore a snapshot, or a part of it, into an empty or new folder
+          restore      Restore a snapshot, or a part of it, into a folder; or a database into a server
           forget       Forget snapshots by rules, or by name; their data stays until it is pruned
           tag          Add tags to snapshots, or take them away
           protect      Protect snapshots from being forgotten
@@ -375,7 +381,7 @@ mod tests {
     #[test]
     fn the_help_of_restore() {
         insta::assert_snapshot!(help(Some("restore")), @r"
-        Restore a snapshot, or a part of it, into an empty or new folder
+        Restore a snapshot, or a part of it, into a folder; or a database into a server
 
         Usage: nightsafe restore [OPTIONS] <SNAP[:/PATH]>
 
@@ -383,20 +389,27 @@ mod tests {
           <SNAP[:/PATH]>  The snapshot, and the folder or file in it
 
         Options:
-          -t, --target <DIR>  Where to: an empty or new folder
-              --app <APP>     Only snapshots of this app
-          -H, --host <HOST>   Only snapshots of this host
-              --tag <TAG>     Only snapshots with this tag; several: with all of them
-          -h, --help          Print help
+          -t, --target <DIR>      Where to: an empty or new folder, or one where this restore was interrupted
+              --into-existing     Restore into a folder that holds something; files that exist stay as they are
+              --overwrite <WHEN>  Replace those: never, if-changed, if-newer, always; implies --into-existing
+              --delete            Delete what the snapshot doesn't hold; look at --dry-run first
+              --owner <WHOSE>     Whose files become: numbers (as recorded), names (as they are here), keep (yours)
+              --setuid            Restore setuid and setgid bits of files
+              --special           Restore pipes, sockets and devices
+              --security-xattrs   Restore security.* and trusted.* attributes: capabilities, labels
+              --app <APP>         Only snapshots of this app
+          -H, --host <HOST>       Only snapshots of this host
+              --tag <TAG>         Only snapshots with this tag; several: with all of them
+          -n, --dry-run           Show what would be done, and what forbids it
+          -h, --help              Print help
 
         Databases:
               --postgres <URL>          Into this database (`postgres://USER@HOST/NAME`); '': that of the container
               --postgres-via <COMMAND>  Reach it by a command: 'docker exec -i CONTAINER'
               --database <NAME>         Which database of several in the snapshot
               --replace                 Replace a database that holds rows; it keeps existing under a dated name
-              --allow-incomplete        Replace it also by a dump that the snapshot says isn't all
+              --allow-incomplete        Replace it (with --delete: delete) also by what may not be all that there was
               --disconnect              End the sessions of others with the database that is replaced
-          -n, --dry-run                 Show what would be done, and what forbids it
           -j, --jobs <N>                Restore with so many jobs, from a file without a name in TMPDIR
               --no-owner                Leave all objects to the user that connects
               --no-acl                  Don't restore rights
@@ -421,7 +434,8 @@ mod tests {
           -q, --quiet                       Say nothing on success
           -v, --verbose...                  Name each new or changed entry; twice: every entry
 
-        Of SNAP:/PATH the contents go into DIR. What holds anything is refused (exit code 4), never written over.
+        Of SNAP:/PATH the contents go into DIR. A folder that holds something is refused (exit code 4) without
+        --into-existing, and even then nothing is written over or deleted unless --overwrite or --delete says so.
 
         Examples:
           nightsafe restore latest:wiki:/srv/app/uploads -t /srv/app/uploads

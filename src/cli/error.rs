@@ -5,6 +5,7 @@
 mod databases;
 mod forget;
 mod gc;
+mod restore;
 
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::gc::error::GcError;
@@ -19,7 +20,6 @@ use crate::snapshot::backup::BackupError;
 use crate::snapshot::browse::BrowseError;
 use crate::snapshot::check::CheckError;
 use crate::snapshot::repair::RepairError;
-use crate::snapshot::restore::RestoreError;
 use crate::snapshot::snapshots::ResolveError;
 use std::error::Error;
 use std::process::ExitCode;
@@ -263,25 +263,6 @@ impl From<ResolveError> for CliError {
     }
 }
 
-impl From<RestoreError> for CliError {
-    fn from(error: RestoreError) -> Self {
-        match error {
-            RestoreError::Repo(error) => error.into(),
-            RestoreError::Browse(error) => error.into(),
-            RestoreError::Read(error) => error.into(),
-            RestoreError::TargetNotEmpty { .. } => Self::from_error(Exit::Refused, &error)
-                .hint("restore into an empty or new folder, and move things from there"),
-            RestoreError::Output(source) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-                Self::silent(Exit::Failed)
-            }
-            RestoreError::NotAFile(_) | RestoreError::Target { .. } | RestoreError::Output(_) => {
-                Self::from_error(Exit::Failed, &error)
-            }
-            RestoreError::Interrupted => Self::from_error(Exit::Interrupted, &error),
-        }
-    }
-}
-
 impl From<CheckError> for CliError {
     fn from(error: CheckError) -> Self {
         match error {
@@ -332,6 +313,7 @@ impl From<EmptyPassphrase> for CliError {
 mod tests {
     use super::*;
     use crate::repo::id::CredentialId;
+    use crate::snapshot::restore::RestoreError;
     use std::io;
 
     fn store(kind: StoreErrorKind) -> StoreError {

@@ -46,6 +46,8 @@ pub enum EntryAction {
     Unmodified,
     /// It was restored.
     Restored,
+    /// It was removed from the folder that is restored into.
+    Deleted,
 }
 
 /// Hears of what happens, from many threads.

@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nightsafe");
 
 /// A repository in a folder, and a folder to back up.
-struct Scene {
+pub struct Scene {
     base: tempfile::TempDir,
 }
 
 /// How the program ended, and what it said.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl From<Output> for Said {
@@ -36,13 +36,13 @@ impl From<Output> for Said {
 
 impl Said {
     /// The last line of its output, which is JSON.
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(self.out.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{self:?}"))
     }
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let base = tempfile::tempdir().unwrap();
         // Another user has to get in.
         std::fs::set_permissions(base.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -56,12 +56,12 @@ impl Scene {
         scene
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.base.path().join(name)
     }
 
     /// Adds what every call needs to a command that ends in the program.
-    fn complete(&self, mut command: Command, arguments: &[&OsStr]) -> Command {
+    pub fn complete(&self, mut command: Command, arguments: &[&OsStr]) -> Command {
         command
             .args(arguments)
             .env_clear()
@@ -79,7 +79,7 @@ impl Scene {
         self.complete(Command::new(PROGRAM), &arguments)
     }
 
-    fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Said {
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Said {
         self.command(arguments).output().unwrap().into()
     }
 
@@ -88,7 +88,7 @@ impl Scene {
         ["backup", "--json", "--as", "data", self.at("source").to_str().unwrap()].map(str::to_owned).to_vec()
     }
 
-    fn back_up(&self) -> Said {
+    pub fn back_up(&self) -> Said {
         let arguments = self.backup();
         self.run(arguments.iter().map(String::as_str))
     }
@@ -187,7 +187,7 @@ fn a_damaged_repository_is_reported_with_exit_code_1() {
 }
 
 /// A command that runs the program as a user who isn't root; or why that can't be.
-fn as_somebody(scene: &Scene) -> Result<Command, String> {
+pub fn as_somebody(scene: &Scene) -> Result<Command, String> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Command::new(PROGRAM));
     }

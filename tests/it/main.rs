@@ -18,6 +18,7 @@ mod postgres;
 mod prune;
 mod recovery;
 mod repair;
+mod restore;
 mod roundtrip;
 mod rows;
 mod store;

@@ -303,7 +303,7 @@ fn rebuild(base: &Path, target: &Path) -> Vec<String> {
     let mut stack: Vec<(Directory, Entry)> = Vec::new();
     let mut linked: HashMap<[u8; 8], SafePath> = HashMap::new();
     let mut owners = Owners::default();
-    let mut writer = AttributeWriter::new(AttributeOptions::default());
+    let mut writer = AttributeWriter::new(AttributeOptions::everything());
     let mut faults = Vec::new();
     let mut each = |event: Event<'_>| -> Result<(), WalkError> {
         match event {
@@ -321,7 +321,8 @@ fn rebuild(base: &Path, target: &Path) -> Vec<String> {
                     let mut parent = first.clone();
                     parent.pop();
                     let from = top.descend(&parent).unwrap();
-                    directory.create_hard_link(found.name(), &from, first.name().unwrap()).unwrap();
+                    let first = from.pin(first.name().unwrap()).unwrap();
+                    directory.create_hard_link(found.name(), &first).unwrap();
                     return Ok(());
                 }
                 entry.link_group.map(|group| linked.insert(group, found.path.clone()));
@@ -357,13 +358,15 @@ fn put_back(directory: &Directory, found: &Found<'_>, mut entry: Entry, writer: 
             file.place(&entry.name).unwrap();
             faults
         }
-        EntryType::Symlink => {
-            directory.create_link(&entry.name, entry.target.as_ref().unwrap()).unwrap();
-            writer.apply(Subject::At(directory.as_fd(), &entry.name), &entry)
-        }
-        _ => {
-            directory.create_special(&entry.name, &entry).unwrap();
-            writer.apply(Subject::At(directory.as_fd(), &entry.name), &entry)
+        kind => {
+            let new = match kind {
+                EntryType::Symlink => directory.new_link(entry.target.as_ref().unwrap()),
+                _ => directory.new_special(&entry),
+            };
+            let new = new.unwrap();
+            let faults = writer.apply(Subject::Pinned(new.pinned()), &entry);
+            new.place(&entry.name).unwrap();
+            faults
         }
     };
     faults.iter().map(|fault| format!("{entry:?}: {fault}")).collect()
@@ -666,11 +669,12 @@ fn attributes_that_cannot_be_restored_are_told() {
     entry.mode = 0o4644;
     entry.uid = u32::MAX;
     entry.xattrs = vec![nightsafe::snapshot::tree::entry::Xattr { name: b"system.nfs4_acl".to_vec(), value: vec![1] }];
-    let faults = AttributeWriter::new(AttributeOptions::default()).apply(Subject::At(folder.as_fd(), b"f"), &entry);
+    let (everything, pinned) = (AttributeOptions::everything(), folder.pin(b"f").unwrap());
+    let faults = AttributeWriter::new(everything).apply(Subject::Pinned(&pinned), &entry);
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("owner: ") && told[1].starts_with("extended attribute system.nfs4_acl: "), "{told:?}");
-    assert!(told[2].starts_with("mode: 0644 instead of 4644"), "{told:?}");
+    assert!(told[0].starts_with("owner: ") && told[1].starts_with("setuid and setgid bits: "), "{told:?}");
+    assert!(told[2].starts_with("extended attribute system.nfs4_acl: "), "{told:?}");
     let metadata = folder.look(b"f").unwrap().unwrap();
     assert_eq!((metadata.mode, metadata.mtime.seconds), (0o644, 0), "the rest is done");
     assert!(
@@ -688,7 +692,8 @@ fn attributes_do_not_follow_links() {
     let folder = Directory::open(dir.path()).unwrap();
     let before = folder.look(b"victim").unwrap();
     let entry = Entry { mode: 0o4777, ..Entry::new("link", EntryType::Fifo) };
-    let faults = AttributeWriter::new(AttributeOptions::default()).apply(Subject::At(folder.as_fd(), b"link"), &entry);
+    let (everything, pinned) = (AttributeOptions::everything(), folder.pin(b"link").unwrap());
+    let faults = AttributeWriter::new(everything).apply(Subject::Pinned(&pinned), &entry);
     assert!(!faults.is_empty());
     assert_eq!(folder.look(b"victim").unwrap(), before);
 }

@@ -11,6 +11,7 @@ use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, Fil
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::restore::{self, RestoreError, RestoreOptions, RestoreSummary};
 use nightsafe::snapshot::snapshots::{Snapshot, load};
+use nightsafe::snapshot::target::attributes::AttributeOptions;
 use nightsafe::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt;
@@ -129,8 +130,13 @@ impl World {
         let target = self.fresh();
         let repo = self.repo();
         let path = SafePath::parse(NAME.as_bytes()).unwrap();
-        let options = RestoreOptions { target: target.clone() };
-        let result = restore::restore(&repo, &self.snapshot(id), Some(&path), &options, &Silent::default());
+        let result = restore::restore(
+            &repo,
+            &self.snapshot(id),
+            Some(&path),
+            &everything_into(target.clone()),
+            &Silent::default(),
+        );
         (target, result)
     }
 
@@ -173,6 +179,11 @@ impl World {
         self.store.delete(key).unwrap();
         self.store.put(key, &bytes.into()).unwrap();
     }
+}
+
+/// Into an empty or new folder, with all that there is.
+pub fn everything_into(target: PathBuf) -> RestoreOptions {
+    RestoreOptions { attributes: AttributeOptions::everything(), special: true, ..RestoreOptions::into(target) }
 }
 
 /// What a file or folder is, as far as a backup has to bring it back.

@@ -14,6 +14,7 @@ use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::repair::losses::{Loss, Losses};
+use crate::snapshot::restore::plan::Listed;
 use crate::snapshot::restore::{RestorePlan, RestoreSummary};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::tree::entry::{Entry, EntryType, Flags};
@@ -216,11 +217,21 @@ pub(crate) fn plan() -> RestorePlan {
         bytes: 2 << 30,
         target: "/mnt/new".into(),
         free: Some(20 << 30),
+        created: Listed { count: 21, first: (0..20).map(|n| path(&format!("srv/app/{n}"))).collect() },
+        overwritten: Listed { count: 1, first: vec![path("srv/x\u{1b}")] },
+        ..RestorePlan::default()
     }
 }
 
 pub(crate) fn restore_summary() -> RestoreSummary {
-    RestoreSummary { files: 20_360, directories: 1_205, others: 1, bytes: 2 << 30, problems: vec![], seconds: 20.0 }
+    RestoreSummary {
+        files: 20_360,
+        directories: 1_205,
+        others: 1,
+        bytes: 2 << 30,
+        seconds: 20.0,
+        ..RestoreSummary::default()
+    }
 }
 
 pub(crate) fn check_report() -> CheckReport {

@@ -11,6 +11,7 @@ pub mod messages;
 pub mod pruned;
 pub mod record;
 pub mod repair;
+pub mod restore;
 pub mod restored;
 pub mod results;
 pub mod snapshots;
@@ -26,10 +27,9 @@ pub use messages::{ExitError, Problem, Status, Verbose, Warning};
 pub use pruned::{Pruned, Undone};
 pub use record::DumpRecord;
 pub use repair::{RepairIndex, RepairPacks, RepairSnapshots};
+pub use restore::{Plan, Restore};
 pub use restored::{DatabasePlan, RestoreDatabase};
-pub use results::{
-    Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Plan, Probed, Recovery, Restore,
-};
+pub use results::{Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Probed, Recovery};
 use snapshots::entry_type;
 pub use snapshots::{Counts, Entry, Manifest, SecretFile, Snapshot, Source};
 
@@ -84,6 +84,7 @@ pub fn action(action: EntryAction) -> &'static str {
         EntryAction::Changed => "changed",
         EntryAction::Unmodified => "unmodified",
         EntryAction::Restored => "restored",
+        EntryAction::Deleted => "deleted",
     }
 }
 

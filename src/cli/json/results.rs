@@ -1,7 +1,7 @@
 //! What each verb ends with.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
-use super::{Counts, Source, name, path, state};
+use super::{Counts, Source, path, state};
 use crate::cli::ui::units;
 use crate::repo::id::RunId;
 use crate::repo::keys::Role;
@@ -11,7 +11,6 @@ use crate::repo::store::probe::Probe;
 use crate::snapshot::backup::BackupSummary;
 use crate::snapshot::check::{CheckReport, Damage};
 use crate::snapshot::manifest::database::Database;
-use crate::snapshot::restore::{RestorePlan, RestoreSummary};
 use crate::snapshot::tree::path::SafePath;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,61 +109,6 @@ impl Backup {
             total_duration: summary.seconds,
             sources: Source::all(&summary.sources, &summary.details),
             databases: summary.databases.iter().map(DumpedDatabase::from).collect(),
-        }
-    }
-}
-
-/// What a restore is going to do.
-#[derive(Debug, Clone, Serialize)]
-pub struct Plan {
-    pub target: String,
-    pub files: u64,
-    pub directories: u64,
-    pub others: u64,
-    pub bytes: u64,
-    pub free: Option<u64>,
-}
-
-impl From<&RestorePlan> for Plan {
-    fn from(plan: &RestorePlan) -> Self {
-        Self {
-            target: name(plan.target.as_os_str().as_encoded_bytes()),
-            files: plan.files,
-            directories: plan.directories,
-            others: plan.others,
-            bytes: plan.bytes,
-            free: plan.free,
-        }
-    }
-}
-
-/// `summary` of a restore.
-#[derive(Debug, Serialize)]
-pub struct Restore {
-    pub message_type: &'static str,
-    pub snapshot_id: String,
-    pub plan: Plan,
-    pub files: u64,
-    pub directories: u64,
-    pub others: u64,
-    pub bytes: u64,
-    pub problems: u64,
-    pub total_duration: f64,
-}
-
-impl Restore {
-    /// The message for a restore.
-    pub fn new(snapshot: RunId, plan: &RestorePlan, summary: &RestoreSummary) -> Self {
-        Self {
-            message_type: "summary",
-            snapshot_id: snapshot.to_string(),
-            plan: Plan::from(plan),
-            files: summary.files,
-            directories: summary.directories,
-            others: summary.others,
-            bytes: summary.bytes,
-            problems: summary.problems.len() as u64,
-            total_duration: summary.seconds,
         }
     }
 }

@@ -210,7 +210,7 @@ impl Finished for Ledger<'_> {
         match action {
             EntryAction::New => self.statistics.files_new += 1,
             EntryAction::Unmodified => self.statistics.files_unmodified += 1,
-            EntryAction::Changed | EntryAction::Restored => self.statistics.files_changed += 1,
+            EntryAction::Changed | EntryAction::Restored | EntryAction::Deleted => self.statistics.files_changed += 1,
         }
         self.shared.entry(&captured.path, action, size);
         if captured.is_secret && captured.origin.is_some() {

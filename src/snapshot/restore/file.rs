@@ -4,17 +4,19 @@ use crate::repo::error::ReadError;
 use crate::repo::pack::frame::OpenFrame;
 use crate::repo::reader::Fetched;
 use crate::snapshot::monitor::Progress;
+use crate::snapshot::restore::overwrite::Placement;
+use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::restore::window::{Piece, Window};
-use crate::snapshot::restore::{Restore, lock};
+use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::stream::{self, ContentHasher};
 use crate::snapshot::target::attributes::Subject;
 use crate::snapshot::target::directory::Directory;
+use crate::snapshot::target::removal::{Act, remove};
 use crate::snapshot::target::writer::NewFile;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
-use crate::snapshot::tree::problem::ProblemKind;
-use crate::snapshot::tree::reference::{Extent, Reference};
-use std::io::{self, Write};
+use crate::snapshot::tree::reference::Reference;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,10 +38,13 @@ impl From<ReadError> for FileError {
 
 /// A file that is being restored.
 pub(super) struct Output<'r> {
-    restore: &'r Restore<'r>,
+    session: &'r Session<'r>,
     parent: Arc<Directory>,
     path: SafePath,
+    /// The path below the target.
+    below: SafePath,
     entry: Entry,
+    placement: Placement,
     state: Mutex<State>,
 }
 
@@ -64,8 +69,14 @@ struct Writing {
 }
 
 impl<'r> Output<'r> {
-    pub(super) fn new(restore: &'r Restore<'r>, parent: Arc<Directory>, path: SafePath, entry: Entry) -> Self {
-        Self { restore, parent, path, entry, state: Mutex::new(State::New) }
+    pub(super) fn new(
+        session: &'r Session<'r>,
+        parent: Arc<Directory>,
+        (path, below): (SafePath, SafePath),
+        entry: Entry,
+        placement: Placement,
+    ) -> Self {
+        Self { session, parent, path, below, entry, placement, state: Mutex::new(State::New) }
     }
 
     /// Writes one piece.
@@ -74,7 +85,7 @@ impl<'r> Output<'r> {
         let writing = match std::mem::replace(&mut *state, State::Failed) {
             State::New => match self.parent.new_file(&self.entry) {
                 Ok(file) => Box::new(Writing { file, hasher: ContentHasher::new(), position: 0 }),
-                Err(error) => return self.restore.failed(&self.path, "create", &error),
+                Err(error) => return self.session.failed(&self.path, "create", &error),
             },
             State::Open(writing) => writing,
             State::Failed | State::Done => return,
@@ -82,9 +93,9 @@ impl<'r> Output<'r> {
         match self.go_on(writing, piece, fetched) {
             Ok(next) => *state = next,
             Err(FileError::Read(error)) => {
-                self.restore.problem(&self.path, ProblemKind::Unreadable, error.to_string());
+                self.session.unreadable(&self.path, &error);
             }
-            Err(FileError::Write(error)) => self.restore.failed(&self.path, "write", &error),
+            Err(FileError::Write(error)) => self.session.failed(&self.path, "write", &error),
         }
     }
 
@@ -96,7 +107,7 @@ impl<'r> Output<'r> {
             writing.hasher.update(frame, bytes);
             writing.file.write_at(writing.position, bytes).map_err(FileError::Write)?;
             writing.position += bytes.len() as u64;
-            Progress::add(&self.restore.monitor.progress().bytes_done, bytes.len() as u64);
+            Progress::add(&self.session.monitor.progress().bytes_done, bytes.len() as u64);
         }
         if !piece.is_last {
             return Ok(State::Open(writing));
@@ -111,11 +122,36 @@ impl<'r> Output<'r> {
             }
         }
         file.complete().map_err(FileError::Write)?;
-        let placed = file.place(&self.entry.name).map_err(FileError::Write)?;
-        self.restore.apply(Subject::Open(placed.as_fd()), &self.path, &self.entry);
-        self.restore.file_done(&self.path, &self.entry);
+        self.place(file).map_err(FileError::Write)?;
         Ok(State::Done)
     }
+
+    /// Gives the file its name, the last thing of all: what has a name is whole, attributes included.
+    fn place(&self, file: NewFile) -> io::Result<()> {
+        self.session.apply(Subject::Open(file.as_fd()), &self.path, &self.entry);
+        let name = &self.entry.name;
+        let placed = match self.placement {
+            Placement::New => file.place(name)?,
+            Placement::Over => file.place_over(name)?,
+            Placement::InsteadOfDirectory => {
+                clear(&self.parent, name, self.session.options.delete)?;
+                file.place(name)?
+            }
+        };
+        let identity = Metadata::of_open(&placed).map(|metadata| (metadata.device, metadata.inode));
+        self.session.remember(&self.below, &self.entry, identity);
+        self.session.restored(&self.path, &self.entry, self.placement != Placement::New);
+        Ok(())
+    }
+}
+
+/// Removes a directory that is in the way; one that holds something only if `delete`.
+pub(super) fn clear(parent: &Directory, name: &[u8], delete: bool) -> io::Result<()> {
+    if !delete {
+        return parent.remove_directory(name);
+    }
+    let removal = remove(parent.try_clone()?, name, Act::Remove);
+    removal.message().map_or(Ok(()), |message| Err(io::Error::other(message)))
 }
 
 /// The fetched frame of a reference.
@@ -142,54 +178,5 @@ pub(super) fn write_window(window: Window<Output<'_>>) {
         work();
     } else {
         std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    }
-}
-
-/// Puts the holes of a sparse file back as zeros, for outputs that can't seek.
-pub(super) struct Holes {
-    extents: Vec<Extent>,
-    current: usize,
-    /// Bytes of the current extent that were written.
-    done: u64,
-    /// Bytes written, zeros included.
-    position: u64,
-}
-
-impl Holes {
-    pub(super) fn new(entry: &Entry) -> Self {
-        let whole = Extent { offset: 0, length: entry.size.unwrap_or(0) };
-        let extents = entry.extents.clone().unwrap_or_else(|| vec![whole]);
-        Self { extents, current: 0, done: 0, position: 0 }
-    }
-
-    /// Writes the next bytes of the stream.
-    pub(super) fn write(&mut self, mut bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let extent = *self.extents.get(self.current).ok_or(io::ErrorKind::InvalidData)?;
-            self.zeros_up_to(extent.offset + self.done, out)?;
-            let room = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
-            let (now, later) = bytes.split_at(bytes.len().min(room));
-            out.write_all(now)?;
-            self.done += now.len() as u64;
-            self.position += now.len() as u64;
-            if self.done == extent.length {
-                self.current += 1;
-                self.done = 0;
-            }
-            bytes = later;
-        }
-        Ok(())
-    }
-
-    /// Writes the hole at the end, if there is one.
-    pub(super) fn finish(mut self, size: u64, out: &mut dyn Write) -> io::Result<()> {
-        self.zeros_up_to(size, out)
-    }
-
-    fn zeros_up_to(&mut self, position: u64, out: &mut dyn Write) -> io::Result<()> {
-        let gap = position.saturating_sub(self.position);
-        io::copy(&mut io::Read::take(io::repeat(0), gap), out)?;
-        self.position += gap;
-        Ok(())
     }
 }

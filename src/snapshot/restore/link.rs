@@ -1,7 +1,65 @@
-//! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*).
+//! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
+use crate::snapshot::restore::file::clear;
+use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
+use crate::snapshot::restore::session::{Session, lock};
+use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::ProblemKind;
 use crate::snapshot::tree::reference::Extent;
+use std::io;
+
+/// Another name of a file that has several.
+pub(super) struct LaterName {
+    pub(super) path: SafePath,
+    /// Its path below the target.
+    pub(super) below: SafePath,
+    /// That of the first name.
+    pub(super) first: SafePath,
+    pub(super) entry: Entry,
+}
+
+/// Gives a file another name, if what has the first is what was restored or found there.
+pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
+    let LaterName { path, entry, .. } = name;
+    let Some(first) = lock(&session.linkable).get(&name.first).copied() else {
+        // Why it isn't there was said already, with its first name.
+        let message = format!("it is another name of {}, which couldn't be restored", name.first);
+        return session.problem(path, ProblemKind::Other, message);
+    };
+    let directory = |path: &SafePath| root.descend(&path.parent().unwrap_or_default());
+    let try_it = || -> io::Result<Option<bool>> {
+        let pinned = directory(&name.first)?.pin(name.first.name().unwrap_or_default())?;
+        let found = pinned.metadata()?;
+        if (found.device, found.inode) != first {
+            return Err(io::Error::other("another program replaced its first name"));
+        }
+        let here = directory(&name.below)?;
+        if here.look(&entry.name)?.is_some_and(|now| now.is_same_file(&found)) {
+            return Ok(None);
+        }
+        match judge(session, &here, entry, Look::Closely)? {
+            Judged::Create => here.create_hard_link(&entry.name, &pinned).map(|()| Some(false)),
+            // It has the content and is another file: that differs from the snapshot, too.
+            Judged::Keep(Some(_)) if session.rule == Rule::Existing(Overwrite::IfChanged) => {
+                here.hard_link_over(&entry.name, &pinned).map(|()| Some(true))
+            }
+            Judged::Keep(_) => Ok(None),
+            Judged::Refuse(why) => Err(io::Error::other(why)),
+            Judged::Replace(Placement::InsteadOfDirectory) => {
+                clear(&here, &entry.name, session.options.delete)?;
+                here.create_hard_link(&entry.name, &pinned).map(|()| Some(true))
+            }
+            Judged::Replace(_) | Judged::Enter => here.hard_link_over(&entry.name, &pinned).map(|()| Some(true)),
+        }
+    };
+    match try_it() {
+        Ok(Some(overwritten)) => session.restored(path, entry, overwritten),
+        Ok(None) => session.kept(path, entry),
+        Err(error) => session.failed(path, "link", &error),
+    }
+}
 
 /// What the names of one file agree in. The group alone is a word of whoever wrote the snapshot: names that differ in more become files of
 /// their own, so that none gets another's content.

@@ -1,76 +1,114 @@
-//! Bringing a snapshot back: into an empty or new directory, or a file's bytes to an output.
+//! Bringing a snapshot back into a folder, or a file's bytes to an output.
 //!
-//! Directories are made while the tree is walked; contents are fetched in windows ([`window`]), written to files without a name, compared with
-//! their content hash and only then linked into place; hard links follow, and directories get their attributes last, the innermost first.
+//! Directories are made while the tree is walked ([`walk`]); contents are fetched in windows ([`window`]), written to files without a name, compared with
+//! their content hash, given their attributes, and only then linked into place; hard links follow, then what is to be deleted ([`delete`]), and directories get their
+//! attributes last, the innermost first.
+//!
+//! Everything goes by handles of directories ([`crate::snapshot::target`]): whatever links are in the target or the snapshot, and whoever swaps what meanwhile, nothing
+//! outside is created, changed or removed. Files that exist are never changed, only replaced: they may have other names elsewhere.
 
+pub mod delete;
+mod dump;
 mod file;
 mod link;
+mod marker;
+mod overwrite;
+mod place;
+pub mod plan;
+mod session;
+mod walk;
 pub mod window;
 
+pub use dump::dump;
+pub use overwrite::Overwrite;
+pub use plan::{RestorePlan, plan};
+pub use session::Denied;
+
 use crate::repo::error::{ReadError, RepoError};
-use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse::{self, BrowseError};
-use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
+use crate::snapshot::monitor::{EntryAction, Monitor};
+use crate::snapshot::restore::delete::{DeleteRefusal, Trouble};
 use crate::snapshot::restore::file::{FileError, Output};
-use crate::snapshot::restore::link::LinkKey;
+use crate::snapshot::restore::overwrite::Rule;
+use crate::snapshot::restore::place::Wanted;
+use crate::snapshot::restore::session::Session;
+use crate::snapshot::restore::walk::{LaterDirectory, Walked};
 use crate::snapshot::restore::window::{Gatherer, Window};
 use crate::snapshot::snapshots::Snapshot;
-use crate::snapshot::stream::{self, ContentHasher};
-use crate::snapshot::target::attributes::{AttributeFault, AttributeOptions, AttributeWriter, Subject};
+use crate::snapshot::target::attributes::{AttributeOptions, LeftOut, Subject};
 use crate::snapshot::target::directory::Directory;
-use crate::snapshot::tree::entry::{Content, Entry, EntryType};
+use crate::snapshot::target::removal::{self, Act};
+use crate::snapshot::tree::entry::EntryType;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use crate::snapshot::tree::reference::Reference;
-use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-/// Where to restore to.
+/// Where to restore to, and what may happen there.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
-    /// An empty directory, or one that doesn't exist yet.
+    /// A directory, or what will be one.
     pub target: PathBuf,
+    /// What happens to what exists there; without this it must be empty, or hold what an interrupted restore of the same left.
+    pub existing: Option<Overwrite>,
+    /// Whether what the snapshot doesn't hold is removed.
+    pub delete: bool,
+    /// Whether that also goes by a snapshot that may lack something.
+    pub allow_incomplete: bool,
+    /// What is restored besides content.
+    pub attributes: AttributeOptions,
+    /// Whether pipes, sockets and devices are restored.
+    pub special: bool,
 }
 
-/// What a restore will do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RestorePlan {
-    /// Regular files.
-    pub files: u64,
-    /// Directories.
-    pub directories: u64,
-    /// Links and others.
-    pub others: u64,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// Where to.
-    pub target: PathBuf,
-    /// Bytes that are free there, if that can be told.
-    pub free: Option<u64>,
+impl RestoreOptions {
+    /// Into an empty or new directory, with nothing that anybody could misuse.
+    pub fn into(target: PathBuf) -> Self {
+        let attributes = AttributeOptions::default();
+        Self { target, existing: None, delete: false, allow_incomplete: false, attributes, special: false }
+    }
 }
 
 /// What a restore did.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RestoreSummary {
-    /// Regular files.
+    /// Regular files that were restored.
     pub files: u64,
-    /// Directories.
+    /// Directories that were made, or got their attributes.
     pub directories: u64,
     /// Links and others.
     pub others: u64,
-    /// Bytes of all files.
+    /// Bytes of the files.
     pub bytes: u64,
+    /// How much of that took the place of something.
+    pub overwritten: u64,
+    /// What existed and stayed.
+    pub kept: u64,
+    /// What was removed.
+    pub deleted: u64,
+    /// Pipes, sockets and devices that weren't restored because nobody asked for them.
+    pub special_left_out: u64,
+    /// Attributes likewise.
+    pub left_out: LeftOut,
+    /// What the system didn't permit.
+    pub denied: Denied,
     /// What didn't come back as it was.
     pub problems: Vec<Problem>,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl RestoreSummary {
+    /// Whether all that was asked for is done.
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty() && self.denied.is_nothing()
+    }
 }
 
 /// What ends a restore.
@@ -99,8 +137,11 @@ pub enum RestoreError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing may be deleted.
+    #[error(transparent)]
+    Delete(#[from] DeleteRefusal),
     /// What should be dumped isn't a file.
-    #[error("/{0} is not a regular file")]
+    #[error("{0} is not a regular file")]
     NotAFile(SafePath),
     /// The output of a dump can't be written.
     #[error("the output can't be written: {0}")]
@@ -108,189 +149,6 @@ pub enum RestoreError {
     /// The user wanted it.
     #[error("interrupted")]
     Interrupted,
-}
-
-/// Counts what a restore will bring back.
-pub fn plan(
-    repo: &Repo<Full>,
-    snapshot: &Snapshot,
-    path: Option<&SafePath>,
-    options: &RestoreOptions,
-) -> Result<RestorePlan, RestoreError> {
-    let reader = browse::reader(repo)?;
-    let path = path.cloned().unwrap_or_else(SafePath::top);
-    let top = browse::entry_at(&reader, snapshot, &path)?;
-    let mut plan =
-        RestorePlan { target: options.target.clone(), free: free(&options.target), ..RestorePlan::default() };
-    let mut count = |entry: &Entry| match entry.kind {
-        EntryType::File => {
-            plan.files += 1;
-            plan.bytes += entry.size.unwrap_or(0);
-        }
-        EntryType::Directory => plan.directories += 1,
-        _ => plan.others += 1,
-    };
-    if top.kind == EntryType::Directory {
-        let mut each = |_: &SafePath, entry: &Entry| {
-            count(entry);
-            ControlFlow::Continue(true)
-        };
-        // What is below a directory that can't be read isn't counted; the restore names it.
-        browse::walk_on(&reader, &path, &top, &mut each, &mut |_, _| Ok(()))?;
-    } else {
-        count(&top);
-    }
-    Ok(plan)
-}
-
-/// Free bytes of the file system that a path is, or will be, on.
-fn free(path: &std::path::Path) -> Option<u64> {
-    let absolute = std::path::absolute(path).ok()?;
-    let existing = absolute.ancestors().find(|ancestor| ancestor.exists())?;
-    let system = rustix::fs::statvfs(existing).ok()?;
-    Some(system.f_bavail.saturating_mul(system.f_frsize))
-}
-
-/// Opens the target, which must be empty, and creates it if it's missing.
-fn open_target(path: &std::path::Path) -> Result<Directory, RestoreError> {
-    let failed = |source| RestoreError::Target { path: path.to_owned(), source };
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                return Err(RestoreError::TargetNotEmpty { path: path.to_owned() });
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::create_dir_all(path).map_err(failed)?,
-        Err(error) => return Err(failed(error)),
-    }
-    Directory::open(path).map_err(failed)
-}
-
-/// What the walking and the writing side share.
-struct Restore<'r> {
-    monitor: &'r dyn Monitor,
-    problems: Mutex<Vec<Problem>>,
-    attributes: Mutex<AttributeWriter>,
-    files: AtomicU64,
-    bytes: AtomicU64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Restore<'_> {
-    fn problem(&self, path: &SafePath, kind: ProblemKind, message: String) {
-        let problem = Problem { path: path.clone(), kind, message };
-        self.monitor.problem(&problem);
-        lock(&self.problems).push(problem);
-    }
-
-    fn failed(&self, path: &SafePath, what: &str, error: &io::Error) {
-        self.problem(path, ProblemKind::of(error), format!("{what}: {error}"));
-    }
-
-    /// Applies attributes; what can't be is a problem each.
-    fn apply(&self, subject: Subject<'_>, path: &SafePath, entry: &Entry) {
-        let faults: Vec<AttributeFault> = lock(&self.attributes).apply(subject, entry);
-        for fault in faults {
-            self.problem(path, ProblemKind::of(&fault.source), format!("{}: {}", fault.attribute, fault.source));
-        }
-    }
-
-    fn file_done(&self, path: &SafePath, entry: &Entry) {
-        let size = entry.size.unwrap_or(0);
-        self.files.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(size, Ordering::Relaxed);
-        Progress::add(&self.monitor.progress().files_done, 1);
-        self.monitor.entry(path.as_bytes(), EntryAction::Restored, size);
-    }
-}
-
-/// Another name of a file that has several.
-struct LaterName {
-    path: SafePath,
-    first: SafePath,
-    entry: Entry,
-}
-
-/// The walking side.
-struct Walker<'r, 'g, 'w> {
-    restore: &'r Restore<'r>,
-    reader: &'r Reader<'r>,
-    /// Where the snapshot's path is cut off: paths below the target begin there.
-    base: SafePath,
-    gatherer: &'g mut Gatherer<'w, Output<'r>>,
-    /// Open directories on the path, with their depth below the target.
-    open: Vec<Arc<Directory>>,
-    directories: Vec<(SafePath, Entry)>,
-    first_names: HashMap<LinkKey, SafePath>,
-    later_names: Vec<LaterName>,
-    others: u64,
-}
-
-impl Walker<'_, '_, '_> {
-    /// One entry, in order. Breaks when there's no use in going on.
-    fn entry(&mut self, path: &SafePath, entry: &Entry) -> ControlFlow<(), bool> {
-        if self.restore.monitor.interrupted() {
-            return ControlFlow::Break(());
-        }
-        let Some(below) = path.below(&self.base) else { return ControlFlow::Continue(false) };
-        self.open.truncate(below.depth());
-        let Some(parent) = self.open.last().cloned() else { return ControlFlow::Continue(false) };
-        let later = LinkKey::of(entry).and_then(|key| match self.first_names.entry(key) {
-            std::collections::hash_map::Entry::Occupied(first) => Some(first.get().clone()),
-            std::collections::hash_map::Entry::Vacant(empty) => {
-                empty.insert(below.clone());
-                None
-            }
-        });
-        if let Some(first) = later {
-            self.later_names.push(LaterName { path: below, first, entry: entry.clone() });
-            return ControlFlow::Continue(false);
-        }
-        match entry.kind {
-            EntryType::Directory => match parent.create_child(&entry.name) {
-                Ok(child) => {
-                    self.open.push(Arc::new(child));
-                    self.directories.push((below, entry.clone()));
-                    return ControlFlow::Continue(true);
-                }
-                Err(error) => self.restore.failed(path, "create", &error),
-            },
-            EntryType::File => return self.file(path, entry, parent),
-            EntryType::Symlink => {
-                let target = entry.target.as_deref().unwrap_or_default();
-                match parent.create_link(&entry.name, target) {
-                    Ok(()) => {
-                        self.others += 1;
-                        self.restore.apply(Subject::At(parent.as_fd(), &entry.name), path, entry);
-                    }
-                    Err(error) => self.restore.failed(path, "create", &error),
-                }
-            }
-            EntryType::Fifo | EntryType::Socket | EntryType::CharacterDevice | EntryType::BlockDevice => {
-                let message = "pipes, sockets and devices are recorded and not restored".to_owned();
-                self.restore.problem(path, ProblemKind::Unsupported, message);
-            }
-        }
-        ControlFlow::Continue(false)
-    }
-
-    fn file(&mut self, path: &SafePath, entry: &Entry, parent: Arc<Directory>) -> ControlFlow<(), bool> {
-        let references: Vec<Reference> = match stream::references(self.reader, entry) {
-            Ok(references) => references,
-            Err(error) => {
-                self.restore.problem(path, ProblemKind::Unreadable, error.to_string());
-                return ControlFlow::Continue(false);
-            }
-        };
-        let output = Output::new(self.restore, parent, path.clone(), entry.clone());
-        match self.gatherer.add(output, references) {
-            Ok(()) => ControlFlow::Continue(false),
-            Err(window::Closed) => ControlFlow::Break(()),
-        }
-    }
 }
 
 /// Restores a snapshot, or what is at a path in it: of a directory its contents, of a file the file.
@@ -305,147 +163,134 @@ pub fn restore(
     let reader = browse::reader(repo)?;
     let path = path.cloned().unwrap_or_else(SafePath::top);
     let top = browse::entry_at(&reader, snapshot, &path)?;
-    let root = open_target(&options.target)?;
+    let wanted = Wanted { repo, reader: &reader, snapshot, path: &path, top: &top };
+    delete::permit(wanted, options)?;
+    let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+    let (root, rule, marker) = place::open(wanted, options)?;
+    let is_own_root = !matches!(rule, Rule::Existing(Overwrite::Never | Overwrite::IfNewer))
+        || root.is_unfinished().map_err(failed)?;
     monitor.progress().enter("restoring");
-    let restore = Restore {
-        monitor,
-        problems: Mutex::default(),
-        attributes: Mutex::new(AttributeWriter::new(AttributeOptions::default())),
-        files: AtomicU64::new(0),
-        bytes: AtomicU64::new(0),
-    };
-    let write = |window: Window<Output<'_>>| -> Result<(), RestoreError> {
-        if monitor.interrupted() {
+    let session = Session::new(monitor, options, rule);
+    let walked = write(&session, wanted, &root)?;
+    for name in &walked.later_names {
+        link::link(&session, &root, name);
+    }
+    let deleted = if options.delete { delete_extras(&session, wanted, &root, &marker.name)? } else { 0 };
+    if monitor.interrupted() {
+        return Err(RestoreError::Interrupted);
+    }
+    for directory in walked.directories.iter().rev() {
+        finish(&session, &root, directory);
+    }
+    root.sync_file_system().map_err(failed)?;
+    // Before the folder gets its time, which this changes.
+    marker.remove(&root).map_err(failed)?;
+    if top.kind == EntryType::Directory && !path.is_top() && is_own_root {
+        session.apply(Subject::Open(root.as_fd()), &path, &top);
+    }
+    let mut summary = summary(session, walked.directories.len() as u64, deleted);
+    summary.seconds = begun.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// Walks, fetches and writes.
+fn write<'r>(session: &'r Session<'r>, wanted: Wanted<'r>, root: &Arc<Directory>) -> Result<Walked, RestoreError> {
+    let write = |window: Window<Output<'r>>| -> Result<(), RestoreError> {
+        if session.monitor.interrupted() {
             return Err(RestoreError::Interrupted);
         }
         file::write_window(window);
         Ok(())
     };
-    let (walked, written) =
-        window::run(&reader, |gatherer| walk(&restore, &reader, &root, &path, &top, gatherer), write);
+    let walk = |gatherer: &mut Gatherer<'_, Output<'r>>| walk::walk(session, wanted, Arc::clone(root), gatherer);
+    let (walked, written) = window::run(wanted.reader, walk, write);
     written?;
-    if monitor.interrupted() {
+    if session.monitor.interrupted() {
         return Err(RestoreError::Interrupted);
     }
-    let Walked { directories, later_names, others } = walked?;
-    let mut links = 0;
-    for name in &later_names {
-        match link(&root, name) {
-            Ok(()) if name.entry.kind == EntryType::File => restore.file_done(&name.path, &name.entry),
-            Ok(()) => links += 1,
-            Err(error) => restore.failed(&name.path, "link", &error),
-        }
-    }
-    for (path, entry) in directories.iter().rev() {
-        match root.descend(path) {
-            Ok(directory) => restore.apply(Subject::Open(directory.as_fd()), path, entry),
-            Err(error) => restore.failed(path, "open", &error),
-        }
-    }
-    if top.kind == EntryType::Directory && !path.is_top() {
-        restore.apply(Subject::Open(root.as_fd()), &path, &top);
-    }
-    if let Err(source) = root.sync_file_system() {
-        return Err(RestoreError::Target { path: options.target.clone(), source });
-    }
-    Ok(RestoreSummary {
-        files: restore.files.into_inner(),
-        directories: directories.len() as u64,
-        others: others + links,
-        bytes: restore.bytes.into_inner(),
-        problems: restore.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
-        seconds: begun.elapsed().as_secs_f64(),
-    })
+    walked
 }
 
-/// What is left to do after the walk.
-struct Walked {
-    directories: Vec<(SafePath, Entry)>,
-    later_names: Vec<LaterName>,
-    others: u64,
-}
-
-fn walk<'r>(
-    restore: &'r Restore<'r>,
-    reader: &'r Reader<'r>,
-    root: &'r Directory,
-    path: &SafePath,
-    top: &Entry,
-    gatherer: &mut Gatherer<'_, Output<'r>>,
-) -> Result<Walked, RestoreError> {
-    let base = if top.kind == EntryType::Directory { path.clone() } else { path.parent().unwrap_or_default() };
-    let top_directory = root.descend(&SafePath::top());
-    let failed = |source| RestoreError::Target { path: PathBuf::from("."), source };
-    let open = vec![Arc::new(top_directory.map_err(failed)?)];
-    let (directories, first_names, later_names) = (Vec::new(), HashMap::new(), Vec::new());
-    let mut walker = Walker { restore, reader, base, gatherer, open, directories, first_names, later_names, others: 0 };
-    if top.kind == EntryType::Directory {
-        let mut unreadable = |path: &SafePath, error: ReadError| {
-            restore.problem(path, ProblemKind::Unreadable, error.to_string());
-            Ok(())
-        };
-        browse::walk_on(reader, path, top, &mut |path, entry| walker.entry(path, entry), &mut unreadable)?;
-    } else {
-        let _ = walker.entry(path, top);
+/// Gives a directory its attributes, if it is the one that was restored into.
+fn finish(session: &Session<'_>, root: &Directory, directory: &LaterDirectory) {
+    let found = root.descend(&directory.below).and_then(|found| {
+        let is_same = found.identity()? == directory.identity;
+        is_same.then_some(found).ok_or_else(|| io::Error::other("another program replaced it"))
+    });
+    match found {
+        Ok(found) => session.apply(Subject::Open(found.as_fd()), &directory.path, &directory.entry),
+        Err(error) => session.failed(&directory.path, "open", &error),
     }
-    let Walker { directories, later_names, others, .. } = walker;
-    Ok(Walked { directories, later_names, others })
 }
 
-/// Gives a file another name.
-fn link(root: &Directory, name: &LaterName) -> io::Result<()> {
-    let directory = |path: &SafePath| root.descend(&path.parent().unwrap_or_default());
-    let (here, there) = (directory(&name.path)?, directory(&name.first)?);
-    let first = name.first.name().unwrap_or_default();
-    here.create_hard_link(&name.entry.name, &there, first)
-}
-
-/// Writes a file's bytes, holes as zeros. Gives their number.
-///
-/// The content hash is compared at the end; an error then means that what was written isn't what was stored.
-pub fn dump(
-    repo: &Repo<Full>,
-    snapshot: &Snapshot,
-    path: &SafePath,
-    out: &mut dyn Write,
-    monitor: &dyn Monitor,
+/// Removes what the snapshot doesn't hold. Gives the number of entries.
+fn delete_extras(
+    session: &Session<'_>,
+    wanted: Wanted<'_>,
+    root: &Arc<Directory>,
+    marker: &str,
 ) -> Result<u64, RestoreError> {
-    let reader = browse::reader(repo)?;
-    let entry = browse::entry_at(&reader, snapshot, path)?;
-    if entry.kind != EntryType::File {
-        return Err(RestoreError::NotAFile(path.clone()));
+    if session.lost.load(Ordering::Relaxed) {
+        let message = "nothing was deleted, because parts of the snapshot can't be read".to_owned();
+        session.problem(wanted.path, ProblemKind::Failed, message);
+        return Ok(0);
     }
-    let size = entry.size.unwrap_or(0);
-    Progress::add(&monitor.progress().bytes_total, size);
-    if let Some(Content::Inline(bytes)) = entry.content() {
-        out.write_all(bytes).map_err(RestoreError::Output)?;
-        return Ok(size);
-    }
-    let references = stream::references(&reader, &entry)?;
-    let class = stream::class_of(&entry);
-    let mut hasher = ContentHasher::new();
-    let mut sparse = file::Holes::new(&entry);
-    let write = |window: Window<()>| -> Result<(), RestoreError> {
-        for reference in window.pieces.iter().flat_map(|piece| &piece.references) {
-            if monitor.interrupted() {
-                return Err(RestoreError::Interrupted);
-            }
-            let frame = file::frame_of(&window.fetched, reference)?;
-            let bytes = stream::referred(frame, reference, class)?;
-            hasher.update(frame, bytes);
-            sparse.write(bytes, out).map_err(RestoreError::Output)?;
-            Progress::add(&monitor.progress().bytes_done, bytes.len() as u64);
+    session.monitor.progress().enter("deleting");
+    let mut deleted = 0;
+    let mut each = |extra: &delete::Extra<'_>| {
+        if session.monitor.interrupted() {
+            return ControlFlow::Break(());
         }
-        Ok(())
+        if extra.name == marker.as_bytes() {
+            return ControlFlow::Continue(());
+        }
+        match extra.parent.try_clone() {
+            Ok(parent) => {
+                let removal = removal::remove(parent, extra.name, Act::Remove);
+                deleted += removal.entries;
+                if let Some(message) = removal.message() {
+                    session.problem(&extra.path, ProblemKind::Failed, message);
+                } else {
+                    session.monitor.entry(extra.path.as_bytes(), EntryAction::Deleted, 0);
+                }
+            }
+            Err(error) => session.failed(&extra.path, "remove", &error),
+        }
+        ControlFlow::Continue(())
     };
-    let (gathered, written) = window::run(&reader, |gatherer| gatherer.add((), references), write);
-    written?;
-    // Closed means that the writing side failed, whose error was given back above.
-    debug_assert!(gathered.is_ok());
-    hasher.finish(entry.hash)?;
-    sparse.finish(size, out).map_err(RestoreError::Output)?;
-    out.flush().map_err(RestoreError::Output)?;
-    Ok(size)
+    delete::extras(wanted, Arc::clone(root), &mut each, &mut |path, trouble| {
+        let why = match trouble {
+            Trouble::Unreadable(error) => error.to_string(),
+            Trouble::Target(error) => error.to_string(),
+            Trouble::Folds => "the file system doesn't tell names apart".to_owned(),
+            Trouble::Mounted => {
+                session.monitor.warning(&format!("{path}: nothing was deleted in it: something is mounted there"));
+                return Ok(());
+            }
+        };
+        session.problem(path, ProblemKind::Failed, format!("nothing was deleted in it: {why}"));
+        Ok(())
+    })?;
+    Ok(deleted)
+}
+
+fn summary(session: Session<'_>, directories: u64, deleted: u64) -> RestoreSummary {
+    let attributes = session.attributes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let counts = session.counts;
+    RestoreSummary {
+        files: counts.files.into_inner(),
+        directories,
+        others: counts.others.into_inner(),
+        bytes: counts.bytes.into_inner(),
+        overwritten: counts.overwritten.into_inner(),
+        kept: counts.kept.into_inner(),
+        deleted,
+        special_left_out: counts.special.into_inner(),
+        left_out: attributes.left_out(),
+        denied: session.denied.into_inner().unwrap_or_else(PoisonError::into_inner),
+        problems: session.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+        seconds: 0.0,
+    }
 }
 
 impl From<FileError> for RestoreError {

@@ -1,25 +1,32 @@
 //! A directory into which is restored.
 //!
 //! Names are single components, checked at every call; directories are opened with `O_NOFOLLOW`. So no call leaves the directory, and `openat2` with
-//! `RESOLVE_BENEATH`, which not every kernel and sandbox has, would add nothing.
+//! `RESOLVE_BENEATH`, which not every kernel and sandbox has, would add nothing. Where something is removed, `RESOLVE_NO_XDEV` does: it tells mount points.
 
+use crate::snapshot::source::listing::Listing;
 use crate::snapshot::source::metadata::Metadata;
-use crate::snapshot::target::writer::NewFile;
+use crate::snapshot::target::node::{NewNode, Pinned};
+use crate::snapshot::target::writer::{NewFile, temporary_name};
 use crate::snapshot::tree::check::is_name;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, makedev};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, makedev};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// What new directories may be used for until their own mode is set: by their owner alone.
-const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
+/// What new directories may be used for until their own mode is set: by their owner alone. The sticky bit, which nobody needs on a directory that is closed to
+/// all others, marks it as one that isn't finished, so that a restore which goes on after an interruption knows its own.
+const PRIVATE_DIRECTORY: Mode = Mode::RWXU.union(Mode::SVTX);
+
+/// What a directory is known by, whatever its name is meanwhile: device and inode.
+pub type Identity = (u64, u64);
 
 /// An open directory that is restored into.
 ///
-/// Nothing here overwrites anything: where something of the name exists, calls fail with [`io::ErrorKind::AlreadyExists`].
+/// What creates something overwrites nothing: where something of the name exists, it fails with [`io::ErrorKind::AlreadyExists`]. What replaces or removes says
+/// so in its name.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
@@ -59,6 +66,54 @@ impl Directory {
         }
     }
 
+    /// Creates a directory in the place of something else, which is removed, and opens it. There is no moment without either where the system can exchange names.
+    ///
+    /// A directory that is in the way must be empty.
+    pub fn create_child_over(&self, name: &[u8]) -> io::Result<Self> {
+        let name = checked(name)?;
+        let temporary = temporary_name()?;
+        let child = self.create_child(temporary.as_bytes())?;
+        let exchanged = rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, name, RenameFlags::EXCHANGE);
+        let placed = match exchanged {
+            Ok(()) => return self.remove_any(temporary.as_bytes()).map(|()| child),
+            Err(Errno::INVAL | Errno::NOSYS) => self.remove_any(name).and_then(|()| {
+                let flags = RenameFlags::NOREPLACE;
+                match rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, name, flags) {
+                    // An empty directory of that name may have come meanwhile; nothing else can be replaced by a directory.
+                    Err(Errno::INVAL | Errno::NOSYS) => Ok(rustix::fs::renameat(&self.fd, &temporary, &self.fd, name)?),
+                    answer => Ok(answer?),
+                }
+            }),
+            Err(error) => Err(error.into()),
+        };
+        if placed.is_err() {
+            let _ = self.remove_directory(temporary.as_bytes());
+        }
+        placed.map(|()| child)
+    }
+
+    /// Opens a directory in this one, unless another file system or a part of one is mounted there: then this fails with [`Errno::XDEV`].
+    pub fn child_of_same_mount(&self, name: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(&self.fd, checked(name)?, flags, Mode::empty(), within) {
+            Ok(fd) => Ok(Self { fd }),
+            // Linux before 5.6, and sandboxes that don't know the call.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let child = self.child(name)?;
+                if child.mount()? == self.mount()? { Ok(child) } else { Err(Errno::XDEV.into()) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The number of the mount that this directory is reached by.
+    fn mount(&self) -> io::Result<u64> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
+        let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+        number.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the system doesn't tell mount points"))
+    }
+
     /// Opens the directory at `path` below this one, one component at a time.
     pub fn descend(&self, path: &SafePath) -> io::Result<Self> {
         let mut directory = Self { fd: self.fd.try_clone()? };
@@ -75,6 +130,59 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What this directory is.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        Metadata::of_open(&self.fd)
+    }
+
+    /// What it is known by.
+    pub fn identity(&self) -> io::Result<Identity> {
+        self.metadata().map(|metadata| (metadata.device, metadata.inode))
+    }
+
+    /// Whether this directory is one that a restore made and didn't finish: closed to others, marked, and of whoever runs this.
+    pub fn is_unfinished(&self) -> io::Result<bool> {
+        let metadata = self.metadata()?;
+        let own = metadata.uid == rustix::process::geteuid().as_raw();
+        Ok(own && metadata.mode == PRIVATE_DIRECTORY.as_raw_mode())
+    }
+
+    /// Marks it so.
+    pub fn mark_unfinished(&self) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(&self.fd, PRIVATE_DIRECTORY)?)
+    }
+
+    /// The names in it, sorted.
+    pub fn names(&self) -> io::Result<Listing> {
+        // By a descriptor of its own, since one is read from only once.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty())?;
+        match Listing::read(fd.as_fd()) {
+            (names, None) => Ok(names),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Holds on to what has this name, whatever it is; a link isn't followed.
+    pub fn pin(&self, name: &[u8]) -> io::Result<Pinned> {
+        Pinned::new(self.fd.as_fd(), checked(name)?)
+    }
+
+    /// Begins a symbolic link that has no name of its own yet.
+    pub fn new_link(&self, target: &[u8]) -> io::Result<NewNode> {
+        NewNode::new(self.try_clone()?, |dir, name| dir.create_link(name, target))
+    }
+
+    /// Begins a pipe, a socket or a device that has no name of its own yet.
+    pub fn new_special(&self, entry: &Entry) -> io::Result<NewNode> {
+        NewNode::new(self.try_clone()?, |dir, name| dir.create_special(name, entry))
+    }
+
+    /// Another handle of the same directory.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()? })
     }
 
     /// Begins a file that has no name yet.
@@ -104,9 +212,29 @@ impl Directory {
         Ok(rustix::fs::mknodat(&self.fd, checked(name)?, kind, Mode::RUSR | Mode::WUSR, device)?)
     }
 
-    /// Gives the file `old` in the directory `from` another name, here; a symbolic link gets the name itself.
-    pub fn create_hard_link(&self, name: &[u8], from: &Self, old: &[u8]) -> io::Result<()> {
-        Ok(rustix::fs::linkat(&from.fd, checked(old)?, &self.fd, checked(name)?, AtFlags::empty())?)
+    /// Gives what is pinned another name, here; a symbolic link gets the name itself.
+    pub fn create_hard_link(&self, name: &[u8], file: &Pinned) -> io::Result<()> {
+        file.link(self.fd.as_fd(), checked(name)?)
+    }
+
+    /// Gives what is pinned another name, here, in the place of what had that name before, which must not be a directory.
+    pub fn hard_link_over(&self, name: &[u8], file: &Pinned) -> io::Result<()> {
+        let name = checked(name)?;
+        let temporary = temporary_name()?;
+        file.link(self.fd.as_fd(), temporary.as_bytes())?;
+        let renamed = rustix::fs::renameat(&self.fd, &temporary, &self.fd, name);
+        // Also if that went well: both names stay if they are of one file already.
+        let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
+        Ok(renamed?)
+    }
+
+    /// Removes a name of whatever it is; a directory must be empty.
+    pub fn remove_any(&self, name: &[u8]) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.fd, checked(name)?, AtFlags::empty()) {
+            // POSIX has EPERM for a directory, Linux EISDIR.
+            Err(Errno::ISDIR | Errno::PERM) => self.remove_directory(name),
+            answer => Ok(answer?),
+        }
     }
 
     /// Removes a name of anything but a directory.
@@ -159,7 +287,9 @@ mod tests {
         for name in [&b".."[..], b".", b"", b"a/b", b"a\0", b"/etc"] {
             assert!(root.child(name).is_err() && root.create_child(name).is_err() && root.look(name).is_err());
             assert!(root.create_link(name, b"x").is_err() && root.remove(name).is_err());
-            assert!(root.create_hard_link(b"new", &root, name).is_err());
+            assert!(root.pin(name).is_err() && root.create_child_over(name).is_err() && root.remove_any(name).is_err());
+            let pinned = root.pin(b"a").unwrap();
+            assert!(root.create_hard_link(name, &pinned).is_err() && root.hard_link_over(name, &pinned).is_err());
         }
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }
@@ -173,7 +303,7 @@ mod tests {
         let fifo = Entry::new("there", EntryType::Fifo);
         assert!(exists(root.create_link(b"there", b"x")));
         assert!(exists(root.create_special(b"there", &fifo)));
-        assert!(exists(root.create_hard_link(b"there", &root, b"there")));
+        assert!(exists(root.create_hard_link(b"there", &root.pin(b"there").unwrap())));
         assert!(exists(root.create_child(b"there").map(drop)));
         assert!(root.create_special(b"new", &Entry::new("new", EntryType::File)).is_err());
         assert_eq!(std::fs::read(dir.path().join("there")).unwrap(), b"old");
@@ -183,5 +313,49 @@ mod tests {
         assert!(root.remove(b"sub").is_err());
         assert!(root.remove_directory(b"sub").is_ok());
         assert_eq!(root.look(b"sub").unwrap(), None);
+    }
+
+    #[test]
+    fn directories_take_the_place_of_others_and_know_that_they_are_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::open(dir.path()).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        symlink("/etc", dir.path().join("link")).unwrap();
+        std::fs::create_dir(dir.path().join("empty")).unwrap();
+        std::fs::create_dir_all(dir.path().join("full/sub")).unwrap();
+        for name in [&b"file"[..], b"link", b"empty"] {
+            let child = root.create_child_over(name).unwrap();
+            assert_eq!(child.identity().unwrap(), root.child(name).unwrap().identity().unwrap());
+            assert!(child.is_unfinished().unwrap());
+        }
+        assert!(root.create_child_over(b"absent").is_err());
+        assert!(!root.child(b"full").unwrap().is_unfinished().unwrap());
+        assert_eq!(root.names().unwrap().iter().collect::<Vec<_>>(), [&b"empty"[..], b"file", b"full", b"link"]);
+        assert!(root.child_of_same_mount(b"full").is_ok());
+        let top = Directory::open(Path::new("/")).unwrap();
+        let proc = top.child_of_same_mount(b"proc");
+        assert!(proc.is_err_and(|error| error.raw_os_error() == Some(Errno::XDEV.raw_os_error())));
+        assert_ne!(top.mount().unwrap(), top.child(b"proc").unwrap().mount().unwrap());
+    }
+
+    #[test]
+    fn what_is_pinned_is_linked_whatever_has_its_name_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::open(dir.path()).unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("first"), "first").unwrap();
+        let pinned = root.pin(b"first").unwrap();
+        std::fs::rename(at("first"), at("moved")).unwrap();
+        std::fs::write(at("first"), "planted").unwrap();
+        root.create_hard_link(b"second", &pinned).unwrap();
+        root.hard_link_over(b"first", &pinned).unwrap();
+        root.hard_link_over(b"first", &pinned).unwrap();
+        for name in ["first", "second", "moved"] {
+            assert_eq!(std::fs::read(at(name)).unwrap(), b"first", "{name}");
+        }
+        assert_eq!(root.names().unwrap().len(), 3, "nothing temporary is left");
+        symlink("nowhere", at("link")).unwrap();
+        root.create_hard_link(b"link to it", &root.pin(b"link").unwrap()).unwrap();
+        assert_eq!(std::fs::read_link(at("link to it")).unwrap(), Path::new("nowhere"));
     }
 }

@@ -4,5 +4,8 @@
 //! the target, old or planted meanwhile, leads nowhere.
 
 pub mod attributes;
+pub mod branch;
 pub mod directory;
+pub mod node;
+pub mod removal;
 pub mod writer;

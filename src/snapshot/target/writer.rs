@@ -82,18 +82,10 @@ impl NewFile {
         match self.temporary.take() {
             None => self.link(name)?,
             Some(temporary) => {
-                let renamed = rustix::fs::renameat_with(&self.dir, &temporary, &self.dir, name, RenameFlags::NOREPLACE);
-                match renamed {
-                    Err(Errno::INVAL | Errno::NOSYS) => {
-                        self.temporary = Some(temporary.clone());
-                        rustix::fs::linkat(&self.dir, &temporary, &self.dir, name, AtFlags::empty())?;
-                    }
-                    Err(error) => {
-                        self.temporary = Some(temporary);
-                        return Err(error.into());
-                    }
-                    Ok(()) => {}
-                }
+                let renamed = rename_new(self.dir.as_fd(), &temporary, name);
+                // Dropping removes what is still there.
+                self.temporary = (!matches!(renamed, Ok(true))).then_some(temporary);
+                renamed?;
             }
         }
         self.file.try_clone()
@@ -167,8 +159,20 @@ fn create_named(dir: &OwnedFd) -> io::Result<(File, Option<String>)> {
     Ok((file.into(), Some(name)))
 }
 
-/// A name that nothing else has: 128 random bits.
-fn temporary_name() -> io::Result<String> {
+/// Gives what is `temporary` the name `name`, which must be free. Tells whether its temporary name is gone.
+pub(super) fn rename_new(dir: BorrowedFd<'_>, temporary: &str, name: &[u8]) -> io::Result<bool> {
+    match rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(dir, temporary, dir, name, AtFlags::empty())?;
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(true),
+    }
+}
+
+/// A name that nothing else has: 128 random bits. It's used with calls that fail where the name exists.
+pub(super) fn temporary_name() -> io::Result<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let mut name = String::from(".nightsafe-");

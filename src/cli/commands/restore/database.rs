@@ -40,15 +40,15 @@ pub struct DatabaseArgs {
     /// Replace a database that holds rows; it keeps existing under a dated name
     #[arg(long, requires = "postgres", help_heading = HEADING)]
     replace: bool,
-    /// Replace it also by a dump that the snapshot says isn't all
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
-    allow_incomplete: bool,
+    /// Replace it (with --delete: delete) also by what may not be all that there was
+    #[arg(long, help_heading = HEADING)]
+    pub(super) allow_incomplete: bool,
     /// End the sessions of others with the database that is replaced
     #[arg(long, requires = "postgres", help_heading = HEADING)]
     disconnect: bool,
     /// Show what would be done, and what forbids it
-    #[arg(long, short = 'n', requires = "postgres", help_heading = HEADING)]
-    dry_run: bool,
+    #[arg(long, short = 'n')]
+    pub(super) dry_run: bool,
     /// Restore with so many jobs, from a file without a name in TMPDIR
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), requires = "postgres", help_heading = HEADING)]
     jobs: Option<u8>,

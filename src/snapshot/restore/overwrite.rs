@@ -1,0 +1,283 @@
+//! What happens where something exists already.
+
+use crate::snapshot::restore::session::{Session, lock};
+use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::target::directory::{Directory, Identity};
+use crate::snapshot::target::node::Pinned;
+use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::reference::Extent;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// What happens to files that exist where one is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Overwrite {
+    /// They stay as they are.
+    #[default]
+    Never,
+    /// They stay if mode, time, owner and content are those of the snapshot.
+    IfChanged,
+    /// They stay unless the snapshot's changed later.
+    IfNewer,
+    /// They are replaced.
+    Always,
+}
+
+/// What a restore may find in its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Nothing: the folder was empty.
+    Fresh,
+    /// What an interrupted restore of the same left: that stays if it is what the snapshot holds, anything else isn't touched.
+    GoOn,
+    /// Anything.
+    Existing(Overwrite),
+}
+
+/// What is to be done with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// There is nothing of that name.
+    Create,
+    /// It's a directory, and so is what exists.
+    Enter,
+    /// What exists stays; its identity, if it was found to be what the snapshot holds.
+    Keep(Option<Identity>),
+    /// What exists is replaced.
+    Replace(Placement),
+    /// What exists stays, and the entry can't be restored for that reason.
+    Refuse(&'static str),
+}
+
+/// How something comes to its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// Nothing has it.
+    New,
+    /// In the place of something that isn't a directory.
+    Over,
+    /// In the place of a directory, which is removed before.
+    InsteadOfDirectory,
+}
+
+/// What only types and times tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Enter,
+    Keep,
+    Compare,
+    Replace,
+    Refuse(&'static str),
+}
+
+/// Another type is in the way.
+const OTHER_TYPE: &str = "something of another type exists there; --overwrite if-changed or always replaces it";
+/// A directory is in the way, and isn't empty.
+const FILLED: &str =
+    "a folder that holds something exists there; --delete, with --overwrite if-changed or always, removes it";
+/// A restore that goes on found what it didn't make.
+const NOT_MINE: &str = "something else exists there already; --overwrite if-changed replaces it";
+
+fn verdict(rule: Rule, entry: &Entry, now: &Metadata) -> Verdict {
+    let is_newer = entry.mtime > now.mtime;
+    if entry.kind == EntryType::Directory && now.kind == EntryType::Directory {
+        return Verdict::Enter;
+    }
+    if entry.kind != now.kind {
+        return match rule {
+            Rule::Fresh | Rule::GoOn => Verdict::Refuse(NOT_MINE),
+            Rule::Existing(Overwrite::IfChanged | Overwrite::Always) => Verdict::Replace,
+            Rule::Existing(Overwrite::IfNewer) if is_newer => Verdict::Replace,
+            Rule::Existing(_) => Verdict::Refuse(OTHER_TYPE),
+        };
+    }
+    match rule {
+        Rule::Fresh => Verdict::Refuse(NOT_MINE),
+        Rule::GoOn | Rule::Existing(Overwrite::IfChanged) => Verdict::Compare,
+        Rule::Existing(Overwrite::Never) => Verdict::Keep,
+        Rule::Existing(Overwrite::IfNewer) if !is_newer => Verdict::Keep,
+        Rule::Existing(Overwrite::IfNewer | Overwrite::Always) => Verdict::Replace,
+    }
+}
+
+/// How closely what exists is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// By type, size, mode, time and owner: for a plan.
+    Glance,
+    /// Also by its content.
+    Closely,
+}
+
+/// What is to be done with `entry` in `parent`.
+pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) -> io::Result<Judged> {
+    if session.rule == Rule::Fresh && look == Look::Closely {
+        // Creating fails where something came meanwhile.
+        return Ok(Judged::Create);
+    }
+    let Some(now) = parent.look(&entry.name)? else { return Ok(Judged::Create) };
+    let replace = || {
+        let is_directory = now.kind == EntryType::Directory;
+        if is_directory && !session.options.delete && !parent.child(&entry.name)?.names()?.is_empty() {
+            return Ok(Judged::Refuse(FILLED));
+        }
+        Ok(Judged::Replace(if is_directory { Placement::InsteadOfDirectory } else { Placement::Over }))
+    };
+    match verdict(session.rule, entry, &now) {
+        Verdict::Enter => Ok(Judged::Enter),
+        // Other names of it may be linked to it only if it is what they should be.
+        Verdict::Keep if entry.link_group.is_some() => Ok(Judged::Keep(same(session, parent, entry, look)?)),
+        Verdict::Keep => Ok(Judged::Keep(None)),
+        Verdict::Refuse(why) => Ok(Judged::Refuse(why)),
+        Verdict::Replace => replace(),
+        Verdict::Compare => match same(session, parent, entry, look)? {
+            Some(identity) => Ok(Judged::Keep(Some(identity))),
+            None if session.rule == Rule::GoOn => Ok(Judged::Refuse(NOT_MINE)),
+            None => replace(),
+        },
+    }
+}
+
+/// The identity of what exists, if it is what the entry describes.
+fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) -> io::Result<Option<Identity>> {
+    let pinned = parent.pin(&entry.name)?;
+    let now = pinned.metadata()?;
+    let agrees = now.kind == entry.kind && {
+        let mut attributes = lock(&session.attributes);
+        attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
+    };
+    let is_same = agrees
+        && match entry.kind {
+            EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
+            EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
+            EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
+            EntryType::Fifo | EntryType::Socket => true,
+            EntryType::Directory => false,
+        };
+    Ok(is_same.then_some((now.device, now.inode)))
+}
+
+fn same_file(session: &Session<'_>, pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
+    if look == Look::Glance {
+        return Ok(true);
+    }
+    if entry.is_secret() {
+        // The key of a secret's hash comes with its content. What the same restore made is believed by its size, time and mode; anything else is written again.
+        return Ok(session.rule == Rule::GoOn);
+    }
+    has_content(&pinned.open_file()?, entry)
+}
+
+/// Whether a file holds what the entry describes, zeros in the place of its holes.
+fn has_content(file: &File, entry: &Entry) -> io::Result<bool> {
+    let size = entry.size.unwrap_or(0);
+    let whole = [Extent { offset: 0, length: size }];
+    let mut hasher = blake3::Hasher::new();
+    let mut position = 0;
+    for extent in entry.extents.as_deref().unwrap_or(&whole) {
+        let end = extent.offset.saturating_add(extent.length);
+        let is_hole = read(file, position, extent.offset, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+        let is_read = is_hole
+            && read(file, extent.offset, end, &mut |bytes| {
+                hasher.update(bytes);
+                true
+            })?;
+        if !is_read {
+            return Ok(false);
+        }
+        position = end;
+    }
+    let is_hole = read(file, position, size, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+    let expected = entry.inline.as_ref().map_or(entry.hash, |bytes| Some(*blake3::hash(bytes).as_bytes()));
+    Ok(is_hole && expected.is_some_and(|expected| hasher.finalize() == blake3::Hash::from_bytes(expected)))
+}
+
+/// Gives the bytes from `position` to `end` to `each`, as long as that likes them. False if it doesn't, or if the file ends before.
+fn read(file: &File, mut position: u64, end: u64, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+    let mut buffer = vec![0; 256 << 10];
+    while position < end {
+        let room = usize::try_from(end - position).map_or(buffer.len(), |room| room.min(buffer.len()));
+        match file.read_at(&mut buffer[..room], position) {
+            Ok(0) => return Ok(false),
+            Ok(n) if !each(&buffer[..n]) => return Ok(false),
+            Ok(n) => position += n as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::cbor::Time;
+
+    fn entry(kind: EntryType, seconds: i64) -> Entry {
+        Entry { mtime: Time { seconds, nanoseconds: 0 }, ..Entry::new("x", kind) }
+    }
+
+    fn there(kind: EntryType) -> Metadata {
+        Metadata { kind, mtime: Time { seconds: 5, nanoseconds: 0 }, ..Metadata::synthetic() }
+    }
+
+    #[test]
+    fn each_rule_decides_by_types_and_times() {
+        use EntryType::{Directory, File, Symlink};
+        let all = [
+            Rule::Fresh,
+            Rule::GoOn,
+            Rule::Existing(Overwrite::Never),
+            Rule::Existing(Overwrite::IfChanged),
+            Rule::Existing(Overwrite::IfNewer),
+            Rule::Existing(Overwrite::Always),
+        ];
+        let of = |wanted, seconds, now| {
+            let letter = |verdict| match verdict {
+                Verdict::Enter => 'e',
+                Verdict::Keep => 'k',
+                Verdict::Compare => 'c',
+                Verdict::Replace => 'R',
+                Verdict::Refuse(_) => '-',
+            };
+            all.map(|rule| letter(verdict(rule, &entry(wanted, seconds), &there(now)))).iter().collect::<String>()
+        };
+        for (wanted, seconds, now, expected) in [
+            (File, 4, File, "-ckckR"),
+            (File, 5, File, "-ckckR"),
+            (File, 6, File, "-ckcRR"),
+            (Symlink, 6, Symlink, "-ckcRR"),
+            (Directory, 6, Directory, "eeeeee"),
+            (File, 4, Symlink, "---R-R"),
+            (File, 6, Symlink, "---RRR"),
+            (File, 6, Directory, "---RRR"),
+            (Directory, 4, Symlink, "---R-R"),
+            (Directory, 6, Symlink, "---RRR"),
+        ] {
+            assert_eq!(of(wanted, seconds, now), expected, "{wanted:?} of {seconds} over {now:?}");
+        }
+    }
+
+    #[test]
+    fn content_is_compared_with_its_holes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            File::open(&path).unwrap()
+        };
+        let mut entry = Entry::new("f", EntryType::File);
+        (entry.size, entry.inline) = (Some(6), Some(b"abcdef".to_vec()));
+        assert!(has_content(&file(b"abcdef"), &entry).unwrap());
+        assert!(!has_content(&file(b"abcdeg"), &entry).unwrap());
+        assert!(!has_content(&file(b"abcde"), &entry).unwrap(), "cut off since it was looked at");
+        entry.inline = None;
+        entry.hash = Some(*blake3::hash(b"bd").as_bytes());
+        entry.extents = Some(vec![Extent { offset: 1, length: 1 }, Extent { offset: 3, length: 1 }]);
+        assert!(has_content(&file(b"\0b\0d\0\0"), &entry).unwrap());
+        for other in [&b"xb\0d\0\0"[..], b"\0bxd\0\0", b"\0b\0d\0x", b"\0x\0d\0\0"] {
+            assert!(!has_content(&file(other), &entry).unwrap());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The folder that is restored into: found or made, and what may be in it.
+
+use crate::repo::reader::Reader;
+use crate::repo::repository::{Full, Repo};
+use crate::snapshot::browse;
+use crate::snapshot::restore::marker::Marker;
+use crate::snapshot::restore::overwrite::Rule;
+use crate::snapshot::restore::{RestoreError, RestoreOptions};
+use crate::snapshot::snapshots::Snapshot;
+use crate::snapshot::target::directory::Directory;
+use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use std::io;
+use std::sync::Arc;
+
+/// Where a restore goes.
+pub(super) struct Place {
+    /// The folder; nothing if it doesn't exist yet.
+    pub(super) root: Option<Arc<Directory>>,
+    /// What may be in it.
+    pub(super) rule: Rule,
+    /// What tells that the restore isn't finished.
+    pub(super) marker: Option<Marker>,
+}
+
+/// What is to be restored.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) repo: &'a Repo<Full>,
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) path: &'a SafePath,
+    pub(super) top: &'a Entry,
+}
+
+impl Wanted<'_> {
+    /// The path whose entries come into the target.
+    pub(super) fn base(&self) -> SafePath {
+        if self.top.kind == EntryType::Directory { self.path.clone() } else { self.path.parent().unwrap_or_default() }
+    }
+
+    /// Whether an entry of this name comes directly into the target.
+    fn has(&self, name: &[u8]) -> bool {
+        if self.top.kind != EntryType::Directory {
+            return self.top.name == name;
+        }
+        let mut entries = browse::entries(self.reader, self.top).into_iter().flatten();
+        entries.any(|entry| entry.is_ok_and(|entry| entry.name == name))
+    }
+
+    fn marker(&self, target: &Directory, options: &RestoreOptions) -> Result<Marker, RestoreError> {
+        let marker = Marker::new(self.repo, self.snapshot, self.path, target, &|name| self.has(name))?;
+        marker.map_err(|source| RestoreError::Target { path: options.target.clone(), source })
+    }
+}
+
+/// Looks at the target, which is left as it is.
+pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place, RestoreError> {
+    let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+    let existing = options.existing.map(Rule::Existing);
+    let root = match Directory::open(&options.target) {
+        Ok(root) => Arc::new(root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Place { root: None, rule: existing.unwrap_or(Rule::Fresh), marker: None });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let is_empty = root.names().map_err(failed)?.is_empty();
+    let marker = wanted.marker(&root, options)?;
+    let rule = match existing {
+        Some(rule) => rule,
+        None if is_empty => Rule::Fresh,
+        None if marker.is_in(&root) => Rule::GoOn,
+        None => return Err(RestoreError::TargetNotEmpty { path: options.target.clone() }),
+    };
+    Ok(Place { root: Some(root), rule, marker: Some(marker) })
+}
+
+/// Looks at the target, creates it if it's missing, and marks it if it has to be empty.
+pub(super) fn open(
+    wanted: Wanted<'_>,
+    options: &RestoreOptions,
+) -> Result<(Arc<Directory>, Rule, Marker), RestoreError> {
+    let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+    let found = find(wanted, options)?;
+    let (root, marker) = if let (Some(root), Some(marker)) = (found.root, found.marker) {
+        (root, marker)
+    } else {
+        std::fs::create_dir_all(&options.target).map_err(failed)?;
+        let root = Arc::new(Directory::open(&options.target).map_err(failed)?);
+        // Somebody may have put something there meanwhile.
+        if options.existing.is_none() && !root.names().map_err(failed)?.is_empty() {
+            return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
+        }
+        if wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
+            root.mark_unfinished().map_err(failed)?;
+        }
+        let marker = wanted.marker(&root, options)?;
+        (root, marker)
+    };
+    if found.rule == Rule::Fresh {
+        marker.leave(&root).map_err(failed)?;
+    }
+    Ok((root, found.rule, marker))
+}

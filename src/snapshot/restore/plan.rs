@@ -1,0 +1,227 @@
+//! What a restore would do. Nothing is written for that.
+
+use crate::repo::repository::{Full, Repo};
+use crate::snapshot::browse;
+use crate::snapshot::monitor::Silent;
+use crate::snapshot::restore::delete::{self, DeleteRefusal, Trouble};
+use crate::snapshot::restore::overwrite::{Judged, Look, Placement, Rule, judge};
+use crate::snapshot::restore::place::{self, Wanted};
+use crate::snapshot::restore::session::Session;
+use crate::snapshot::restore::walk::is_special;
+use crate::snapshot::restore::{RestoreError, RestoreOptions};
+use crate::snapshot::snapshots::Snapshot;
+use crate::snapshot::target::branch::Branch;
+use crate::snapshot::target::directory::Directory;
+use crate::snapshot::target::removal::{Act, remove};
+use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many paths of each kind are named.
+pub const LISTED: usize = 20;
+
+/// Paths: all are counted, the first are named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// How many there are.
+    pub count: u64,
+    /// The first [`LISTED`] of them.
+    pub first: Vec<SafePath>,
+}
+
+impl Listed {
+    fn add(&mut self, path: &SafePath, count: u64) {
+        self.count += count;
+        if self.first.len() < LISTED {
+            self.first.push(path.clone());
+        }
+    }
+}
+
+/// What a restore will do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RestorePlan {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Links and others.
+    pub others: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Where to.
+    pub target: PathBuf,
+    /// Bytes that are free there, if that can be told.
+    pub free: Option<u64>,
+    /// Whether it goes on with one that was interrupted.
+    pub goes_on: bool,
+    /// What doesn't exist yet. Paths are those of the snapshot.
+    pub created: Listed,
+    /// What exists and would be replaced. Of what looks the same, a restore with [`crate::snapshot::restore::Overwrite::IfChanged`] also compares the content.
+    pub overwritten: Listed,
+    /// What exists and would stay.
+    pub kept: Listed,
+    /// What can't be restored because of what exists.
+    pub refused: Listed,
+    /// What would be removed; of directories all that is in them is counted.
+    pub deleted: Listed,
+}
+
+/// Looks at what a restore will bring back, and at what is in the target.
+pub fn plan(
+    repo: &Repo<Full>,
+    snapshot: &Snapshot,
+    path: Option<&SafePath>,
+    options: &RestoreOptions,
+) -> Result<RestorePlan, RestoreError> {
+    let reader = browse::reader(repo)?;
+    let path = path.cloned().unwrap_or_else(SafePath::top);
+    let top = browse::entry_at(&reader, snapshot, &path)?;
+    let wanted = Wanted { repo, reader: &reader, snapshot, path: &path, top: &top };
+    delete::permit(wanted, options)?;
+    let found = place::find(wanted, options)?;
+    let silent = Silent::default();
+    let session = Session::new(&silent, options, found.rule);
+    let mut planner = Planner {
+        session: &session,
+        base: wanted.base(),
+        branch: found.root.clone().map(Branch::new),
+        absent: found.root.is_none().then_some(0),
+        plan: RestorePlan {
+            target: options.target.clone(),
+            free: free(&options.target),
+            goes_on: found.rule == Rule::GoOn,
+            ..RestorePlan::default()
+        },
+    };
+    if top.kind == EntryType::Directory {
+        let mut each = |path: &SafePath, entry: &Entry| ControlFlow::Continue(planner.entry(path, entry));
+        // What is below a directory that can't be read isn't counted; the restore names it.
+        browse::walk_on(&reader, &path, &top, &mut each, &mut |_, _| Ok(()))?;
+    } else {
+        planner.entry(&path, &top);
+    }
+    let mut plan = planner.plan;
+    if options.delete {
+        let marker = found.marker.map(|marker| marker.name).unwrap_or_default();
+        deletions(wanted, found.root, marker.as_bytes(), &mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// Looks for what would be deleted, and refuses that where part of the snapshot can't be read.
+fn deletions(
+    wanted: Wanted<'_>,
+    root: Option<Arc<Directory>>,
+    marker: &[u8],
+    plan: &mut RestorePlan,
+) -> Result<(), RestoreError> {
+    let unreadable =
+        |path: &SafePath, why: String| Err(RestoreError::Delete(DeleteRefusal::Unreadable { path: path.clone(), why }));
+    // All directories, also those that the target doesn't have yet.
+    let mut unread = None;
+    let mut each = |_: &SafePath, _: &Entry| ControlFlow::Continue(true);
+    browse::walk_on(wanted.reader, wanted.path, wanted.top, &mut each, &mut |path, error| {
+        unread.get_or_insert_with(|| (path.clone(), error.to_string()));
+        Ok(())
+    })?;
+    if let Some((path, why)) = unread {
+        return unreadable(&path, why);
+    }
+    let Some(root) = root else { return Ok(()) };
+    let mut each = |extra: &delete::Extra<'_>| {
+        if extra.name != marker
+            && let Ok(parent) = extra.parent.try_clone()
+        {
+            let removal = remove(parent, extra.name, Act::Count);
+            // Such as a mount point: it stays.
+            let list = if removal.entries == 0 { &mut plan.refused } else { &mut plan.deleted };
+            list.add(&extra.path, removal.entries.max(1));
+        }
+        ControlFlow::Continue(())
+    };
+    delete::extras(wanted, root, &mut each, &mut |path, trouble| match trouble {
+        Trouble::Unreadable(error) => unreadable(path, error.to_string()),
+        // What can't be looked at isn't deleted; the restore names it.
+        Trouble::Target(_) | Trouble::Mounted | Trouble::Folds => Ok(()),
+    })
+}
+
+/// Counts.
+struct Planner<'a> {
+    session: &'a Session<'a>,
+    base: SafePath,
+    branch: Option<Branch>,
+    /// From this depth on nothing exists.
+    absent: Option<usize>,
+    plan: RestorePlan,
+}
+
+impl Planner<'_> {
+    /// Counts an entry, and tells whether to look into it.
+    fn entry(&mut self, path: &SafePath, entry: &Entry) -> bool {
+        match entry.kind {
+            EntryType::File => {
+                self.plan.files += 1;
+                self.plan.bytes += entry.size.unwrap_or(0);
+            }
+            EntryType::Directory => self.plan.directories += 1,
+            kind if is_special(kind) && !self.session.options.special => return false,
+            _ => self.plan.others += 1,
+        }
+        let depth = path.below(&self.base).map_or(0, |below| below.depth().saturating_sub(1));
+        if self.absent.is_some_and(|from| depth < from) {
+            self.absent = None;
+        }
+        let judged = if self.absent.is_some() { Ok(Judged::Create) } else { self.judge(entry, depth) };
+        match judged {
+            Ok(Judged::Enter) => return true,
+            Ok(Judged::Create) => self.plan.created.add(path, 1),
+            Ok(Judged::Keep(_)) => self.plan.kept.add(path, 1),
+            Ok(Judged::Replace(placement)) => {
+                self.plan.overwritten.add(path, 1);
+                if placement == Placement::InsteadOfDirectory {
+                    self.deleted(path, entry);
+                }
+            }
+            Ok(Judged::Refuse(_)) | Err(_) => {
+                self.plan.refused.add(path, 1);
+                return false;
+            }
+        }
+        // Nothing can be in what doesn't exist yet.
+        self.absent.get_or_insert(depth + 1);
+        true
+    }
+
+    fn judge(&mut self, entry: &Entry, depth: usize) -> io::Result<Judged> {
+        let Some(branch) = &mut self.branch else { return Ok(Judged::Create) };
+        branch.ascend(depth);
+        let parent = branch.current()?;
+        let judged = judge(self.session, &parent, entry, Look::Glance)?;
+        if judged == Judged::Enter {
+            let child = parent.child(&entry.name)?;
+            branch.enter(&entry.name, child)?;
+        }
+        Ok(judged)
+    }
+
+    /// A directory goes, with what is in it, for something else.
+    fn deleted(&mut self, path: &SafePath, entry: &Entry) {
+        let parent = self.branch.as_mut().and_then(|branch| branch.current().ok()?.try_clone().ok());
+        if let Some(parent) = parent {
+            self.plan.deleted.add(path, remove(parent, &entry.name, Act::Count).entries);
+        }
+    }
+}
+
+/// Free bytes of the file system that a path is, or will be, on.
+fn free(path: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(path).ok()?;
+    let existing = absolute.ancestors().find(|ancestor| ancestor.exists())?;
+    let system = rustix::fs::statvfs(existing).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
+}

@@ -1,0 +1,160 @@
+//! What all that take part in a restore share: its rule, its counts, and what went wrong.
+
+use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
+use crate::snapshot::restore::RestoreOptions;
+use crate::snapshot::restore::overwrite::Rule;
+use crate::snapshot::target::attributes::{Attribute, AttributeFault, AttributeWriter, Subject, lends_rights};
+use crate::snapshot::target::directory::Identity;
+use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What the system didn't permit: counted, because that is one reason and not thousands of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Denied {
+    /// Entries that didn't get their owner and group.
+    pub owners: u64,
+    /// Files that didn't get their setuid or setgid bits, because they lack their owner.
+    pub set_ids: u64,
+    /// Devices.
+    pub devices: u64,
+    /// Extended attributes that the system trusts.
+    pub xattrs: u64,
+}
+
+impl Denied {
+    /// Whether everything was permitted.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Counts of a restore.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) files: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) others: AtomicU64,
+    pub(super) overwritten: AtomicU64,
+    pub(super) kept: AtomicU64,
+    pub(super) special: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn one(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A restore that is going on.
+pub(super) struct Session<'r> {
+    pub(super) monitor: &'r dyn Monitor,
+    pub(super) options: &'r RestoreOptions,
+    pub(super) rule: Rule,
+    pub(super) problems: Mutex<Vec<Problem>>,
+    pub(super) denied: Mutex<Denied>,
+    pub(super) attributes: Mutex<AttributeWriter>,
+    pub(super) counts: Counts,
+    /// Whether something of the snapshot couldn't be read.
+    pub(super) lost: AtomicBool,
+    /// The files with several names that are in their place, by the first of them.
+    pub(super) linkable: Mutex<HashMap<SafePath, Identity>>,
+}
+
+/// The guarded value; one that a panicking thread left is as good as any here.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'r> Session<'r> {
+    pub(super) fn new(monitor: &'r dyn Monitor, options: &'r RestoreOptions, rule: Rule) -> Self {
+        Self {
+            monitor,
+            options,
+            rule,
+            problems: Mutex::default(),
+            denied: Mutex::default(),
+            attributes: Mutex::new(AttributeWriter::new(options.attributes)),
+            counts: Counts::default(),
+            lost: AtomicBool::new(false),
+            linkable: Mutex::default(),
+        }
+    }
+
+    pub(super) fn problem(&self, path: &SafePath, kind: ProblemKind, message: String) {
+        let problem = Problem { path: path.clone(), kind, message };
+        self.monitor.problem(&problem);
+        lock(&self.problems).push(problem);
+    }
+
+    pub(super) fn failed(&self, path: &SafePath, what: &str, error: &io::Error) {
+        self.problem(path, ProblemKind::of(error), format!("{what}: {error}"));
+    }
+
+    /// Something of the snapshot can't be read.
+    pub(super) fn unreadable(&self, path: &SafePath, why: &dyn std::fmt::Display) {
+        self.lost.store(true, Ordering::Relaxed);
+        self.problem(path, ProblemKind::Unreadable, why.to_string());
+    }
+
+    /// Applies attributes. What can't be is a problem each, but for what isn't permitted to this user at all.
+    pub(super) fn apply(&self, subject: Subject<'_>, path: &SafePath, entry: &Entry) {
+        let faults: Vec<AttributeFault> = lock(&self.attributes).apply(subject, entry);
+        for fault in faults {
+            let mut denied = lock(&self.denied);
+            let counter = match &fault.attribute {
+                _ if fault.source.kind() != io::ErrorKind::PermissionDenied => None,
+                Attribute::Owner => Some(&mut denied.owners),
+                Attribute::SetId => Some(&mut denied.set_ids),
+                Attribute::Xattr(name) if lends_rights(name) => Some(&mut denied.xattrs),
+                _ => None,
+            };
+            if let Some(counter) = counter {
+                *counter += 1;
+                continue;
+            }
+            drop(denied);
+            self.problem(path, ProblemKind::of(&fault.source), format!("{}: {}", fault.attribute, fault.source));
+        }
+    }
+
+    /// An entry is in its place; `below` is its path below the target.
+    pub(super) fn restored(&self, path: &SafePath, entry: &Entry, overwritten: bool) {
+        let size = entry.size.unwrap_or(0);
+        if overwritten {
+            Counts::one(&self.counts.overwritten);
+        }
+        if entry.kind == EntryType::File {
+            Counts::one(&self.counts.files);
+            self.counts.bytes.fetch_add(size, Ordering::Relaxed);
+            Progress::add(&self.monitor.progress().files_done, 1);
+        } else {
+            Counts::one(&self.counts.others);
+        }
+        if matches!(entry.kind, EntryType::File) {
+            self.monitor.entry(path.as_bytes(), EntryAction::Restored, size);
+        }
+    }
+
+    /// What exists stays as it is.
+    pub(super) fn kept(&self, path: &SafePath, entry: &Entry) {
+        Counts::one(&self.counts.kept);
+        if entry.kind == EntryType::File {
+            let size = entry.size.unwrap_or(0);
+            Progress::add(&self.monitor.progress().files_done, 1);
+            Progress::add(&self.monitor.progress().bytes_done, size);
+            self.monitor.entry(path.as_bytes(), EntryAction::Unmodified, size);
+        }
+    }
+
+    /// Remembers the file whose first name is `below`, so that other names can be given to it and to no other.
+    pub(super) fn remember(&self, below: &SafePath, entry: &Entry, identity: io::Result<Identity>) {
+        if let (Some(_), Ok(identity)) = (entry.link_group, identity) {
+            lock(&self.linkable).insert(below.clone(), identity);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Restores that were interrupted and are typed again.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use super::{filled, into_existing};
+use crate::world::{Portrait, World, everything_into, noise, portrait};
+use nightsafe::repo::id::RunId;
+use nightsafe::snapshot::monitor::Silent;
+use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress};
+use nightsafe::snapshot::restore::{self, Overwrite, RestoreError, RestoreOptions, RestoreSummary};
+use nightsafe::snapshot::tree::path::SafePath;
+use nightsafe::snapshot::tree::problem::Problem;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Interrupts after so many files.
+struct Impatient {
+    progress: Progress,
+    left: AtomicUsize,
+}
+
+impl Impatient {
+    fn after(files: usize) -> Self {
+        Self { progress: Progress::default(), left: AtomicUsize::new(files) }
+    }
+}
+
+impl Monitor for Impatient {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+    fn problem(&self, _: &Problem) {}
+    fn warning(&self, _: &str) {}
+    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    }
+    fn interrupted(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Enough for several windows.
+fn large() -> World {
+    let world = filled();
+    for n in 0..600 {
+        world.write(&format!("many/{}/{n:03}", n % 7), noise(200 + n));
+    }
+    world.write("many/.env", "KEY=value\n");
+    std::fs::hard_link(world.source().join("b"), world.source().join("many/b")).unwrap();
+    world
+}
+
+fn interrupted(world: &World, id: RunId, options: &RestoreOptions) -> Portrait {
+    let result = world.run_watched(id, options, &Impatient::after(300));
+    assert!(matches!(result, Err(RestoreError::Interrupted)), "{result:?}");
+    let part = portrait(&options.target);
+    let files = part.values().filter(|facts| facts.size.is_some()).count();
+    assert!((300..608).contains(&files), "{files}");
+    part
+}
+
+#[test]
+fn an_interrupted_restore_goes_on_and_only_that_one() {
+    let world = large();
+    let first = world.night();
+    world.write("new", "x");
+    let id = world.night();
+    let options = everything_into(world.fresh());
+    let part = interrupted(&world, id, &options);
+    let target = options.target.clone();
+    // Another snapshot, another path, or the marker in another folder: refused.
+    let refused = |result: Result<RestoreSummary, RestoreError>| {
+        assert!(matches!(result, Err(RestoreError::TargetNotEmpty { .. })), "{result:?}");
+    };
+    refused(world.run(first, &options));
+    let below: SafePath = "data/many".parse().unwrap();
+    refused(restore::restore(&world.repo(), &world.snapshot(id), Some(&below), &options, &Silent::default()));
+    let is_marker = |name: &OsStr| name.to_string_lossy().starts_with(".nightsafe-restore-");
+    let marker =
+        std::fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).find(|name| is_marker(name)).unwrap();
+    let planted = world.fresh();
+    std::fs::create_dir(&planted).unwrap();
+    std::fs::copy(target.join(&marker), planted.join(&marker)).unwrap();
+    refused(world.run(id, &everything_into(planted.clone())));
+    assert_eq!(std::fs::read_dir(&planted).unwrap().count(), 1);
+    assert_eq!(portrait(&target), part);
+    // It goes on, twice.
+    assert!(world.plan(id, &options).unwrap().goes_on);
+    let summary = world.run(id, &options).unwrap();
+    assert_eq!(summary.problems, []);
+    assert!(summary.kept >= 300 && summary.overwritten == 0 && summary.files > 0, "{summary:?}");
+    assert_eq!(portrait(&target), portrait(&world.source()), "the marker is gone");
+    refused(world.run(id, &options));
+}
+
+#[test]
+fn going_on_overwrites_nothing() {
+    let world = large();
+    let id = world.night();
+    let options = everything_into(world.fresh());
+    let part = interrupted(&world, id, &options);
+    let victim = part.iter().find(|(path, facts)| path.starts_with("many/0") && facts.size > Some(0)).unwrap().0;
+    let (path, facts) = (options.target.join(victim), &part[victim]);
+    std::fs::write(&path, vec![7; usize::try_from(facts.size.unwrap()).unwrap()]).unwrap();
+    rustix::fs::utimensat(
+        CWD,
+        &path,
+        &Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: facts.mtime.0, tv_nsec: facts.mtime.1 },
+        },
+        AtFlags::empty(),
+    )
+    .unwrap();
+    let summary = world.run(id, &options).unwrap();
+    let named: Vec<String> = summary.problems.iter().map(|problem| problem.path.to_string()).collect();
+    assert_eq!(named, [format!("/data/{}", victim.display())], "its content was compared");
+    assert_eq!(std::fs::read(&path).unwrap()[0], 7);
+    let summary = world.run(id, &into_existing(&options.target, Overwrite::IfChanged)).unwrap();
+    assert_eq!(
+        (summary.problems.len(), summary.overwritten),
+        (0, 2),
+        "that one, and the secret, which can't be compared"
+    );
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
+}
+
+#[test]
+fn folders_that_an_interrupted_restore_made_in_a_filled_one_are_finished() {
+    let world = large();
+    let id = world.night();
+    let target = world.fresh();
+    std::fs::create_dir_all(target.join("sub")).unwrap();
+    std::fs::set_permissions(target.join("sub"), PermissionsExt::from_mode(0o711)).unwrap();
+    std::fs::write(target.join("mine"), "mine").unwrap();
+    let options = into_existing(&target, Overwrite::Never);
+    interrupted(&world, id, &options);
+    let summary = world.run(id, &options).unwrap();
+    assert_eq!((summary.problems.len(), summary.overwritten), (0, 0));
+    let (found, good) = (portrait(&target), portrait(&world.source()));
+    for path in ["many", "many/0", "many/6", "sub/deep", "many/.env"] {
+        assert_eq!(found[Path::new(path)], good[Path::new(path)], "{path}");
+    }
+    assert_eq!(found[Path::new("sub")].mode & 0o7777, 0o711, "what existed keeps its mode");
+}
+
+#[test]
+fn the_marker_gives_way_to_a_file_of_its_name() {
+    let world = large();
+    let id = world.night();
+    let name = format!(".nightsafe-restore-{}", id.random_part());
+    // The name of a snapshot isn't known before it's made; so the next one is restored through the first one's marker.
+    world.write(&name, "a file of that name");
+    let second = world.night();
+    let options = everything_into(world.fresh());
+    interrupted(&world, second, &options);
+    assert_eq!(world.run(second, &options).unwrap().problems, []);
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
+}

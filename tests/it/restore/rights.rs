@@ -1,0 +1,84 @@
+//! What comes back on request only, and what another user than root may not restore.
+#![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
+
+use super::{filled, into_existing};
+use crate::binary::{Said, Scene, as_somebody};
+use crate::world::portrait;
+use nightsafe::snapshot::restore::{Overwrite, RestoreOptions};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags};
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn what_lends_rights_comes_back_on_request_only() {
+    let world = filled();
+    let at = |name: &str| world.source().join(name);
+    rustix::fs::mkfifoat(CWD, at("fifo"), Mode::from_raw_mode(0o640)).unwrap();
+    rustix::fs::mknodat(CWD, at("socket"), FileType::Socket, Mode::from_raw_mode(0o600), 0).unwrap();
+    std::fs::set_permissions(at("b"), PermissionsExt::from_mode(0o6755)).unwrap();
+    std::fs::set_permissions(at("empty"), PermissionsExt::from_mode(0o2775)).unwrap();
+    rustix::fs::lsetxattr(at("c"), "user.kept", b"1", XattrFlags::empty()).unwrap();
+    if is_root() {
+        rustix::fs::lsetxattr(at("c"), "trusted.t", b"1", XattrFlags::empty()).unwrap();
+        let device = rustix::fs::makedev(1, 3);
+        rustix::fs::mknodat(CWD, at("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), device).unwrap();
+    }
+    let id = world.night();
+    let options = RestoreOptions::into(world.fresh());
+    let summary = world.run(id, &options).unwrap();
+    assert!(summary.is_complete(), "{:?}", summary.problems);
+    let root = u64::from(is_root());
+    assert_eq!((summary.special_left_out, summary.left_out.set_ids, summary.left_out.xattrs), (2 + root, 1, root));
+    let mode = |name: &str| std::fs::symlink_metadata(options.target.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("b"), mode("empty")), (0o755, 0o2775), "of a folder it lends nothing");
+    assert!(!options.target.join("fifo").exists() && !options.target.join("null").exists());
+    let xattr = |name: &str| rustix::fs::lgetxattr(options.target.join("c"), name, &mut [0u8; 8][..]).is_ok();
+    assert!(xattr("user.kept") && !xattr("trusted.t"));
+    assert_eq!(world.restored(id), portrait(&world.source()), "all of it on request");
+    // What was left out makes files differ from then on.
+    let everything = into_existing(&options.target, Overwrite::IfChanged);
+    let summary = world.run(id, &everything).unwrap();
+    assert_eq!((summary.problems, summary.overwritten), (vec![], 1 + root));
+    assert_eq!(xattr("trusted.t"), is_root());
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
+}
+
+#[test]
+fn what_is_not_permitted_takes_one_line() {
+    if !is_root() {
+        return eprintln!("skipped: only root makes what others may not restore");
+    }
+    let scene = Scene::new();
+    for n in 0..50 {
+        std::fs::write(scene.at(&format!("source/{n}")), "x").unwrap();
+    }
+    let device = rustix::fs::makedev(1, 3);
+    rustix::fs::mknodat(CWD, scene.at("source/null"), FileType::CharacterDevice, Mode::RUSR, device).unwrap();
+    assert_eq!(scene.back_up().code, Some(0));
+    std::fs::create_dir(scene.at("theirs")).unwrap();
+    std::fs::set_permissions(scene.at("theirs"), PermissionsExt::from_mode(0o777)).unwrap();
+    let restore = |target: &str, more: &[&str]| {
+        let target = scene.at(target);
+        let mut arguments = vec!["restore", "latest:/data", "--target", target.to_str().unwrap()];
+        arguments.extend(more);
+        let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
+        Ok::<Said, String>(scene.complete(as_somebody(&scene)?, &arguments).output().unwrap().into())
+    };
+    let said = match restore("theirs/all", &["--special"]) {
+        Ok(said) => said,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    assert_eq!((said.code, said.err.lines().count()), (Some(3), 1), "{said:?}");
+    assert!(said.err.contains("not permitted to this user: 51 owners") && said.err.contains("1 device"), "{said:?}");
+    assert_eq!(std::fs::read_dir(scene.at("theirs/all")).unwrap().count(), 50);
+    let said = restore("theirs/kept", &["--owner", "keep"]).unwrap();
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    assert!(said.out.contains("1 pipe, socket or device (--special restores them)"), "{said:?}");
+    let json = restore("theirs/json", &["--owner", "keep", "--json", "--dry-run"]).unwrap().json();
+    assert_eq!((&json["dry_run"], &json["plan"]["created"]["count"]), (&true.into(), &50.into()), "{json}");
+    assert!(!scene.at("theirs/json").exists());
+}
