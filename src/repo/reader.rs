@@ -163,6 +163,36 @@ impl<'r> Reader<'r> {
         Ok(frame)
     }
 
+    /// The same with these chunks, if any copies hold them. A copy that lacks them says nothing of others that no segment told of.
+    pub fn frame_with(&self, id: FrameId, first: u32, count: u32) -> Result<Arc<OpenFrame>, ReadError> {
+        let frame = self.frame(id)?;
+        if frame.chunks(first, count).is_some() {
+            return Ok(frame);
+        }
+        let fuller = self.fuller(id)?;
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(id, &fuller);
+        Ok(fuller)
+    }
+
+    /// A frame from all copies that the trailers of packs tell of.
+    fn fuller(&self, id: FrameId) -> Result<Arc<OpenFrame>, ReadError> {
+        self.ask_all_trailers()?;
+        Ok(Arc::new(self.known_copies(id, &mut Zstd::new()?)?))
+    }
+
+    /// Looks for further copies of a frame that was fetched and lacks these chunks.
+    pub fn complete(&self, fetched: &mut Fetched, (id, first, count): (FrameId, u32, u32)) -> Result<(), ReadError> {
+        if fetched.frames.get(&id).is_none_or(|frame| frame.chunks(first, count).is_some()) {
+            return Ok(());
+        }
+        match self.fuller(id) {
+            Ok(fuller) => drop(fetched.frames.insert(id, fuller)),
+            Err(error) if error.is_store_failure() => return Err(error),
+            Err(_) => {} // what was fetched is the best there is
+        }
+        Ok(())
+    }
+
     /// Whether a whole copy of a frame can be opened in a pack that isn't among those.
     pub fn has_copy_outside(&self, id: FrameId, packs: &HashSet<PackId>, zstd: &mut Zstd) -> Result<bool, ReadError> {
         for place in self.view.places(id).into_iter().filter(|place| !place.partial) {

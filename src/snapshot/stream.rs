@@ -123,7 +123,8 @@ impl<'r> StreamReader<'r> {
                 }
             }
             if let Some(reference) = self.references.next() {
-                self.current = Some((self.reader.frame(reference.frame)?, reference, 0));
+                let frame = self.reader.frame_with(reference.frame, reference.first, reference.count)?;
+                self.current = Some((frame, reference, 0));
                 continue;
             }
             self.current = None;

@@ -115,7 +115,7 @@ struct Left(HashMap<FrameId, Vec<bool>>);
 impl Left {
     /// Whether these chunks can be read.
     fn holds(&mut self, reader: &Reader<'_>, frame: FrameId, first: u32, count: u32) -> bool {
-        let chunks = self.0.entry(frame).or_insert_with(|| match reader.frame(frame) {
+        let chunks = self.0.entry(frame).or_insert_with(|| match reader.frame_with(frame, first, count) {
             Ok(opened) => (0..).take(opened.count()).map(|ordinal| opened.chunk(ordinal).is_some()).collect(),
             Err(_) => Vec::new(),
         });

@@ -80,6 +80,15 @@ impl<O> Gatherer<'_, O> {
     }
 }
 
+/// The frames of some pieces, with all chunks that they need and that there are.
+fn fetch<O>(reader: &Reader<'_>, frames: &[FrameId], pieces: &[Piece<O>]) -> Result<Fetched, ReadError> {
+    let mut fetched = reader.fetch(frames)?;
+    for Reference { frame, first, count } in pieces.iter().flat_map(|piece| &piece.references).copied() {
+        reader.complete(&mut fetched, (frame, first, count))?;
+    }
+    Ok(fetched)
+}
+
 /// Runs `gather` and `write` side by side, with the fetching between them. Ends when `gather` does and all was written.
 ///
 /// The first error of fetching or writing is given back; `gather`'s own result comes beside it.
@@ -93,7 +102,7 @@ pub fn run<O: Send + Sync, T: Send, E: From<ReadError>>(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for (pieces, frames) in to_fetch {
-                let window = reader.fetch(&frames).map(|fetched| Window { pieces, fetched });
+                let window = fetch(reader, &frames, &pieces).map(|fetched| Window { pieces, fetched });
                 let failed = window.is_err();
                 if fetched.send(window).is_err() || failed {
                     return;

@@ -48,7 +48,7 @@ impl<'r> Stream<'r> {
     /// known.
     pub(super) fn read(&self, first: u64, count: u64, each: Each<'_>) -> Result<(), RowsError> {
         for reference in range(&self.references, first, count) {
-            let frame = self.reader.frame(reference.frame)?;
+            let frame = self.reader.frame_with(reference.frame, reference.first, reference.count)?;
             // Chunk by chunk: what ends it is often in the first ones of many.
             for chunk in reference.first..reference.first.saturating_add(reference.count) {
                 if !each(referred(&frame, &Reference { first: chunk, count: 1, ..reference }, self.class)?)? {
