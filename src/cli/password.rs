@@ -115,7 +115,8 @@ fn passphrase(text: &str) -> Result<Secret, CliError> {
 }
 
 fn is_key(text: &str) -> bool {
-    text.trim_start().get(..14).is_some_and(|start| start.eq_ignore_ascii_case("NIGHTSAFE-KEY-"))
+    let begins_so = text.trim_start().get(..14).is_some_and(|start| start.eq_ignore_ascii_case("NIGHTSAFE-KEY-"));
+    begins_so || KeyFile::parse(text).is_ok()
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<String>, CliError> {

@@ -415,7 +415,9 @@ impl<'r> Prune<'r> {
     /// Opens what is to stay, and stores again what is still needed of what goes. On a full disk nothing is stored, and what would have to be stays.
     fn prove(&mut self, monitor: &dyn Monitor) -> Result<Proven, GcError> {
         let unknown = std::mem::take(&mut self.plan.unknown);
-        self.plan.unknown = unknown::removable(self.repo, unknown, &self.condemned, &|what| monitor.warning(&what))?;
+        self.plan.unknown = unknown::removable(self.repo, unknown, &|pack| self.condemned.contains(pack), &|what| {
+            monitor.warning(&what);
+        })?;
         monitor.progress().enter("rewriting packs");
         Progress::add(&monitor.progress().bytes_total, self.plan.rewrite.iter().map(|pack| pack.length).sum());
         let reader = Reader::new(self.repo, Arc::clone(&self.view));

@@ -194,11 +194,15 @@ fn other_types_in_the_way_are_named_or_replaced_and_never_followed() {
     // Replaced, but for the folder that holds something.
     let summary = world.run(id, &into_existing(&target, Overwrite::Always)).unwrap();
     assert_eq!(named(&summary.problems), ["/data/b"]);
-    assert!(summary.problems[0].message.contains("--delete") && target.join("b/filled").is_dir());
+    assert!(summary.problems[0].message.contains("move it away") && target.join("b/filled").is_dir());
     assert!(target.join("sub/deep").is_dir() && !target.join("sub").is_symlink());
+    // Also with --delete, which is about what the snapshot doesn't hold.
     let plan = world.plan(id, &deleting(&target, Overwrite::Always)).unwrap();
-    assert_eq!((plan.deleted.count, plan.refused.count), (2, 0));
+    assert_eq!((plan.deleted.count, plan.refused.count), (0, 1));
     let summary = world.run(id, &deleting(&target, Overwrite::Always)).unwrap();
+    assert_eq!((named(&summary.problems), target.join("b/filled").is_dir()), (vec!["/data/b".to_owned()], true));
+    std::fs::remove_dir_all(target.join("b")).unwrap();
+    let summary = world.run(id, &into_existing(&target, Overwrite::Always)).unwrap();
     assert_eq!(summary.problems, []);
     assert_eq!(portrait(&target), portrait(&world.source()));
     assert_eq!(portrait(&outside), before);

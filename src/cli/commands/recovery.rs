@@ -6,6 +6,7 @@ use crate::cli::commands::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::ui::{clean, units};
 use crate::cli::{json, password, settings};
+use crate::repo::keys::credential::Method;
 use crate::repo::keys::{KeyFile, Secret};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::url::{self, StoreUrl};
@@ -47,12 +48,18 @@ enum Opener {
 }
 
 impl Opener {
-    fn of(secret: &Secret, words: bool) -> Self {
+    fn of(secret: &Secret) -> Self {
         match secret {
             Secret::Passphrase(_) => Self::Password,
-            Secret::KeyFile(key) if words => Self::Words(KeyFile::to_words(key)),
             Secret::KeyFile(_) => Self::KeyFile,
         }
+    }
+
+    /// What opened a repository.
+    fn of_open(repo: &Repo<Full>) -> Result<Self, CliError> {
+        let current = repo.credentials()?.into_iter().find(|info| info.current).and_then(|info| info.what.ok());
+        let is_key = current.is_some_and(|facts| matches!(facts.method, Method::KeyFile));
+        Ok(if is_key { Self::KeyFile } else { Self::Password })
     }
 }
 
@@ -110,7 +117,7 @@ struct Page<'p> {
 }
 
 impl<'p> Page<'p> {
-    fn new(repo: &Repo<Full>, secret: &Secret, words: bool, context: &'p Context<'_>) -> Result<Self, CliError> {
+    fn new(repo: &Repo<Full>, opener: Opener, context: &'p Context<'_>) -> Result<Self, CliError> {
         let settings = context.settings;
         let url = StoreUrl::parse(settings.repository()?)?;
         let known = url.options();
@@ -124,7 +131,7 @@ impl<'p> Page<'p> {
             options: &settings.options,
             variables: variables.map(|option| url::secret_variable(option)).collect(),
             credential: repo.credential().to_string(),
-            opener: Opener::of(secret, words),
+            opener,
             program,
             host: settings::host(),
             written: units::time(now(), &TimeZone::UTC),
@@ -158,7 +165,10 @@ impl<'p> Page<'p> {
         ];
         push(page, "NIGHTSAFE: HOW TO GET THE BACKUPS BACK");
         push(page, "");
-        push(page, &format!("Written {} UTC on {}. For somebody with an empty machine.", self.written, self.host));
+        push(
+            page,
+            &format!("Written {} UTC on {}. For somebody with an empty machine.", self.written, clean(&self.host)),
+        );
         push(page, secrecy);
         push(page, "");
         for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
@@ -177,10 +187,10 @@ impl<'p> Page<'p> {
                 let words: Vec<&str> = words.split(' ').collect();
                 for line in words.chunks(WORDS_PER_LINE) {
                     page.push_str("    ");
-                    line.iter().for_each(|word| {
+                    for word in line {
                         page.push(' ');
                         page.push_str(word);
-                    });
+                    }
                     page.push('\n');
                 }
                 page.push('\n');
@@ -220,6 +230,7 @@ impl<'p> Page<'p> {
                 push(page, "\n   Put the key file there, under that name.");
             }
             Opener::Words(_) => {
+                command(page, "umask 077");
                 command(page, "export NIGHTSAFE_KEY_FILE=night.key");
                 push(page, "\n   Write the 24 words into a file of that name, with an editor.");
             }
@@ -273,13 +284,18 @@ fn write(page: &Page<'_>, to: &Path) -> Result<json::Recovery, CliError> {
 /// `key recovery`.
 pub fn recovery(args: &RecoveryArgs, repo: &Repo<Full>, context: &Context) -> Result<Exit, CliError> {
     let ui = context.ui;
-    // What opened it is read once more: it isn't kept in memory meanwhile.
-    let secret = password::obtain(context.settings, ui, context.signals)?;
-    if args.words && matches!(secret, Secret::Passphrase(_)) {
-        return Err(CliError::usage("--words shows a key file, and a password opens this repository")
-            .hint("write the password down yourself, or add a key: nightsafe key add --generate-key FILE"));
+    let mut opener = Opener::of_open(repo)?;
+    if args.words {
+        if matches!(opener, Opener::Password) {
+            return Err(CliError::usage("--words shows a key file, and a password opens this repository")
+                .hint("write the password down yourself, or add a key: nightsafe key add --generate-key FILE"));
+        }
+        // It isn't kept in memory meanwhile.
+        if let Secret::KeyFile(key) = password::obtain(context.settings, ui, context.signals)? {
+            opener = Opener::Words(KeyFile::to_words(&key));
+        }
     }
-    let page = Page::new(repo, &secret, args.words, context)?;
+    let page = Page::new(repo, opener, context)?;
     let Some(to) = &args.to else {
         let text = page.render();
         if ui.is_json() {
@@ -307,7 +323,7 @@ pub fn of_new(repo: &Repo<Full>, secret: &Secret, beside: Option<&Path>, context
     let folder = beside.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     let id = repo.id().to_string();
     let to = folder.join(format!("nightsafe-recovery-{}.txt", &id[..json::SHORT_ID]));
-    match Page::new(repo, secret, false, context).and_then(|page| write(&page, &to)) {
+    match Page::new(repo, Opener::of(secret), context).and_then(|page| write(&page, &to)) {
         Ok(_) => Some(to),
         Err(error) => {
             let why = error.message();

@@ -11,7 +11,6 @@ use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::parse::{self, PackError, WholePack};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
-use std::collections::HashSet;
 
 /// Those of `packs` that are this repository's and certainly hold nothing. The others stay, and `odd` is told why.
 ///
@@ -20,12 +19,12 @@ use std::collections::HashSet;
 pub fn removable(
     repo: &Repo<Full>,
     packs: Vec<DoomedPack>,
-    condemned: &HashSet<PackId>,
+    is_condemned: &dyn Fn(&PackId) -> bool,
     odd: &dyn Fn(String),
 ) -> Result<Vec<DoomedPack>, GcError> {
     let mut removable = Vec::new();
     for pack in packs {
-        match look(repo, pack.id, condemned.contains(&pack.id))? {
+        match look(repo, pack.id, is_condemned(&pack.id))? {
             Look::Empty => removable.push(pack),
             Look::Gone => {}
             Look::Stays(why) => odd(format!("{} stays: {why}", key::pack(pack.id))),

@@ -11,7 +11,6 @@ use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::stream::{self, ContentHasher};
 use crate::snapshot::target::attributes::Subject;
 use crate::snapshot::target::directory::Directory;
-use crate::snapshot::target::removal::{Act, remove};
 use crate::snapshot::target::writer::NewFile;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
@@ -134,7 +133,7 @@ impl<'r> Output<'r> {
             Placement::New => file.place(name)?,
             Placement::Over => file.place_over(name)?,
             Placement::InsteadOfDirectory => {
-                clear(&self.parent, name, self.session.options.delete)?;
+                self.parent.remove_directory(name)?;
                 file.place(name)?
             }
         };
@@ -143,15 +142,6 @@ impl<'r> Output<'r> {
         self.session.restored(&self.path, &self.entry, self.placement != Placement::New);
         Ok(())
     }
-}
-
-/// Removes a directory that is in the way; one that holds something only if `delete`.
-pub(super) fn clear(parent: &Directory, name: &[u8], delete: bool) -> io::Result<()> {
-    if !delete {
-        return parent.remove_directory(name);
-    }
-    let removal = remove(parent.try_clone()?, name, Act::Remove);
-    removal.message().map_or(Ok(()), |message| Err(io::Error::other(message)))
 }
 
 /// The fetched frame of a reference.

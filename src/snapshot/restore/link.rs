@@ -1,6 +1,5 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
-use crate::snapshot::restore::file::clear;
 use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::target::directory::Directory;
@@ -48,7 +47,7 @@ pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
             Judged::Keep(_) => Ok(None),
             Judged::Refuse(why) => Err(io::Error::other(why)),
             Judged::Replace(Placement::InsteadOfDirectory) => {
-                clear(&here, &entry.name, session.options.delete)?;
+                here.remove_directory(&entry.name)?;
                 here.create_hard_link(&entry.name, &pinned).map(|()| Some(true))
             }
             Judged::Replace(_) | Judged::Enter => here.hard_link_over(&entry.name, &pinned).map(|()| Some(true)),

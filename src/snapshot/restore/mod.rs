@@ -32,7 +32,7 @@ use crate::snapshot::restore::delete::{DeleteRefusal, Trouble};
 use crate::snapshot::restore::file::{FileError, Output};
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::place::Wanted;
-use crate::snapshot::restore::session::Session;
+use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::restore::walk::{LaterDirectory, Walked};
 use crate::snapshot::restore::window::{Gatherer, Window};
 use crate::snapshot::snapshots::Snapshot;
@@ -183,8 +183,10 @@ pub fn restore(
         finish(&session, &root, directory);
     }
     root.sync_file_system().map_err(failed)?;
-    // Before the folder gets its time, which this changes.
-    marker.remove(&root).map_err(failed)?;
+    if lock(&session.problems).is_empty() {
+        // Before the folder gets its time, which this changes. With problems it stays: the same command tries again what is missing.
+        marker.remove(&root).map_err(failed)?;
+    }
     if top.kind == EntryType::Directory && !path.is_top() && is_own_root {
         session.apply(Subject::Open(root.as_fd()), &path, &top);
     }

@@ -57,7 +57,7 @@ pub(super) enum Placement {
     New,
     /// In the place of something that isn't a directory.
     Over,
-    /// In the place of a directory, which is removed before.
+    /// In the place of an empty directory, which is removed before.
     InsteadOfDirectory,
 }
 
@@ -73,9 +73,8 @@ enum Verdict {
 
 /// Another type is in the way.
 const OTHER_TYPE: &str = "something of another type exists there; --overwrite if-changed or always replaces it";
-/// A directory is in the way, and isn't empty.
-const FILLED: &str =
-    "a folder that holds something exists there; --delete, with --overwrite if-changed or always, removes it";
+/// A directory is in the way, and isn't empty. It's never emptied for that: while contents are still being read, nobody knows whether what should replace it can be.
+const FILLED: &str = "a folder that holds something exists there; move it away and restore again";
 /// A restore that goes on found what it didn't make.
 const NOT_MINE: &str = "something else exists there already; --overwrite if-changed replaces it";
 
@@ -119,7 +118,7 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
     let Some(now) = parent.look(&entry.name)? else { return Ok(Judged::Create) };
     let replace = || {
         let is_directory = now.kind == EntryType::Directory;
-        if is_directory && !session.options.delete && !parent.child(&entry.name)?.names()?.is_empty() {
+        if is_directory && !parent.child(&entry.name)?.names()?.is_empty() {
             return Ok(Judged::Refuse(FILLED));
         }
         Ok(Judged::Replace(if is_directory { Placement::InsteadOfDirectory } else { Placement::Over }))
@@ -133,6 +132,8 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
         Verdict::Replace => replace(),
         Verdict::Compare => match same(session, parent, entry, look)? {
             Some(identity) => Ok(Judged::Keep(Some(identity))),
+            // Whether it is whole can't be told, so it's written again: the marker says that the folder was empty.
+            None if session.rule == Rule::GoOn && entry.is_secret() && now.kind == EntryType::File => replace(),
             None if session.rule == Rule::GoOn => Ok(Judged::Refuse(NOT_MINE)),
             None => replace(),
         },
@@ -145,11 +146,12 @@ fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) ->
     let now = pinned.metadata()?;
     let agrees = now.kind == entry.kind && {
         let mut attributes = lock(&session.attributes);
-        attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
+        // What goes on doesn't ask for attributes: where the file system or the user can't hold them, they never agree.
+        session.rule == Rule::GoOn || attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
     };
     let is_same = agrees
         && match entry.kind {
-            EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
+            EntryType::File => Some(now.size) == entry.size && same_file(&pinned, entry, look)?,
             EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
             EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
             EntryType::Fifo | EntryType::Socket => true,
@@ -158,13 +160,13 @@ fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) ->
     Ok(is_same.then_some((now.device, now.inode)))
 }
 
-fn same_file(session: &Session<'_>, pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
+fn same_file(pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
     if look == Look::Glance {
         return Ok(true);
     }
     if entry.is_secret() {
-        // The key of a secret's hash comes with its content. What the same restore made is believed by its size, time and mode; anything else is written again.
-        return Ok(session.rule == Rule::GoOn);
+        // The key of a secret's hash comes with its content.
+        return Ok(false);
     }
     has_content(&pinned.open_file()?, entry)
 }

@@ -3,7 +3,7 @@
 use crate::repo::error::ReadError;
 use crate::snapshot::browse;
 use crate::snapshot::restore::RestoreError;
-use crate::snapshot::restore::file::{Output, clear};
+use crate::snapshot::restore::file::Output;
 use crate::snapshot::restore::link::{LaterName, LinkKey};
 use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
 use crate::snapshot::restore::place::Wanted;
@@ -252,9 +252,7 @@ impl Walker<'_, '_, '_> {
         let placed = match placement {
             Placement::New => new.place(&entry.name),
             Placement::Over => new.place_over(&entry.name),
-            Placement::InsteadOfDirectory => {
-                clear(parent, &entry.name, self.session.options.delete).and_then(|()| new.place(&entry.name))
-            }
+            Placement::InsteadOfDirectory => parent.remove_directory(&entry.name).and_then(|()| new.place(&entry.name)),
         };
         match placed {
             Ok(_) => {

@@ -54,7 +54,10 @@ impl Directory {
     /// Creates a directory in this one, for its owner alone as yet, and opens it.
     pub fn create_child(&self, name: &[u8]) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, checked(name)?, PRIVATE_DIRECTORY)?;
-        self.child(name)
+        let child = self.child(name)?;
+        // In a folder with the setgid bit it has that, too, which would make it another mode than the one that tells it from finished ones.
+        child.mark_unfinished()?;
+        Ok(child)
     }
 
     /// Opens a directory in this one, and creates it if there is nothing of that name. Tells whether it did.

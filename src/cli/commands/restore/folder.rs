@@ -4,8 +4,10 @@ use crate::cli::commands::Context;
 use crate::cli::commands::backup::{besides, render_problems};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
+use crate::cli::settings::SecretSource;
 use crate::cli::ui::{clean, style, units};
 use crate::repo::repository::{Full, Repo};
+use crate::repo::store::url::StoreUrl;
 use crate::snapshot::manifest::State;
 use crate::snapshot::restore::plan::Listed;
 use crate::snapshot::restore::{self as library, Overwrite, RestoreOptions, RestorePlan, RestoreSummary};
@@ -15,7 +17,7 @@ use crate::snapshot::tree::path::{SafePath, escape_name};
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How many problems are listed.
 const LISTED: usize = 20;
@@ -107,6 +109,9 @@ pub fn restore(
     context: &Context,
 ) -> Result<Exit, CliError> {
     let ui = context.ui;
+    if options.delete {
+        spare_what_backups_need(&options.target, context)?;
+    }
     let plan = library::plan(repo, snapshot, path, options)?;
     let looks = options.existing.is_some() || plan.goes_on;
     if !ui.is_json() {
@@ -142,6 +147,29 @@ pub fn restore(
         ui.say(&render_summary(&summary))?;
     }
     Ok(if summary.is_complete() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Refuses to delete in a folder that holds the repository, the cache or the key, or lies in one of them: no snapshot holds them.
+fn spare_what_backups_need(target: &Path, context: &Context) -> Result<(), CliError> {
+    let settings = context.settings;
+    let url = StoreUrl::parse(settings.repository()?)?;
+    let secret = match &settings.secret {
+        SecretSource::KeyFile(path) | SecretSource::PasswordFile(path) | SecretSource::File(path) => {
+            Some(path.as_path())
+        }
+        _ => None,
+    };
+    let precious = [("the repository", url.folder()), ("the cache", settings.cache.as_deref()), ("the key", secret)];
+    // What doesn't exist yet holds nothing.
+    let Ok(target) = target.canonicalize() else { return Ok(()) };
+    for (what, path) in precious {
+        let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { continue };
+        if path.starts_with(&target) || target.starts_with(&path) {
+            let message = format!("--delete in {}: {what} lies there ({})", target.display(), path.display());
+            return Err(CliError::new(Exit::Refused, message).hint("restore a folder below, or without --delete"));
+        }
+    }
+    Ok(())
 }
 
 fn render_plan(
