@@ -60,7 +60,9 @@ impl Scene {
         for (id, expected) in &self.snapshots {
             let (target, result) = self.world.try_restore(*id);
             let found = if target.exists() { portrait(&target) } else { Portrait::new() };
-            for (path, facts) in &found {
+            // What tells that the restore isn't complete stays as long as something is missing.
+            let is_marker = |path: &Path| path.to_string_lossy().starts_with(".nightsafe-restore-");
+            for (path, facts) in found.iter().filter(|(path, _)| !is_marker(path)) {
                 let wanted = expected.get(path).unwrap_or_else(|| panic!("{} was never there", path.display()));
                 assert_eq!((facts.size, &facts.content), (wanted.size, &wanted.content), "{}", path.display());
             }

@@ -120,6 +120,7 @@ mod tests {
             "nightsafe-key-add.1",
             "nightsafe-key-list.1",
             "nightsafe-key-passwd.1",
+            "nightsafe-key-recovery.1",
             "nightsafe-key-remove.1",
             "nightsafe-key.1",
             "nightsafe-ls.1",
