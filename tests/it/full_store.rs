@@ -1,5 +1,4 @@
 //! Pruning a storage that has no room left.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::prune::{assert_restores, at_once, forget, night, pruned};
 use crate::world::{World, noise};

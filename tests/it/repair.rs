@@ -432,7 +432,7 @@ fn without_tables_new_snapshots_are_whole_and_old_ones_restore_the_rest() {
     let (target, result) = nights.world.try_restore(old);
     let problems = result.unwrap().problems;
     assert_eq!(problems.iter().map(|problem| problem.path.to_string()).collect::<Vec<_>>(), [format!("/{NAME}/two")]);
-    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1, "the rest");
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 2, "the rest, and what tells that something is missing");
     let found = losses(&nights.world.repo(), &CheckOptions::default(), &Silent::default()).unwrap();
     let [loss] = &found.damaged[..] else { panic!("{:?}", found.damaged) };
     assert_eq!(loss.id, old);
@@ -456,7 +456,7 @@ fn a_source_that_changed_heals_what_it_still_has() {
     let (target, result) = nights.world.try_restore(old);
     let problems = result.unwrap().problems;
     assert_eq!(problems.iter().map(|problem| problem.path.to_string()).collect::<Vec<_>>(), [format!("/{NAME}/lost")]);
-    assert_eq!(portrait(&target).len(), 2, "the top and `kept`");
+    assert_eq!(portrait(&target).len(), 3, "the top, `kept`, and what tells that something is missing");
     nights.forget_caches();
     let newest = nights.snapshots.last().unwrap();
     assert_eq!(nights.world.restored(newest.0), newest.1);

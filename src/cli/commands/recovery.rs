@@ -160,8 +160,8 @@ impl<'p> Page<'p> {
             ("Options", options.join(" ")),
             ("Opened by", format!("{kind} (key {})", &self.credential[..json::SHORT_ID])),
             ("Program", format!("nightsafe {} for {} Linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)),
-            ("", format!("{}, SHA-256", units::size(self.program.bytes))),
-            ("", self.program.sha256.clone()),
+            ("SHA-256", self.program.sha256.clone()),
+            ("Length", units::size(self.program.bytes)),
         ];
         push(page, "NIGHTSAFE: HOW TO GET THE BACKUPS BACK");
         push(page, "");

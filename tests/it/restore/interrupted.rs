@@ -90,7 +90,8 @@ fn an_interrupted_restore_goes_on_and_only_that_one() {
     assert!(world.plan(id, &options).unwrap().goes_on);
     let summary = world.run(id, &options).unwrap();
     assert_eq!(summary.problems, []);
-    assert!(summary.kept >= 300 && summary.overwritten == 0 && summary.files > 0, "{summary:?}");
+    // Files marked secret can't be compared, and are written again.
+    assert!(summary.kept >= 298 && summary.overwritten <= 2 && summary.files > 0, "{summary:?}");
     assert_eq!(portrait(&target), portrait(&world.source()), "the marker is gone");
     refused(world.run(id, &options));
 }
