@@ -1,6 +1,6 @@
 //! Bringing a snapshot back into a folder, or a file's bytes to an output.
 //!
-//! Directories are made while the tree is walked ([`walk`]); contents are fetched in windows ([`window`]), written to files without a name, compared with
+//! Directories are made while the tree is walked (`walk`); contents are fetched in windows ([`window`]), written to files without a name, compared with
 //! their content hash, given their attributes, and only then linked into place; hard links follow, then what is to be deleted ([`delete`]), and directories get their
 //! attributes last, the innermost first.
 //!
