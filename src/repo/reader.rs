@@ -1,5 +1,10 @@
 //! Reading content back: frames by their ids, in coalesced ranged reads, each verified before it is believed.
 
+mod recent;
+mod stretch;
+
+pub use stretch::Stretch;
+
 use crate::repo::error::ReadError;
 use crate::repo::failure::Failure;
 use crate::repo::format::{Class, key};
@@ -11,18 +16,12 @@ use crate::repo::pack::builder::FRAMES_START;
 use crate::repo::pack::frame::{self, OpenFrame, Zstd};
 use crate::repo::pack::parse::{self, PackError};
 use crate::repo::parallel;
+use crate::repo::reader::recent::Recent;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::View;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Frames closer than this in a pack are read at once: one request costs more than the bytes between.
-const COALESCE_GAP: u32 = 64 << 10;
-/// Longest coalesced read.
-const COALESCE_MAX: u32 = 8 << 20;
-/// Raw bytes of frames that are kept at hand.
-const RECENT_BYTES: usize = 24 << 20;
 
 /// Packs of a run whose heads are looked at when one is damaged.
 const MAX_OPENINGS: usize = 8;
@@ -46,28 +45,6 @@ pub struct RunAccess {
     pub domain: DomainKeys,
 }
 
-/// Frames opened not long ago, first in, first out.
-#[derive(Default)]
-struct Recent {
-    frames: HashMap<FrameId, Arc<OpenFrame>>,
-    order: VecDeque<FrameId>,
-    bytes: usize,
-}
-
-impl Recent {
-    fn keep(&mut self, id: FrameId, frame: &Arc<OpenFrame>) {
-        if self.frames.insert(id, Arc::clone(frame)).is_none() {
-            self.order.push_back(id);
-            self.bytes += frame.raw_length();
-        }
-        while self.bytes > RECENT_BYTES && self.order.len() > 1 {
-            if let Some(old) = self.order.pop_front().and_then(|oldest| self.frames.remove(&oldest)) {
-                self.bytes -= old.raw_length();
-            }
-        }
-    }
-}
-
 /// Frames that were fetched together.
 #[derive(Default)]
 pub struct Fetched {
@@ -79,37 +56,6 @@ pub struct Fetched {
 
 /// A frame, or why it can't be used.
 type FrameOrWhy = Result<Arc<OpenFrame>, String>;
-
-/// Copies of frames that lie close together in a pack: one read brings them.
-pub struct Stretch {
-    pack: u32,
-    offset: u32,
-    end: u32,
-    copies: Vec<(FrameId, FramePlace)>,
-}
-
-impl Stretch {
-    /// Puts copies that lie close together into one stretch.
-    pub fn of(mut copies: Vec<(FrameId, FramePlace)>) -> Vec<Self> {
-        copies.sort_unstable_by_key(|(_, place)| (place.pack, place.offset));
-        let mut stretches: Vec<Self> = Vec::new();
-        for (id, place) in copies {
-            let end = place.offset.saturating_add(place.stored);
-            match stretches.last_mut() {
-                Some(last)
-                    if last.pack == place.pack
-                        && place.offset <= last.end.saturating_add(COALESCE_GAP)
-                        && end.saturating_sub(last.offset) <= COALESCE_MAX =>
-                {
-                    last.end = last.end.max(end);
-                    last.copies.push((id, place));
-                }
-                _ => stretches.push(Self { pack: place.pack, offset: place.offset, end, copies: vec![(id, place)] }),
-            }
-        }
-        stretches
-    }
-}
 
 impl<'r> Reader<'r> {
     /// A reader that finds frames by `view`.
@@ -169,28 +115,26 @@ impl<'r> Reader<'r> {
         if frame.chunks(first, count).is_some() {
             return Ok(frame);
         }
-        let fuller = self.fuller(id)?;
+        let fuller = self.fuller(id, &frame)?;
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(id, &fuller);
         Ok(fuller)
     }
 
-    /// A frame from all copies that the trailers of packs tell of.
-    fn fuller(&self, id: FrameId) -> Result<Arc<OpenFrame>, ReadError> {
-        self.ask_all_trailers()?;
-        Ok(Arc::new(self.known_copies(id, &mut Zstd::new()?)?))
-    }
-
     /// Looks for further copies of a frame that was fetched and lacks these chunks.
     pub fn complete(&self, fetched: &mut Fetched, (id, first, count): (FrameId, u32, u32)) -> Result<(), ReadError> {
-        if fetched.frames.get(&id).is_none_or(|frame| frame.chunks(first, count).is_some()) {
-            return Ok(());
-        }
-        match self.fuller(id) {
-            Ok(fuller) => drop(fetched.frames.insert(id, fuller)),
-            Err(error) if error.is_store_failure() => return Err(error),
-            Err(_) => {} // what was fetched is the best there is
+        if let Some(frame) = fetched.frames.get_mut(&id).filter(|frame| frame.chunks(first, count).is_none()) {
+            *frame = self.fuller(id, frame)?;
         }
         Ok(())
+    }
+
+    /// A frame from all copies that trailers tell of; what was found before if that is the best there is.
+    fn fuller(&self, id: FrameId, found: &Arc<OpenFrame>) -> Result<Arc<OpenFrame>, ReadError> {
+        match self.by_all_trailers(id, &mut Zstd::new()?) {
+            Ok(fuller) => Ok(Arc::new(fuller)),
+            Err(error) if error.is_store_failure() => Err(error),
+            Err(_) => Ok(Arc::clone(found)),
+        }
     }
 
     /// Whether a whole copy of a frame can be opened in a pack that isn't among those.
@@ -335,27 +279,30 @@ impl<'r> Reader<'r> {
 
     /// A frame from whichever copies can be used. What the index says came from segments, which are hints: where it misled, the trailers are asked.
     fn any_copy(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
-        let mut asked_all = false;
-        loop {
-            let found = self.known_copies(id, zstd);
-            let places = self.view.places(id);
-            let misled = match &found {
-                Ok(frame) => !frame.is_whole() && places.iter().any(|place| !place.partial),
-                Err(error) => !error.is_store_failure(),
-            };
-            if !misled {
-                return found;
+        let mut found = self.known_copies(id, zstd);
+        while self.is_misled(id, &found) {
+            // First those that the index names for this frame: few.
+            let named: Vec<u32> = self.view.places(id).iter().map(|place| place.pack).collect();
+            if !self.view.learn_trailers_of(self.repo, &named).map_err(Box::new)? {
+                return self.by_all_trailers(id, zstd);
             }
-            let named: Vec<u32> = places.iter().map(|place| place.pack).collect();
-            if self.view.learn_trailers_of(self.repo, &named).map_err(Box::new)? {
-                continue;
-            }
-            if asked_all {
-                return found;
-            }
-            asked_all = true;
-            self.ask_all_trailers()?;
+            found = self.known_copies(id, zstd);
         }
+        found
+    }
+
+    /// Whether a frame isn't what the index says of it.
+    fn is_misled(&self, id: FrameId, found: &Result<OpenFrame, ReadError>) -> bool {
+        match found {
+            Ok(frame) => !frame.is_whole() && self.view.places(id).iter().any(|place| !place.partial),
+            Err(error) => !error.is_store_failure(),
+        }
+    }
+
+    /// A frame from all copies that trailers tell of.
+    fn by_all_trailers(&self, id: FrameId, zstd: &mut Zstd) -> Result<OpenFrame, ReadError> {
+        self.ask_all_trailers()?;
+        self.known_copies(id, zstd)
     }
 
     /// Learns from the trailers of all packs of which only segments told; once, since it takes a read for each.

@@ -367,6 +367,19 @@ impl OpenFrame {
         joined
     }
 
+    /// One that holds these chunks.
+    #[cfg(test)]
+    pub(crate) fn of_chunks(chunks: &[Option<Vec<u8>>]) -> Self {
+        let mut body = Vec::new();
+        let mut place = |chunk: &Vec<u8>| {
+            let start = u32::try_from(body.len()).unwrap();
+            body.extend_from_slice(chunk);
+            start..u32::try_from(body.len()).unwrap()
+        };
+        let places = chunks.iter().map(|chunk| chunk.as_ref().map(&mut place)).collect();
+        Self { class: Class::Data, secret_root: None, places, body, encoded_table: Vec::new() }
+    }
+
     /// How many chunks the frame has, absent ones included.
     pub fn count(&self) -> usize {
         self.places.len()
