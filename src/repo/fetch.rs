@@ -43,6 +43,12 @@ fn get<A: Access>(repo: &Repo<A>, key: &str) -> Result<Option<Bytes>, StoreError
     }
 }
 
+/// Writes an object that others act on, and makes sure that it's there as it was written.
+pub fn put_and_read_back<A: Access>(repo: &Repo<A>, key: &str, bytes: &Bytes) -> Result<(), RepoError> {
+    repo.store().put(key, bytes)?;
+    read_back(repo, key, bytes)
+}
+
 /// Makes sure that an object that others act on is there as it was written.
 pub fn read_back<A: Access>(repo: &Repo<A>, key: &str, written: &Bytes) -> Result<(), RepoError> {
     for _ in 0..2 {

@@ -94,8 +94,7 @@ impl Run {
     pub fn commit<A: Access>(&self, repo: &Repo<A>, durable: &Durable, manifest: Vec<u8>) -> Result<Commit, RepoError> {
         debug_assert_eq!(durable.run, self.id);
         let manifest = Bytes::from(manifest);
-        repo.store().put(&key::snapshot(self.id), &manifest)?;
-        read_back(repo, &key::snapshot(self.id), &manifest)?;
+        fetch::put_and_read_back(repo, &key::snapshot(self.id), &manifest)?;
         if is_off(sabotage::Fence::LookForStop) {
             return Ok(Commit::Done);
         }

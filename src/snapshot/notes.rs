@@ -163,9 +163,8 @@ pub fn write(repo: &Repo<Full>, note: &Note) -> Result<RunId, RepoError> {
     let run = repo.keys().new_run();
     let key = key::note(run, 0);
     let sealed = Bytes::from(record::seal_record(repo.keys(), &key, note));
-    repo.store().put(&key, &sealed)?;
     // A protection that isn't there protects nothing.
-    fetch::read_back(repo, &key, &sealed)?;
+    fetch::put_and_read_back(repo, &key, &sealed)?;
     Ok(run)
 }
 

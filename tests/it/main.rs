@@ -9,6 +9,7 @@ mod faults;
 mod forget;
 mod full_store;
 mod independent_reader;
+mod intercept;
 mod kill;
 mod layers;
 mod lies;

@@ -1,17 +1,17 @@
 //! The order of reads and writes that `docs/protocol.md` promises, and what a run does when a pruner was there.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use crate::intercept::Intercepted;
 use crate::world::{World, noise, portrait};
-use bytes::Bytes;
 use nightsafe::repo::cbor::Time;
 use nightsafe::repo::format::key;
 use nightsafe::repo::id::{PackId, RunId};
 use nightsafe::repo::needs::Needs;
 use nightsafe::repo::record::{self, Condemned, Stop};
 use nightsafe::repo::repository::{Full, Repo};
+use nightsafe::repo::store::Store;
 use nightsafe::repo::store::operation::Operation;
 use nightsafe::repo::store::record::{Call, RecordingStore};
-use nightsafe::repo::store::{Listed, Store, StoreError};
 use nightsafe::snapshot::snapshots::snapshots;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -117,54 +117,21 @@ fn an_unchanged_backup_asks_little_of_the_store() {
     assert!(count(Operation::List) <= 9, "{calls:#?}");
 }
 
-/// A store in which something happens just before an object is written for the first time.
-struct Meanwhile {
-    inner: Arc<dyn Store>,
+/// A store in which something happens just before the first object under `prefix` is written.
+fn meanwhile(
+    world: &World,
     prefix: &'static str,
-    what: Mutex<Option<Happening>>,
-}
-
-type Happening = Box<dyn FnOnce(&dyn Store, &str) + Send>;
-
-impl Meanwhile {
-    fn new(world: &World, prefix: &'static str, what: impl FnOnce(&dyn Store, &str) + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { inner: world.store.clone(), prefix, what: Mutex::new(Some(Box::new(what))) })
-    }
-}
-
-impl Store for Meanwhile {
-    fn url(&self) -> &str {
-        self.inner.url()
-    }
-    fn connections(&self) -> usize {
-        self.inner.connections()
-    }
-    fn create_root(&self) -> Result<(), StoreError> {
-        self.inner.create_root()
-    }
-    fn put(&self, key: &str, bytes: &Bytes) -> Result<(), StoreError> {
-        if key.starts_with(self.prefix)
-            && let Some(what) = self.what.lock().unwrap().take()
+    what: impl FnOnce(&dyn Store, &str) + Send + 'static,
+) -> Arc<Intercepted> {
+    let what = Mutex::new(Some(what));
+    Arc::new(Intercepted::new(world.store.clone(), move |inner, key, _| {
+        if key.starts_with(prefix)
+            && let Some(what) = what.lock().unwrap().take()
         {
-            what(&*self.inner, key);
+            what(inner, key);
         }
-        self.inner.put(key, bytes)
-    }
-    fn get(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
-        self.inner.get(key, limit)
-    }
-    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
-        self.inner.get_range(key, offset, length)
-    }
-    fn length(&self, key: &str) -> Result<Option<u64>, StoreError> {
-        self.inner.length(key)
-    }
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(Listed)) -> Result<(), StoreError> {
-        self.inner.list(prefix, each)
-    }
-    fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.inner.delete(key)
-    }
+        Ok(())
+    }))
 }
 
 type SealStop = fn(&Repo<Full>, &str) -> Vec<u8>;
@@ -175,9 +142,9 @@ fn run_of(snapshot_key: &str) -> RunId {
 }
 
 /// A stop of the run whose manifest is about to be written, as `seal` makes it.
-fn stopping(world: &World, seal: impl FnOnce(&Repo<Full>, &str) -> Vec<u8> + Send + 'static) -> Arc<Meanwhile> {
+fn stopping(world: &World, seal: impl FnOnce(&Repo<Full>, &str) -> Vec<u8> + Send + 'static) -> Arc<Intercepted> {
     let repo = world.repo();
-    Meanwhile::new(world, key::SNAPSHOTS, move |store, snapshot| {
+    meanwhile(world, key::SNAPSHOTS, move |store, snapshot| {
         let stop = key::stop(run_of(snapshot));
         store.put(&stop, &seal(&repo, &stop).into()).unwrap();
     })
@@ -304,7 +271,7 @@ fn packs_that_are_condemned_while_a_run_goes_on_are_stored_again() {
         let body =
             Condemned { needs: Needs::NONE, time: NOW, condemned: condemned.clone(), kept: vec![], census: vec![] };
         let sealed = by_admin(&repo, &gc, &body);
-        let store = Meanwhile::new(&world, prefix, move |store, _| store.put(&gc, &sealed.into()).unwrap());
+        let store = meanwhile(&world, prefix, move |store, _| store.put(&gc, &sealed.into()).unwrap());
         let summary = world.try_back_up(&world.repo_over(store)).unwrap();
         for pack in condemned {
             world.store.delete(&key::pack(pack)).unwrap();
@@ -355,7 +322,7 @@ fn packs_that_vanish_while_a_run_goes_on_are_stored_again() {
     for prefix in ["runs/", "pins/", "packs/", "index/"] {
         let world = settled();
         world.write("new", noise(10_000));
-        let store = Meanwhile::new(&world, prefix, |store, _| {
+        let store = meanwhile(&world, prefix, |store, _| {
             let mut keys = Vec::new();
             store.list("packs/", &mut |listed| keys.push(listed.key)).unwrap();
             for key in keys {

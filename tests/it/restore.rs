@@ -6,7 +6,9 @@ mod races;
 mod rights;
 
 use crate::world::{NAME, World, everything_into, noise, portrait};
+use nightsafe::repo::format::{Class, key};
 use nightsafe::repo::id::RunId;
+use nightsafe::repo::pack::parse::WholePack;
 use nightsafe::snapshot::monitor::{Monitor, Silent};
 use nightsafe::snapshot::restore::delete::DeleteRefusal;
 use nightsafe::snapshot::restore::{self, Overwrite, RestoreError, RestoreOptions, RestorePlan, RestoreSummary};
@@ -345,4 +347,27 @@ fn a_directory_that_cannot_be_read_forbids_deleting() {
     assert!(world.plan(id, &options).is_err());
     assert!(world.run(id, &options).map_or(true, |summary| !summary.problems.is_empty() && summary.deleted == 0));
     assert_eq!(portrait(&target), before);
+}
+
+/// The directories can be read, and so could what to delete be told; but a file that is to come back can't.
+#[test]
+fn content_that_cannot_be_read_forbids_deleting() {
+    let world = filled();
+    let id = world.night();
+    let target = world.copy_of(id);
+    std::fs::write(target.join("extra"), "").unwrap();
+    std::fs::remove_file(target.join("b")).unwrap();
+    let repo = world.repo();
+    for store_key in world.objects("packs/").into_keys() {
+        let bytes = world.bytes(&store_key);
+        let whole = WholePack::new(key::parse_pack(&store_key).unwrap(), &bytes, repo.id()).unwrap();
+        let frames = whole.frames(&repo.read_keys().domain(whole.opening.domain)).unwrap();
+        if frames[0].table.class == Class::Data {
+            world.replace(&store_key, noise(bytes.len()));
+        }
+    }
+    let summary = world.run(id, &deleting(&target, Overwrite::Never)).unwrap();
+    let messages: Vec<&str> = summary.problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert!(messages.iter().any(|message| message.starts_with("nothing was deleted")), "{messages:?}");
+    assert_eq!((summary.deleted, target.join("extra").exists()), (0, true));
 }

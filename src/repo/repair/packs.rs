@@ -269,9 +269,8 @@ fn set_aside(
     let body = Condemned { needs: Needs::NONE, time: now, condemned, kept, census: census(repo)? };
     let store_key = key::gc(run);
     let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), &store_key, &body));
-    repo.store().put(&store_key, &sealed)?;
     // Writers go by it, so it must be there as a whole.
-    fetch::read_back(repo, &store_key, &sealed)
+    fetch::put_and_read_back(repo, &store_key, &sealed)
 }
 
 /// The snapshots that the next prune is to find: those that are there, and those that the last one found, so that a repair hides no loss. But none of runs that were declared dead: a prune that is

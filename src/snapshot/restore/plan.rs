@@ -184,7 +184,8 @@ impl Planner<'_> {
             Ok(Judged::Replace(placement)) => {
                 self.plan.overwritten.add(path, 1);
                 if placement == Placement::InsteadOfDirectory {
-                    self.deleted(path, entry);
+                    // An empty one.
+                    self.plan.deleted.add(path, 1);
                 }
             }
             Ok(Judged::Refuse(_)) | Err(_) => {
@@ -207,14 +208,6 @@ impl Planner<'_> {
             branch.enter(&entry.name, child)?;
         }
         Ok(judged)
-    }
-
-    /// A directory goes, with what is in it, for something else.
-    fn deleted(&mut self, path: &SafePath, entry: &Entry) {
-        let parent = self.branch.as_mut().and_then(|branch| branch.current().ok()?.try_clone().ok());
-        if let Some(parent) = parent {
-            self.plan.deleted.add(path, remove(parent, &entry.name, Act::Count).entries);
-        }
     }
 }
 
