@@ -301,6 +301,7 @@ fn main() {
                 if what == "without a cache" {
                     let _ = std::fs::remove_dir_all(folder.path().join("cache"));
                 }
+                #[expect(clippy::disallowed_methods, reason = "a bench holds no secret")]
                 let status = Command::new(&me).arg(what).arg(folder.path()).status().expect("it starts");
                 assert!(status.success(), "{what}");
             }

@@ -158,7 +158,7 @@ pub struct FilterArgs {
     #[arg(long, short = 'H', value_name = "HOST")]
     pub host: Option<String>,
     /// Only snapshots with this tag; several: with all of them
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,
 }
 

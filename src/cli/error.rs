@@ -7,6 +7,7 @@ mod forget;
 mod gc;
 mod restore;
 
+use crate::cli::config::document::nearest;
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::gc::error::GcError;
 use crate::repo::id::RunId;
@@ -21,6 +22,7 @@ use crate::snapshot::browse::BrowseError;
 use crate::snapshot::check::CheckError;
 use crate::snapshot::repair::RepairError;
 use crate::snapshot::snapshots::ResolveError;
+use crate::snapshot::source::roots::RootError;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -214,6 +216,9 @@ impl From<BackupError> for CliError {
             BackupError::Repo(error) => error.into(),
             BackupError::Write(WriteError::Store(error)) => error.into(),
             BackupError::RenameOne | BackupError::SameName(_) => Self::from_error(Exit::Usage, &error),
+            BackupError::Roots(RootError::Name(_)) => {
+                Self::from_error(Exit::Usage, &error).hint("--as takes one name, without `/`")
+            }
             BackupError::Write(_)
             | BackupError::Unstable(_)
             | BackupError::Walk(_)
@@ -291,6 +296,14 @@ impl From<UrlError> for CliError {
     fn from(error: UrlError) -> Self {
         match error {
             UrlError::Store(error) => error.into(),
+            UrlError::UnknownOption { ref option, ref known, .. } => {
+                let hint = match nearest(option, known) {
+                    Some(known) => format!("did you mean {known}?"),
+                    None if known.is_empty() => "it has none".to_owned(),
+                    None => format!("it has {}", known.join(", ")),
+                };
+                Self::from_error(Exit::Usage, &error).hint(hint)
+            }
             // These say themselves how it is written.
             error => Self::from_error(Exit::Usage, &error),
         }

@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use zeroize::Zeroizing;
 
 /// Longest password or key that is read, in bytes.
@@ -21,10 +21,17 @@ const ATTEMPTS: usize = 3;
 const HOW: &str =
     "give --password-file FILE, --password-command COMMAND or --key-file FILE,\nor set NIGHTSAFE_PASSWORD";
 
+/// How the first password of a repository can be given.
+pub const HOW_FIRST: &str = "--generate-password FILE or --generate-key FILE makes one; or give --password-file FILE,\n--password-command COMMAND or --key-file FILE, or set NIGHTSAFE_PASSWORD";
+/// How a further one can be given.
+pub const HOW_NEW: &str = "--generate-password FILE or --generate-key FILE makes one;\nor give --new-password-file FILE or --new-key-file FILE";
+
 /// The secret that opens the repository.
 pub fn obtain(settings: &Settings, ui: &Ui, signals: &Signals) -> Result<Secret, CliError> {
     match &settings.secret {
-        SecretSource::Prompt => prompt("password: ", ui, signals).and_then(|text| passphrase(&text)),
+        SecretSource::Prompt => {
+            prompt("password: ", HOW, ui, signals).and_then(|text| passphrase(&text, &settings.secret))
+        }
         source => read(source, settings),
     }
 }
@@ -46,9 +53,17 @@ pub fn reveal(from: &SecretFrom, settings: &Settings) -> Result<Zeroizing<String
 }
 
 /// The secret for a new credential: as above, but a person types it twice and hears what it is worth.
-pub fn obtain_new(source: &SecretSource, settings: &Settings, ui: &Ui, signals: &Signals) -> Result<Secret, CliError> {
+///
+/// `how` says how else it can be given.
+pub fn obtain_new(
+    source: &SecretSource,
+    how: &str,
+    settings: &Settings,
+    ui: &Ui,
+    signals: &Signals,
+) -> Result<Secret, CliError> {
     let secret = match source {
-        SecretSource::Prompt => return prompt_twice(ui, signals),
+        SecretSource::Prompt => return prompt_twice(how, ui, signals),
         source => read(source, settings)?,
     };
     if let Secret::Passphrase(passphrase) = &secret
@@ -83,7 +98,12 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         File::open(folder)?.sync_all()
     };
-    write().map_err(|error| CliError::file(path, &error))
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            CliError::file(path, &error).hint("nothing is written over: choose another name, or move it away")
+        }
+        _ => CliError::file(path, &error),
+    })
 }
 
 /// What a file, a command or a variable says.
@@ -98,20 +118,22 @@ fn read(source: &SecretSource, settings: &Settings) -> Result<Secret, CliError> 
                 let message = format!("{} holds a key, not a password", path.display());
                 return Err(CliError::usage(message).hint("give it with --key-file"));
             }
-            passphrase(&text)
+            passphrase(&text, source)
         }
         SecretSource::Systemd(path) | SecretSource::File(path) => {
             let text = read_file(path)?;
-            if is_key(&text) { Ok(Secret::KeyFile(KeyFile::parse(&text)?)) } else { passphrase(&text) }
+            if is_key(&text) { Ok(Secret::KeyFile(KeyFile::parse(&text)?)) } else { passphrase(&text, source) }
         }
-        SecretSource::PasswordCommand(command) => passphrase(&run(command, settings)?),
-        SecretSource::Variable(_, text) => passphrase(text),
+        SecretSource::PasswordCommand(command) => passphrase(&run(command, settings)?, source),
+        SecretSource::Variable(_, text) => passphrase(text, source),
         SecretSource::Prompt => Err(CliError::usage("a password is needed").hint(HOW)),
     }
 }
 
-fn passphrase(text: &str) -> Result<Secret, CliError> {
-    Ok(Secret::Passphrase(Passphrase::new(text)?))
+fn passphrase(text: &str, source: &SecretSource) -> Result<Secret, CliError> {
+    let passphrase =
+        Passphrase::new(text).map_err(|_| CliError::usage(format!("{source} gives no password: it is empty")))?;
+    Ok(Secret::Passphrase(passphrase))
 }
 
 fn is_key(text: &str) -> bool {
@@ -120,8 +142,8 @@ fn is_key(text: &str) -> bool {
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
-    let file = File::open(path).map_err(|error| CliError::file(path, &error))?;
-    read_text(file).map_err(|error| CliError::file(path, &error))
+    let failed = |error: io::Error| CliError::file(path, &error).hint("that file was to hold a password or key");
+    read_text(File::open(path).map_err(failed)?).map_err(failed)
 }
 
 /// All text of a stream, in memory that is wiped.
@@ -139,11 +161,8 @@ fn read_text(stream: impl Read) -> io::Result<Zeroizing<String>> {
 
 /// What `command` prints; nothing of it is ever shown, since it may be the password.
 fn run(command: &str, settings: &Settings) -> Result<Zeroizing<String>, CliError> {
-    let mut shell = Command::new("sh");
+    let mut shell = settings.withheld.command("sh");
     shell.arg("-c").arg(command).stdin(Stdio::inherit()).stdout(Stdio::piped());
-    for name in &settings.withheld {
-        shell.env_remove(name);
-    }
     let failed = |error: io::Error| CliError::failed("the password command can't be run", &error);
     let mut child = shell.spawn().map_err(failed)?;
     let text = child.stdout.take().map_or_else(|| Ok(Zeroizing::default()), read_text);
@@ -156,22 +175,22 @@ fn run(command: &str, settings: &Settings) -> Result<Zeroizing<String>, CliError
 }
 
 /// Asks on the terminal, without echo.
-fn prompt(question: &str, ui: &Ui, signals: &Signals) -> Result<Zeroizing<String>, CliError> {
+fn prompt(question: &str, how: &str, ui: &Ui, signals: &Signals) -> Result<Zeroizing<String>, CliError> {
     if !io::stdin().is_terminal() {
-        return Err(CliError::usage("a password is needed, and there is no terminal to ask").hint(HOW));
+        return Err(CliError::usage("a password is needed, and there is no terminal to ask").hint(how));
     }
     // While it waits, Ctrl-C has to come back as an error, so that the terminal's echo is turned on again.
     let _gently = signals.gently();
     ui.flush()?;
     rpassword::prompt_password(question).map(Zeroizing::new).map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => CliError::silent(crate::cli::error::Exit::Interrupted),
-        _ => CliError::failed("the terminal can't be asked for a password", &error).hint(HOW),
+        _ => CliError::failed("the terminal can't be asked for a password", &error).hint(how),
     })
 }
 
-fn prompt_twice(ui: &Ui, signals: &Signals) -> Result<Secret, CliError> {
+fn prompt_twice(how: &str, ui: &Ui, signals: &Signals) -> Result<Secret, CliError> {
     for _ in 0..ATTEMPTS {
-        let first = prompt("new password: ", ui, signals)?;
+        let first = prompt("new password: ", how, ui, signals)?;
         let Ok(passphrase) = Passphrase::new(&first) else {
             ui.alert("a password is needed");
             continue;
@@ -183,7 +202,7 @@ fn prompt_twice(ui: &Ui, signals: &Signals) -> Result<Secret, CliError> {
                 continue;
             }
         }
-        if *prompt("once more: ", ui, signals)? == *first {
+        if *prompt("once more: ", how, ui, signals)? == *first {
             return Ok(Secret::Passphrase(passphrase));
         }
         ui.alert("these were two different passwords");
@@ -196,6 +215,7 @@ mod tests {
     use super::*;
     use crate::cli::args::GlobalArgs;
     use crate::cli::settings::Environment;
+    use crate::snapshot::child::Withheld;
     use std::os::unix::fs::PermissionsExt;
 
     fn settings() -> Settings {
@@ -225,7 +245,7 @@ mod tests {
     fn the_command_inherits_no_secret() {
         let mut settings = settings();
         // HOME stands in for a secret variable, since tests can't set variables.
-        settings.withheld = vec!["HOME".into()];
+        settings.withheld = Withheld::from_iter(["HOME"]);
         let read = read(&SecretSource::PasswordCommand("echo \"<$HOME>\"".to_owned()), &settings);
         assert_eq!(text(read.unwrap()), "<>");
     }

@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::repo::keys::Label;
 use crate::repo::store::url::SECRET_VARIABLE;
 use crate::snapshot::backup::now;
+use crate::snapshot::child::Withheld;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -85,8 +86,8 @@ impl Environment {
         self.get(name).map(PathBuf::from)
     }
 
-    /// The names of variables that children must not inherit.
-    fn secret_names(&self) -> Vec<OsString> {
+    /// The variables that children must not inherit.
+    fn withheld(&self) -> Withheld {
         let is_secret = |name: &&OsString| {
             name.to_str().is_some_and(|name| name == PASSWORD_VARIABLE || name.starts_with(SECRET_VARIABLE))
         };
@@ -128,8 +129,8 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// Whether caches of earlier runs are to be ignored.
     pub no_cache: bool,
-    /// Names of variables that children must not inherit.
-    pub withheld: Vec<OsString>,
+    /// Variables that children must not inherit.
+    pub withheld: Withheld,
 }
 
 impl Settings {
@@ -157,7 +158,7 @@ impl Settings {
             search: Search { named },
             cache: if args.no_cache { None } else { cache(args, environment) },
             no_cache: args.no_cache,
-            withheld: environment.secret_names(),
+            withheld: environment.withheld(),
         };
         settings.refuse_twice()?;
         Ok(settings)
@@ -394,6 +395,6 @@ mod tests {
             [("NIGHTSAFE_PASSWORD", "x"), ("NIGHTSAFE_STORE_TOKEN", "y"), ("PATH", "/bin")],
         )
         .unwrap();
-        assert_eq!(settings.withheld, ["NIGHTSAFE_PASSWORD", "NIGHTSAFE_STORE_TOKEN"]);
+        assert_eq!(settings.withheld, Withheld::from_iter(["NIGHTSAFE_PASSWORD", "NIGHTSAFE_STORE_TOKEN"]));
     }
 }

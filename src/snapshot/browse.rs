@@ -18,13 +18,13 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum BrowseError {
     /// There is no such path.
-    #[error("/{0}: there is no such file or directory in this snapshot")]
+    #[error("{0}: there is no such file or directory in this snapshot")]
     NoSuchPath(SafePath),
     /// The repository failed.
     #[error(transparent)]
     Repo(#[from] RepoError),
     /// A directory can't be read.
-    #[error("/{path}: {source}")]
+    #[error("{path}: {source}")]
     Read {
         /// The directory.
         path: SafePath,

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod browse;
 pub mod capture;
 pub mod check;
+pub mod child;
 pub mod compat;
 pub mod diff;
 pub mod forget;

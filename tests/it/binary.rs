@@ -74,7 +74,7 @@ impl Scene {
         command
     }
 
-    fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
         self.complete(Command::new(PROGRAM), &arguments)
     }
@@ -94,12 +94,20 @@ impl Scene {
     }
 
     /// The packs, with their lengths.
-    fn packs(&self) -> BTreeMap<PathBuf, u64> {
+    pub fn packs(&self) -> BTreeMap<PathBuf, u64> {
         let of = |path: &Path| std::fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap());
         let files = of(&self.at("repository/packs")).flat_map(|folder| of(&folder.path()).collect::<Vec<_>>());
         // One that is being written may vanish under its temporary name.
         let whole = files.filter(|file| !file.file_name().to_string_lossy().contains(".tmp"));
         whole.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect()
+    }
+
+    /// A command for `--postgres-via` that takes a second to lead to where no server is.
+    pub fn slow_prefix(&self) -> String {
+        let path = self.at("slow");
+        std::fs::write(&path, "#!/bin/sh\nsleep 1.2\nexit 1\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
     }
 
     /// Restores the newest snapshot and compares it.

@@ -1,4 +1,5 @@
 //! The integration tests: one binary.
+#![allow(clippy::disallowed_methods, reason = "tests run programs as they are")]
 
 mod binary;
 mod cli;
@@ -10,9 +11,11 @@ mod forget;
 mod full_store;
 mod independent_reader;
 mod intercept;
+mod json;
 mod kill;
 mod layers;
 mod lies;
+mod messages;
 mod model;
 mod order;
 mod postgres;
@@ -22,7 +25,10 @@ mod repair;
 mod restore;
 mod roundtrip;
 mod rows;
+mod secrets;
+mod specified;
 mod store;
+mod terminal;
 mod tree;
 mod undo;
 mod vectors;

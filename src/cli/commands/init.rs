@@ -65,7 +65,7 @@ fn new_secret(args: &InitArgs, context: &Context) -> Result<(Secret, Option<Path
     match (&args.generate_password, &args.generate_key) {
         (Some(path), _) => Ok((password::generate_passphrase(path)?, Some(path.clone()))),
         (_, Some(path)) => Ok((password::generate_key(path)?, Some(path.clone()))),
-        _ => Ok((password::obtain_new(&settings.secret, settings, ui, signals)?, None)),
+        _ => Ok((password::obtain_new(&settings.secret, password::HOW_FIRST, settings, ui, signals)?, None)),
     }
 }
 

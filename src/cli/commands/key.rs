@@ -110,7 +110,7 @@ impl NewArgs {
             (_, Some(path)) => SecretSource::KeyFile(path.clone()),
             _ => SecretSource::Prompt,
         };
-        password::obtain_new(&source, settings, ui, signals)
+        password::obtain_new(&source, password::HOW_NEW, settings, ui, signals)
     }
 }
 

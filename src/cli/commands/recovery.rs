@@ -11,6 +11,7 @@ use crate::repo::keys::{KeyFile, Secret};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::url::{self, StoreUrl};
 use crate::snapshot::backup::now;
+use crate::snapshot::tree::path::escape_name;
 use clap::Args;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -100,8 +102,8 @@ impl io::Write for HashWriter<'_> {
 struct Page<'p> {
     /// The repository's id.
     repository: String,
-    /// Where it is.
-    url: String,
+    /// Where it is: a URL, or a folder's path, which may be any bytes.
+    place: Vec<u8>,
     /// Whether that is a folder of the machine.
     is_folder: bool,
     /// Options of the storage that aren't secret.
@@ -127,7 +129,7 @@ impl<'p> Page<'p> {
         Ok(Self {
             repository: repo.id().to_string(),
             is_folder: folder.is_some(),
-            url: folder.unwrap_or_else(|| url.to_string()),
+            place: folder.unwrap_or_else(|| url.to_string().into_bytes()),
             options: &settings.options,
             variables: variables.map(|option| url::secret_variable(option)).collect(),
             credential: repo.credential().to_string(),
@@ -156,7 +158,7 @@ impl<'p> Page<'p> {
         let options: Vec<String> = self.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let rows = [
             ("Repository", self.repository.clone()),
-            ("Storage", self.url.clone()),
+            ("Storage", escape_name(&self.place)),
             ("Options", options.join(" ")),
             ("Opened by", format!("{kind} (key {})", &self.credential[..json::SHORT_ID])),
             ("Program", format!("nightsafe {} for {} Linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)),
@@ -219,7 +221,7 @@ impl<'p> Page<'p> {
         command(page, "sha256sum nightsafe");
         command(page, "chmod +x nightsafe");
         push(page, "\n2. Say where the backups are, and what opens them.\n");
-        command(page, &format!("export NIGHTSAFE_REPOSITORY={}", quoted(&self.url)));
+        command(page, &format!("export NIGHTSAFE_REPOSITORY={}", quoted(&self.place)));
         for variable in &self.variables {
             command(page, &format!("read -rsp '{variable}: ' {variable} && export {variable}"));
         }
@@ -236,7 +238,7 @@ impl<'p> Page<'p> {
             }
         }
         let options: String = self.options.iter().fold(String::new(), |mut text, (key, value)| {
-            let _ = write!(text, " -o {}", quoted(&format!("{key}={value}"))); // writing to a String can't fail
+            let _ = write!(text, " -o {}", quoted(format!("{key}={value}").as_bytes())); // writing to a String can't fail
             text
         });
         push(page, "\n3. See what there is.\n");
@@ -260,13 +262,22 @@ fn command(page: &mut String, command: &str) {
     push(page, command);
 }
 
-/// As a shell reads it back.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+/// As bash reads it back, on one line of text whatever its bytes are.
+fn quoted(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let escaped = |&byte: &u8| match byte {
+                b' '..=b'~' if !matches!(byte, b'\'' | b'\\') => char::from(byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
+        }
+    }
 }
 
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+fn absolute(path: &Path) -> Vec<u8> {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string().into_vec()
 }
 
 /// Writes the page to a new file. Gives what was written.
@@ -329,6 +340,25 @@ pub fn of_new(repo: &Repo<Full>, secret: &Secret, beside: Option<&Path>, context
             let why = error.message();
             context.ui.warn(&format!("no recovery page: {why}; `nightsafe key recovery --to FILE` writes one"));
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::child::Withheld;
+
+    #[test]
+    fn what_is_quoted_is_read_back_by_a_shell() {
+        for bytes in
+            [&b"/mnt/night"[..], b"it's $HOME \"`x`\" \\", b"a\nb\tc'd\\", b"\xff\xfe/\xc3\xa4", "ä€".as_bytes()]
+        {
+            let quoted = quoted(bytes);
+            assert!(!quoted.contains(char::is_control), "{quoted}");
+            let printed =
+                Withheld::default().command("bash").args(["-c", &format!("printf %s {quoted}")]).output().unwrap();
+            assert_eq!(printed.stdout, bytes, "{quoted}");
         }
     }
 }

@@ -23,13 +23,13 @@ pub struct TagArgs {
     #[arg(value_name = "SNAP", required = true)]
     snapshots: Vec<String>,
     /// A tag to add; may be repeated
-    #[arg(long, value_name = "TAG", conflicts_with = "set")]
+    #[arg(long, value_name = "TAG", value_delimiter = ',', conflicts_with = "set")]
     add: Vec<String>,
     /// A tag to take away; may be repeated
-    #[arg(long, value_name = "TAG", conflicts_with = "set")]
+    #[arg(long, value_name = "TAG", value_delimiter = ',', conflicts_with = "set")]
     remove: Vec<String>,
     /// The only tag that is to be there; may be repeated; '': none
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
     set: Vec<String>,
     #[command(flatten)]
     filter: TagFilter,

@@ -2,7 +2,7 @@
 
 use super::files::Loaded;
 use super::finding::Report;
-use super::model::{AppConfig, Config, Consistency, KeyName, Notify, RepositoryConfig, SecretFrom, SourceKind, Verify};
+use super::model::{AppConfig, Consistency, KeyName, Notify, RepositoryConfig, SecretFrom, SourceKind, Verify};
 use super::stack;
 use crate::cli::error::CliError;
 use crate::repo::store::url::StoreUrl;
@@ -29,7 +29,7 @@ pub fn check(loaded: &mut Loaded, reveal: Reveal) {
             report.problem_at(&key, format!("{from} can't be read: {why}"));
         }
     };
-    for (key, from) in secrets(config) {
+    for (key, from) in config.secrets() {
         secret(key, from, report);
     }
     if config.notify != Notify::default() {
@@ -43,26 +43,6 @@ pub fn check(loaded: &mut Loaded, reveal: Reveal) {
         unused(app, report);
     }
     report.sort();
-}
-
-/// All secrets, and the keys at which they stand.
-fn secrets(config: &Config) -> Vec<(String, &SecretFrom)> {
-    let mut all: Vec<_> = config.notify.ping.iter().map(|from| ("notify.ping".to_owned(), from)).collect();
-    for (name, repository) in &config.repositories {
-        let key = format!("repository.{name}");
-        all.extend(repository.password.iter().map(|from| (format!("{key}.password"), from)));
-        let options = repository.secret_options.iter();
-        all.extend(options.map(|(option, from)| (format!("{key}.secret_options.{option}"), from)));
-    }
-    for (name, app) in &config.apps {
-        for source in &app.sources {
-            if let SourceKind::Postgres(postgres) = &source.kind {
-                let key = format!("app.{name}.source.{}.password", source.name);
-                all.extend(postgres.password.iter().map(|from| (key.clone(), from)));
-            }
-        }
-    }
-    all
 }
 
 /// Whether the storage has these options.

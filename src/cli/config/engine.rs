@@ -1,9 +1,10 @@
 //! How a container of a compose file is reached.
 
+use crate::snapshot::child::Withheld;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// A program that knows compose files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,14 +45,11 @@ impl Engine {
     }
 
     /// The first that answers on this host; `withheld` are variables that it must not inherit.
-    pub fn that_answers(withheld: &[OsString]) -> Option<Self> {
+    pub fn that_answers(withheld: &Withheld) -> Option<Self> {
         Self::ALL.into_iter().find(|engine| {
             let (program, rest) = (engine.words()[0], &engine.words()[1..]);
-            let mut command = Command::new(program);
+            let mut command = withheld.command(program);
             command.args(rest).arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            for name in withheld {
-                command.env_remove(name);
-            }
             command.status().is_ok_and(|status| status.success())
         })
     }

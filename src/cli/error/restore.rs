@@ -16,7 +16,9 @@ impl From<RestoreError> for CliError {
             ),
             RestoreError::Delete(refusal) => refusal.into(),
             RestoreError::Output(source) if source.kind() == ErrorKind::BrokenPipe => Self::silent(Exit::Failed),
-            RestoreError::NotAFile(_) | RestoreError::Target { .. } | RestoreError::Output(_) => {
+            RestoreError::NotAFile(_) => Self::from_error(Exit::Failed, &error)
+                .hint("`nightsafe ls SNAP:/DIR` lists what is in a folder; `nightsafe restore SNAP:/DIR` brings it back"),
+            RestoreError::Target { .. } | RestoreError::Output(_) => {
                 Self::from_error(Exit::Failed, &error)
             }
             RestoreError::Interrupted => Self::from_error(Exit::Interrupted, &error),

@@ -5,7 +5,6 @@ use crate::cli::config::decode::is_name;
 use crate::cli::config::{Config, Loaded, RepositoryConfig, SecretFrom, load};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::password;
-use std::ffi::OsString;
 use zeroize::Zeroizing;
 
 impl Settings {
@@ -16,6 +15,7 @@ impl Settings {
             return Ok(self);
         }
         let Some(config) = self.configuration()? else { return Ok(self) };
+        self = self.withholding(&config);
         let mut all = config.repositories.values();
         let chosen = match (&self.repository, all.next(), all.next()) {
             (Some(name), ..) => config.repository(name),
@@ -29,17 +29,23 @@ impl Settings {
         Ok(self)
     }
 
+    /// These settings, and children inherit no variable that the configuration takes a secret from: also not that of another repository.
+    #[must_use]
+    pub fn withholding(mut self, config: &Config) -> Self {
+        for (_, from) in config.secrets() {
+            if let SecretFrom::Env(name) = from {
+                self.withheld.add(name);
+            }
+        }
+        self
+    }
+
     /// These settings for a repository of the configuration. Options and variables win over what that says.
     pub fn choose(&self, repository: &RepositoryConfig) -> Result<Self, CliError> {
         let mut settings = self.clone();
         settings.repository = Some(repository.url.clone());
         settings.options = repository.options.clone();
         settings.options.extend(self.given.options.clone());
-        for from in repository.password.iter().chain(repository.secret_options.values()) {
-            if let SecretFrom::Env(name) = from {
-                settings.withheld.push(OsString::from(name));
-            }
-        }
         if let (None, Some(from)) = (&self.given.secret, &repository.password) {
             settings.secret = self.source_of(from)?;
         }
@@ -108,6 +114,7 @@ fn variable(environment: &Environment, name: &str) -> Result<Zeroizing<String>, 
 mod tests {
     use super::*;
     use crate::cli::args::GlobalArgs;
+    use crate::snapshot::child::Withheld;
     use std::fs;
     use tempfile::TempDir;
 
@@ -152,9 +159,11 @@ password = { env = "MY_PASSWORD" }
         let secrets: Vec<_> =
             offsite.secret_options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(secrets, [("access_key_id", "id"), ("secret_access_key", "hush")]);
-        assert!(KEYS.iter().all(|(name, _)| offsite.withheld.contains(&name.into())), "children inherit neither");
+        let names = KEYS.map(|(name, _)| name);
+        assert_eq!(offsite.withheld, Withheld::from_iter(names), "children inherit neither");
 
         let nas = settings(&folder, Some("nas"), &[]).unwrap();
+        assert_eq!(nas.withheld, offsite.withheld, "nor those of the other repository");
         assert_eq!(nas.repository().unwrap(), folder.path().join("night").to_str().unwrap());
         assert_eq!(nas.secret.to_string(), format!("the file {}", folder.path().join("pw").display()));
         assert_eq!(nas.options["connections"], "3");

@@ -105,14 +105,14 @@ pub enum UrlError {
     #[error("'~' is not expanded here: write the folder in full")]
     Tilde,
     /// The store has no such option.
-    #[error("'{scheme}:' has no option '{option}'; it has {known}")]
+    #[error("'{scheme}:' has no option '{option}'")]
     UnknownOption {
         /// What was given.
         option: String,
         /// The service.
         scheme: String,
-        /// All options, separated by commas.
-        known: String,
+        /// All options.
+        known: Vec<&'static str>,
     },
     /// An option has a value that it can't have.
     #[error("the option '{option}' must be {expected}")]
@@ -177,7 +177,6 @@ impl StoreUrl {
         if known.contains(&option) {
             return Ok(());
         }
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Err(UrlError::UnknownOption { option: option.to_owned(), scheme: self.scheme().to_owned(), known })
     }
 }

@@ -74,14 +74,14 @@ pub(super) fn client(server: &Server, program: &OsStr, arguments: &[OsString], i
     connect.extend_from_slice(arguments);
     let mut prepared = match server.prefix().split_first() {
         None => {
-            let mut command = Command::new(program);
+            let mut command = server.withheld().command(program);
             if let Some(password) = server.password() {
                 command.env("PGPASSWORD", password.as_str());
             }
             Prepared { command, first_line: None, piped: input == Input::Piped }
         }
         Some((first, rest)) => {
-            let mut command = Command::new(first);
+            let mut command = server.withheld().command(first);
             let mode = if input == Input::Piped { "input" } else { "watch" };
             let secret = if server.password().is_some() { "password" } else { "environment" };
             command.args(rest).args(["sh", "-c", BEHIND_PREFIX, "sh", mode, secret]).arg(program);
@@ -90,28 +90,21 @@ pub(super) fn client(server: &Server, program: &OsStr, arguments: &[OsString], i
         }
     };
     prepared.command.args(connect);
-    withhold(server, &mut prepared.command);
     prepared
 }
 
 /// The command that looks for programs where a server's programs run.
 pub(super) fn search(server: &Server, programs: &[Program]) -> Command {
     let mut words = server.prefix().iter().map(String::as_str).chain(["sh", "-c", SEARCH, "sh"]);
-    let mut command = Command::new(words.next().unwrap_or("sh"));
+    let mut command = server.withheld().command(words.next().unwrap_or("sh"));
     command.args(words).args(programs.iter().map(|program| program.name()));
-    withhold(server, &mut command);
     command
-}
-
-fn withhold(server: &Server, command: &mut Command) {
-    for name in server.withheld() {
-        command.env_remove(name);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::child::Withheld;
     use std::io::Write;
     use std::process::Stdio;
 
@@ -123,7 +116,7 @@ mod tests {
         // The arguments of the connection stand behind the program: here they become the script's.
         let words: Vec<OsString> = prepared.command.get_args().map(OsStr::to_owned).collect();
         let at = words.len() - 3;
-        let mut command = Command::new("env");
+        let mut command = Withheld::default().command("env");
         command.args(&words[..at]).args(["-c", script, "sh"]).args(&words[at..]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -167,7 +160,7 @@ mod tests {
         let server = Server::default().with_prefix(vec!["env".into()]);
         let prepared = client(&server, "sleep".as_ref(), &[], Input::None);
         let words: Vec<OsString> = prepared.command.get_args().map(OsStr::to_owned).collect();
-        let mut command = Command::new("env");
+        let mut command = Withheld::default().command("env");
         command.args(&words[..words.len() - 3]).arg("1000").stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // Its name has to be that of the program before it can be recognised.
@@ -182,7 +175,7 @@ mod tests {
     #[test]
     fn here_the_password_is_in_the_environment_and_what_is_withheld_is_not() {
         let server = Server::default().with_password(Zeroizing::new("hush".into())).unwrap();
-        let server = server.withholding(vec!["NIGHTSAFE_PASSWORD".into()]);
+        let server = server.withholding(Withheld::from_iter(["NIGHTSAFE_PASSWORD"]));
         let prepared = client(&server, "psql".as_ref(), &["-X".into()], Input::Piped);
         let environment: Vec<_> = prepared.command.get_envs().collect();
         let expected: [(&OsStr, Option<&OsStr>); 2] =

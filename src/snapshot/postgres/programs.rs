@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// The oldest server that is supported.
 const OLDEST_SERVER: u32 = 10;
@@ -103,7 +103,9 @@ impl Programs {
         let mut found = Vec::new();
         if server.prefix().is_empty() {
             for folder in server.folders() {
-                found.extend(Program::ALL.into_iter().filter_map(|program| ask(program, &folder.join(program.name()))));
+                found.extend(
+                    Program::ALL.into_iter().filter_map(|program| ask(server, program, &folder.join(program.name()))),
+                );
             }
         }
         let (listed, said) = search(server)?;
@@ -149,8 +151,9 @@ impl Programs {
 }
 
 /// The program at a path, if there is one that works.
-fn ask(program: Program, path: &Path) -> Option<Found> {
-    let output = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+fn ask(server: &Server, program: Program, path: &Path) -> Option<Found> {
+    let mut command = server.withheld().command(path);
+    let output = command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let version = Version::parse(&String::from_utf8_lossy(&output.stdout))?;
     Some(Found { program, path: path.as_os_str().to_owned(), version })
 }
@@ -207,6 +210,7 @@ fn line(line: &[u8]) -> Option<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::child::Withheld;
 
     #[test]
     fn versions_are_read_and_written() {
@@ -258,7 +262,7 @@ mod tests {
             let path = folder.path().join(name);
             // Not by us: a child that another test starts at this moment could hold the file open for writing, and then it can't be run.
             let script = "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
-            let status = Command::new("sh").args(["-c", script, "sh"]).arg(path).arg(text).status();
+            let status = Withheld::default().command("sh").args(["-c", script, "sh"]).arg(path).arg(text).status();
             assert!(status.unwrap().success());
         };
         put("pg_dump", "echo 'pg_dump (PostgreSQL) 99.1'");

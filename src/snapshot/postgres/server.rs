@@ -7,8 +7,8 @@ pub use self::prefix::check_prefix;
 use super::error::{PostgresError, clean};
 use super::interrupt::Interrupt;
 use super::quote;
+use crate::snapshot::child::Withheld;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ pub struct Server {
     parameters: BTreeMap<String, String>,
     password: Option<Zeroizing<String>>,
     prefix: Vec<String>,
-    withheld: Vec<OsString>,
+    withheld: Withheld,
     folders: Vec<PathBuf>,
     interrupt: Interrupt,
 }
@@ -73,10 +73,10 @@ impl Server {
         self
     }
 
-    /// With names of variables that programs mustn't inherit.
+    /// With variables that programs mustn't inherit.
     #[must_use]
-    pub fn withholding(mut self, names: Vec<OsString>) -> Self {
-        self.withheld = names;
+    pub fn withholding(mut self, withheld: Withheld) -> Self {
+        self.withheld = withheld;
         self
     }
 
@@ -121,8 +121,8 @@ impl Server {
     }
 
     /// Variables that programs mustn't inherit.
-    pub(super) fn withheld(&self) -> impl Iterator<Item = &OsStr> {
-        self.withheld.iter().map(OsString::as_os_str)
+    pub(super) fn withheld(&self) -> &Withheld {
+        &self.withheld
     }
 
     /// What ends all work with this server.

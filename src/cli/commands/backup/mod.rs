@@ -55,7 +55,7 @@ pub struct BackupArgs {
     #[arg(long, short = 'H', value_name = "HOST")]
     host: Option<String>,
     /// A tag for the snapshot; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
     /// The snapshot's time, if not now: `2026-11-20 03:30`
     #[arg(long, value_name = "TIME")]
@@ -175,6 +175,8 @@ pub fn backup(args: BackupArgs, context: &Context) -> Result<Exit, CliError> {
     };
     let config = context.settings.configuration()?.ok_or_else(none)?;
     let app = config.app(&name).ok_or_else(none)?;
+    let settings = context.settings.clone().withholding(&config);
+    let context = &Context { settings: &settings, ..*context };
     let mut options = args.options(context)?;
     app::add_sources(app, context, &mut options)?;
     if context.settings.names_repository() {

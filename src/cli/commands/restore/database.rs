@@ -86,7 +86,7 @@ impl DatabaseArgs {
         let location = self.postgres.as_deref().unwrap_or_default();
         let server = Server::parse(location).map_err(|error| CliError::usage(error.to_string()))?;
         let prefix = self.via.iter().flat_map(|via| via.split_whitespace()).map(str::to_owned).collect();
-        let withheld = context.settings.withheld.iter().map(Into::into).collect();
+        let withheld = context.settings.withheld.clone();
         let spool = std::env::temp_dir();
         Ok(DatabaseOptions {
             replace: self.replace,

@@ -54,6 +54,26 @@ impl Config {
     pub fn repositories_of<'c>(&'c self, app: &'c AppConfig) -> impl Iterator<Item = &'c RepositoryConfig> {
         app.repositories.iter().filter_map(|name| self.repository(name))
     }
+
+    /// All secrets, and the keys at which they stand.
+    pub fn secrets(&self) -> Vec<(String, &SecretFrom)> {
+        let mut all: Vec<_> = self.notify.ping.iter().map(|from| ("notify.ping".to_owned(), from)).collect();
+        for (name, repository) in &self.repositories {
+            let key = format!("repository.{name}");
+            all.extend(repository.password.iter().map(|from| (format!("{key}.password"), from)));
+            let options = repository.secret_options.iter();
+            all.extend(options.map(|(option, from)| (format!("{key}.secret_options.{option}"), from)));
+        }
+        for (name, app) in &self.apps {
+            for source in &app.sources {
+                if let SourceKind::Postgres(postgres) = &source.kind {
+                    let key = format!("app.{name}.source.{}.password", source.name);
+                    all.extend(postgres.password.iter().map(|from| (key.clone(), from)));
+                }
+            }
+        }
+        all
+    }
 }
 
 /// A repository.

@@ -64,6 +64,8 @@ fn local(path: &str) -> Result<Kind, UrlError> {
 
 fn place(service: &Service, rest: &str) -> Result<Place, UrlError> {
     if let Some(option) = secret_in_address(rest) {
+        // S3 has no passwords: there it's the secret half of an access key.
+        let option = if service.scheme == "s3" && option == "password" { "secret_access_key" } else { option };
         return Err(UrlError::SecretInUrl { option, variable: secret_variable(option) });
     }
     if rest.chars().any(char::is_control) {

@@ -150,7 +150,10 @@ fn options_are_checked_against_the_service() {
     let s3 = StoreUrl::parse("s3:b").unwrap();
     let none = BTreeMap::new();
     let error = open(&s3, &options(&[("regoin", "x")]), &none).err().unwrap();
-    assert!(error.to_string().contains("'regoin'") && error.to_string().contains("region"), "{error}");
+    assert!(
+        matches!(&error, UrlError::UnknownOption { option, known, .. } if option == "regoin" && known.contains(&"region")),
+        "{error}"
+    );
     let error = open(&s3, &options(&[("secret_access_key", "x")]), &none).err().unwrap();
     assert!(error.to_string().contains("NIGHTSAFE_STORE_SECRET_ACCESS_KEY"), "{error}");
     let error = open(&s3, &options(&[("endpoint", "https://u:p@h")]), &none).err().unwrap();
@@ -159,7 +162,7 @@ fn options_are_checked_against_the_service() {
     assert!(matches!(error, UrlError::UnknownOption { .. }), "{error}");
     let folder = StoreUrl::parse("x").unwrap();
     let error = open(&folder, &options(&[("region", "x")]), &none).err().unwrap();
-    assert!(error.to_string().contains("has none"), "{error}");
+    assert!(matches!(&error, UrlError::UnknownOption { known, .. } if known.is_empty()), "{error}");
     for number in ["0", "257", "many", "-1"] {
         let error = open(&s3, &options(&[("connections", number)]), &none).err().unwrap();
         assert!(matches!(error, UrlError::BadOption { .. }), "{error}");

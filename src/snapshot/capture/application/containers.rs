@@ -1,10 +1,10 @@
 //! The images that an application's containers run.
 
 use super::output;
+use crate::snapshot::child::Withheld;
 use crate::snapshot::manifest::application::Image;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 
 /// The label that images carry their version in (OCI image specification, annotations).
 const VERSION_LABEL: &str = "org.opencontainers.image.version";
@@ -48,7 +48,7 @@ struct InspectedImage {
 
 impl Containers {
     /// The images of the containers that run, sorted by service.
-    pub(super) fn images(&self, withheld: &[OsString]) -> Result<Vec<Image>, String> {
+    pub(super) fn images(&self, withheld: &Withheld) -> Result<Vec<Image>, String> {
         let list: Vec<&str> = self.list.iter().map(String::as_str).collect();
         let listed = output(&list, withheld)?;
         let ids: Vec<&str> = listed.split_whitespace().collect();
@@ -118,15 +118,16 @@ mod tests {
             image("app", "ghcr.io/x/wiki:stable", None, Some("2.4.1")),
             image("db", "postgres:16", Some("sha256:11"), None),
         ];
-        assert_eq!(containers.images(&[]).unwrap(), expected);
+        assert_eq!(containers.images(&Withheld::default()).unwrap(), expected);
     }
 
     #[test]
     fn an_engine_that_fails_says_why() {
         let list = vec!["sh".into(), "-c".into(), "echo no such file >&2; exit 3".into()];
-        let why = Containers { engine: "docker".into(), list }.images(&[]).unwrap_err();
+        let why = Containers { engine: "docker".into(), list }.images(&Withheld::default()).unwrap_err();
         assert!(why.contains("no such file"), "{why}");
-        let why = Containers { engine: "docker".into(), list: vec!["true".into()] }.images(&[]).unwrap_err();
+        let why =
+            Containers { engine: "docker".into(), list: vec!["true".into()] }.images(&Withheld::default()).unwrap_err();
         assert_eq!(why, "none of its containers runs");
     }
 }

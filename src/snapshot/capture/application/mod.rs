@@ -8,14 +8,14 @@ mod keys;
 pub use containers::Containers;
 pub use keys::{KeyPlace, KeySource};
 
+use crate::snapshot::child::Withheld;
 use crate::snapshot::manifest::application::{Application, Image};
 use crate::snapshot::source::variables::values::Variables;
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use zeroize::Zeroizing;
 
 /// Longest file of variables, keys or a version that is read, in bytes.
@@ -34,8 +34,8 @@ pub struct ApplicationSource {
     pub environment: Vec<PathBuf>,
     /// Its keys.
     pub keys: Vec<KeySource>,
-    /// Names of variables that commands mustn't inherit.
-    pub withheld: Vec<OsString>,
+    /// Variables that commands mustn't inherit.
+    pub withheld: Withheld,
 }
 
 /// Where a version is found.
@@ -108,14 +108,14 @@ impl ApplicationSource {
 }
 
 /// What a command prints on standard output.
-fn output(words: &[&str], withheld: &[OsString]) -> Result<String, String> {
+fn output(words: &[&str], withheld: &Withheld) -> Result<String, String> {
     let Some((program, arguments)) = words.split_first() else { return Err("there is no command".to_owned()) };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    for name in withheld {
-        command.env_remove(name);
-    }
-    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    let output = withheld
+        .command(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{program}: {}: {}", output.status, words.lines().next().unwrap_or_default()));

@@ -12,7 +12,7 @@ use crate::snapshot::postgres::programs::Program;
 use crate::snapshot::postgres::quote::unknown_word;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 
 /// Bytes that are read at once.
@@ -38,11 +38,8 @@ pub(super) fn convert(
     let name = plan.program.path.to_string_lossy().into_owned();
     let failed = |source| PostgresError::Spawn { program: name.clone(), server: plan.server.clone(), source };
     let pipe = |source| PostgresError::Pipe { program: name.clone(), server: plan.server.clone(), source };
-    let mut command = Command::new(&plan.program.path);
+    let mut command = plan.options.server.withheld().command(&plan.program.path);
     command.args(arguments).arg("--file=-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for variable in plan.options.server.withheld() {
-        command.env_remove(variable);
-    }
     let mut child = Killed(command.spawn().map_err(failed)?);
     let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
     let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) = (stdin, stdout, stderr) else {

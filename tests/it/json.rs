@@ -1,0 +1,143 @@
+//! Every verb with `--json`: what it really writes, held against `docs/json.md`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::binary::{Said, Scene};
+use crate::specified::{assert_specified, sections};
+use crate::world::noise;
+use clap::CommandFactory;
+use nightsafe::cli::args::Cli;
+use std::collections::BTreeSet;
+use std::fs;
+
+/// A configuration of an application without a database.
+const CONFIGURATION: &str = r#"
+[repository.here]
+url = "repository"
+password = { file = "key" }
+[app.wiki]
+repositories = ["here"]
+schedule = "30 3 * * *"
+keep = { last = 2 }
+version = { file = "source/version" }
+[app.wiki.source.files]
+kind = "files"
+path = "source"
+[app.wiki.keys]
+signs = ["source/wiki.key"]
+"#;
+
+/// Sections of databases: tests/it/postgres holds what is written about real ones against them.
+const OF_DATABASES: [&str; 3] = ["summary of restore --postgres", "file of dump --manifest", "database of diff"];
+
+/// The scene, and what it has seen so far.
+struct Recorder {
+    scene: Scene,
+    sections: BTreeSet<String>,
+    verbs: BTreeSet<String>,
+}
+
+impl Recorder {
+    /// Runs a verb with `--json`, which must end with `code` and write what is specified.
+    fn run(&mut self, code: i32, arguments: &[&str]) -> Said {
+        let said = self.scene.run(arguments.iter().copied().chain(["--json"]));
+        assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
+        for stream in [&said.out, &said.err] {
+            self.sections.extend(assert_specified(arguments, stream));
+        }
+        self.verbs.insert(arguments[0].to_owned());
+        said
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scene.at(name).to_str().expect("a name of ours").to_owned()
+    }
+
+    /// The name of one snapshot, the oldest being 0.
+    fn snapshot(&self, number: usize) -> String {
+        let list = self.scene.run(["snapshots", "--json"]).json();
+        list[number]["short_id"].as_str().expect("a snapshot").to_owned()
+    }
+
+    /// Damages the packs with large files in them.
+    fn damage(&self) {
+        for (pack, length) in self.scene.packs().iter().filter(|(_, length)| **length > 100_000) {
+            let mut bytes = fs::read(pack).unwrap();
+            bytes[usize::try_from(length / 2).unwrap()] ^= 1;
+            let permissions = fs::metadata(pack).unwrap().permissions();
+            fs::remove_file(pack).unwrap();
+            fs::write(pack, bytes).unwrap();
+            fs::set_permissions(pack, permissions).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_verb_writes_what_is_specified() {
+    let mut on = Recorder { scene: Scene::new(), sections: BTreeSet::new(), verbs: BTreeSet::new() };
+    let source = on.path("source");
+    fs::write(on.scene.at("nightsafe.toml"), CONFIGURATION).unwrap();
+    let config = on.path("nightsafe.toml");
+    fs::write(on.scene.at("source/version"), "1.0\n").unwrap();
+    fs::write(on.scene.at("source/.env"), "A=1\n").unwrap();
+    fs::write(on.scene.at("source/wiki.key"), "one").unwrap();
+    fs::write(on.scene.at("source/blob"), noise(300_000)).unwrap();
+    std::os::unix::fs::symlink("blob", on.scene.at("source/link")).unwrap();
+
+    let second = on.path("second");
+    on.run(0, &["init", "-r", &second, "--generate-key", &on.path("second-key")]);
+    on.run(0, &["config", "check", "--config", &config]);
+    on.run(0, &["config", "show", "--config", &config]);
+    on.run(0, &["backup", "-v", "--app", "wiki", "--config", &config]);
+    fs::write(on.scene.at("source/version"), "2.0\n").unwrap();
+    fs::write(on.scene.at("source/.env"), "B=1\n").unwrap();
+    fs::write(on.scene.at("source/wiki.key"), "two").unwrap();
+    fs::write(on.scene.at("source/blob"), noise(300_000)).unwrap();
+    on.run(0, &["backup", "-vv", "--app", "wiki", "--config", &config]);
+    // A database that can't be reached is a problem of the snapshot, and asking for it takes longer than it takes until the first `status`.
+    let via = on.scene.slow_prefix();
+    on.run(3, &["backup", &source, "--postgres", "", "--postgres-via", &via]);
+    on.run(0, &["snapshots"]);
+    let (first, last) = (on.snapshot(0), on.snapshot(1));
+    on.run(0, &["show", &first]);
+    on.run(0, &["ls", "-l", &first]);
+    on.run(0, &["diff", &first, &last]);
+    on.run(0, &["tag", &last, "--add", "kept"]);
+    on.run(0, &["protect", &last]);
+    on.run(0, &["protect", "--remove", &last]);
+    let target = on.path("target");
+    on.run(0, &["restore", &last, "-t", &target, "--dry-run"]);
+    on.run(0, &["restore", &last, "-t", &target, "-v"]);
+    on.run(4, &["restore", &last, "-t", &source]);
+    on.run(0, &["dump", &format!("{last}:/files/blob"), "--output", &on.path("blob")]);
+    on.run(0, &["check", "--read-data"]);
+    on.run(0, &["key", "list"]);
+    on.run(0, &["key", "add", "--generate-key", &on.path("key-2")]);
+    on.run(0, &["key", "recovery", "--to", &on.path("page")]);
+    on.run(0, &["forget", &first, "--dry-run"]);
+    on.run(0, &["forget", &first]);
+    on.run(0, &["prune", "--dry-run"]);
+    on.run(0, &["prune"]);
+    on.run(0, &["forget", "--undo", &first]);
+    on.run(0, &["repair", "index"]);
+    on.damage();
+    on.run(1, &["check", "--read-data"]);
+    on.run(3, &["restore", "latest", "-t", &on.path("other")]);
+    // What was in the damaged pack is lost.
+    on.run(1, &["repair", "packs", "--read-data"]);
+    on.scene.packs().keys().for_each(|pack| fs::remove_file(pack).unwrap());
+    on.run(1, &["repair", "snapshots"]);
+
+    // These write no JSON of their own.
+    let silent = ["completions", "man", "unlock", "help"];
+    let missing: Vec<_> = Cli::command()
+        .get_subcommands()
+        .map(|verb| verb.get_name().to_owned())
+        .filter(|verb| !on.verbs.contains(verb) && !silent.contains(&verb.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "verbs that nobody tried: {missing:?}");
+    let unseen: Vec<_> = sections()
+        .keys()
+        .filter(|title| !on.sections.contains(*title) && !OF_DATABASES.contains(&title.as_str()))
+        .collect();
+    assert!(unseen.is_empty(), "sections that nothing was compared with: {unseen:?}");
+}

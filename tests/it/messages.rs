@@ -1,0 +1,252 @@
+//! The errors as a set: what people read when something goes wrong, one after the other, so that they can be compared.
+//!
+//! `tests/it/snapshots/it__messages__*.snap` holds them. Each names its object, gives the cause, and says the next step where there is one.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::binary::{Said, Scene};
+use crate::world::noise;
+use std::fmt::Write as _;
+use std::fs;
+
+/// What is printed, with everything that differs from run to run replaced.
+struct Transcript<'s> {
+    scene: &'s Scene,
+    text: String,
+}
+
+impl<'s> Transcript<'s> {
+    fn new(scene: &'s Scene) -> Self {
+        Self { scene, text: String::new() }
+    }
+
+    /// Runs the program, which must fail, and writes down what it says. `with` are variables besides those of the scene; an empty value takes one away.
+    fn run(&mut self, arguments: &[&str], with: &[(&str, &str)]) {
+        let mut command = self.scene.command(arguments.iter().copied());
+        command.current_dir(self.scene.at(""));
+        for (name, value) in with {
+            if value.is_empty() {
+                command.env_remove(name)
+            } else {
+                command.env(name, value)
+            };
+        }
+        let said: Said = command.output().unwrap().into();
+        let code = said.code.expect("an exit code");
+        assert_ne!(code, 0, "{arguments:?}: {said:?}");
+        let asked = self.fixed(&arguments.join(" "));
+        writeln!(self.text, "$ nightsafe {asked}\n{}{}[{code}]\n", self.fixed(&said.out), self.fixed(&said.err))
+            .unwrap();
+        assert!(!said.err.contains("panicked"), "{said:?}");
+        // What is incomplete or has been found is told as a result.
+        assert!(
+            said.out
+                .lines()
+                .chain(said.err.lines())
+                .any(|line| ["error: ", "problem", "damaged: "].iter().any(|word| line.contains(word)) || code == 3),
+            "{said:?}"
+        );
+    }
+
+    fn fixed(&self, text: &str) -> String {
+        let base = self.scene.at("");
+        let text = text.replace(base.to_str().unwrap().trim_end_matches('/'), "BASE");
+        text.split_inclusive('\n').map(|line| measures(&mask(line))).collect()
+    }
+}
+
+/// With ids, hashes and numbers of the moment replaced: any word of 8 or more letters and digits of which at least two are digits, unless it's a date.
+fn mask(text: &str) -> String {
+    let mut masked = String::new();
+    let mut word = String::new();
+    let flush = |word: &mut String, masked: &mut String| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_id =
+            word.len() >= 8 && digits >= 1 && word.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        masked.push_str(if is_id { "ID" } else { word });
+        word.clear();
+    };
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() {
+            word.push(c);
+        } else {
+            flush(&mut word, &mut masked);
+            masked.push(c);
+        }
+    }
+    flush(&mut word, &mut masked);
+    masked
+}
+
+/// With numbers before units replaced, and the units, in lines that tell how long something took or how much room there is.
+fn measures(line: &str) -> String {
+    const UNITS: [&str; 10] = ["ms", "s", "min", "B", "KiB", "MiB", "GiB", "TiB", "B/s", "KiB/s"];
+    if !["free", "looked at in", "restored"].iter().any(|word| line.contains(word)) {
+        return line.to_owned();
+    }
+    let mut words: Vec<&str> = line.split(' ').collect();
+    for at in 1..words.len() {
+        let is_number = words[at - 1].bytes().all(|b| b.is_ascii_digit() || b == b'.') && !words[at - 1].is_empty();
+        if is_number && UNITS.contains(&words[at].trim_end_matches([',', ';', '\n', ')'])) {
+            (words[at - 1], words[at]) = ("N", if words[at].ends_with('\n') { "U\n" } else { "U" });
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn of_getting_at_a_repository() {
+    let scene = Scene::new();
+    let mut on = Transcript::new(&scene);
+    fs::write(scene.at("text"), "two words\n").unwrap();
+    fs::write(scene.at("empty"), "").unwrap();
+    let (text, empty) = (scene.at("text"), scene.at("empty"));
+    let (text, empty) = (text.to_str().unwrap(), empty.to_str().unwrap());
+    let none = ("NIGHTSAFE_KEY_FILE", "");
+    let key = scene.at("key");
+    let key = key.to_str().unwrap();
+    on.run(&["snapshots"], &[("NIGHTSAFE_REPOSITORY", "")]);
+    on.run(&["snapshots", "-r", "/nonexistent/night"], &[]);
+    on.run(&["snapshots", "-r", scene.at("home").to_str().unwrap()], &[]);
+    on.run(&["snapshots", "-r", text], &[]);
+    on.run(&["snapshots", "-r", "gopher://host/night"], &[]);
+    on.run(&["snapshots", "-r", "s3:"], &[]);
+    on.run(&["snapshots", "-r", "nowhere"], &[]);
+    on.run(&["snapshots", "-r", "s3:bucket/night", "-o", "regoin=eu"], &[]);
+    on.run(&["snapshots", "-r", "s3:bucket/night", "-o", "secret_access_key=hush"], &[]);
+    on.run(&["snapshots", "-r", "s3://id:hush@bucket/night"], &[]);
+    on.run(&["snapshots", "-o", "x"], &[]);
+    on.run(&["snapshots"], &[none]);
+    on.run(&["snapshots"], &[none, ("NIGHTSAFE_PASSWORD", "guess")]);
+    on.run(&["snapshots", "--password-file", "/nonexistent"], &[none]);
+    on.run(&["snapshots", "--password-file", empty], &[none]);
+    on.run(&["snapshots", "--password-file", key], &[none]);
+    on.run(&["snapshots", "--key-file", text], &[none]);
+    on.run(&["snapshots", "--password-command", "exit 7"], &[none]);
+    on.run(&["snapshots", "--password-file", text, "--key-file", key], &[none]);
+    on.run(&["snapshots"], &[none, ("NIGHTSAFE_PASSWORD", "a"), ("NIGHTSAFE_PASSWORD_FILE", "b")]);
+    on.run(&["backup", "--cache-dir", text, text], &[]);
+    on.run(&["init", "--generate-key", scene.at("new").to_str().unwrap()], &[]);
+    on.run(&["init", "-r", scene.at("second").to_str().unwrap()], &[none]);
+    on.run(&["init", "-r", scene.at("second").to_str().unwrap(), "--generate-key", key], &[none]);
+    on.run(&["snapshots", "--config", "/nonexistent.toml", "-r", "name"], &[]);
+    on.run(&["config", "check"], &[]);
+    insta::assert_snapshot!("repository", on.text);
+}
+
+#[test]
+fn of_snapshots() {
+    let scene = Scene::new();
+    let mut on = Transcript::new(&scene);
+    let source = scene.at("source");
+    let source = source.to_str().unwrap();
+    let target = scene.at("target");
+    let target = target.to_str().unwrap();
+    on.run(&["show", "latest"], &[]);
+    on.run(&["backup", "/nonexistent/folder"], &[]);
+    on.run(&["backup", "--as", "x", source, "/usr/include"], &[]);
+    on.run(&["backup", "--as", "a/b", source], &[]);
+    on.run(&["backup", "--app", "wiki"], &[]);
+    on.run(&["backup", "--time", "yesterday-ish", source], &[]);
+    on.run(&["backup", "--files-from", "/nonexistent", source], &[]);
+    on.run(&["backup", "--exclude", "a[", source], &[]);
+    on.run(&["backup", "--exclude-larger-than", "much", source], &[]);
+    on.run(&["backup", source, "--postgres", "postgres://u:hush@localhost/d"], &[]);
+    on.run(&["backup", source, "--postgres", "mysql://localhost/d"], &[]);
+    fs::write(scene.at("source/file"), noise(10_000)).unwrap();
+    fs::create_dir(scene.at("source/sub")).unwrap();
+    for host in ["a", "b"] {
+        let said = scene.run(["backup", "--host", host, "--time", "2026-11-20", "--as", "data", source]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    on.run(&["show", "latest"], &[]);
+    on.run(&["show", "zzzz"], &[]);
+    on.run(&["show", "latest:other"], &[]);
+    on.run(&["show", "not an id"], &[]);
+    on.run(&["ls", "latest:/data/none", "--host", "a"], &[]);
+    on.run(&["ls", "latest:/data/../x", "--host", "a"], &[]);
+    on.run(&["dump", "latest:/data", "--host", "a"], &[]);
+    on.run(&["dump", "latest:/data/none", "--host", "a"], &[]);
+    on.run(&["dump", "latest", "--host", "a"], &[]);
+    on.run(&["dump", "latest:/data/file", "--host", "a", "--output", source], &[]);
+    on.run(&["dump", "latest:/data/file", "--host", "a", "--table", "t"], &[]);
+    on.run(&["dump", "latest:/data/file", "--host", "a", "--manifest", "--output", target], &[]);
+    on.run(&["restore", "latest", "-t", target], &[]);
+    on.run(&["restore", "latest", "--host", "a", "-t", source], &[]);
+    on.run(&["restore", "latest", "--host", "a", "-t", scene.at("source/file").to_str().unwrap()], &[]);
+    on.run(&["restore", "latest", "--host", "a", "-t", "/proc/nothing"], &[]);
+    on.run(&["restore", "latest:/data/none", "--host", "a", "-t", target], &[]);
+    on.run(&["restore", "latest", "--host", "a", "-t", target, "--delete"], &[]);
+    on.run(&["restore", "latest", "--host", "a", "--postgres", ""], &[]);
+    on.run(&["diff", "latest", "zzzz", "--host", "a"], &[]);
+    on.run(&["tag", "zzzz", "--add", "x"], &[]);
+    on.run(&["tag", "latest", "--host", "a"], &[]);
+    on.run(&["protect", "zzzz"], &[]);
+    insta::assert_snapshot!("snapshots", on.text);
+}
+
+#[test]
+fn of_forgetting_pruning_checking_and_keys() {
+    let scene = Scene::new();
+    let source = scene.at("source");
+    let source = source.to_str().unwrap();
+    for day in ["2026-11-01", "2026-11-02"] {
+        fs::write(scene.at("source/file"), noise(300_000)).unwrap();
+        let said = scene.run(["backup", "--host", "a", "--as", "data", "--time", day, source]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    let mut on = Transcript::new(&scene);
+    on.run(&["forget"], &[]);
+    on.run(&["forget", "--keep-last", "0"], &[]);
+    on.run(&["forget", "--keep-daily", "-1"], &[]);
+    on.run(&["forget", "--keep-within", "5x"], &[]);
+    on.run(&["forget", "zzzz"], &[]);
+    on.run(&["forget", "--undo", "zzzz"], &[]);
+    on.run(&["forget", "--app", "wiki"], &[]);
+    on.run(&["forget", "--keep-last", "1", "--group-by", "moon"], &[]);
+    assert_eq!(scene.run(["protect", "latest"]).code, Some(0));
+    on.run(&["forget", "latest", "--allow-empty-group"], &[]);
+    assert_eq!(scene.run(["protect", "--remove", "latest"]).code, Some(0));
+    assert_eq!(scene.run(["forget", "--keep-last", "1"]).code, Some(0));
+    on.run(&["prune", "--grace", "0"], &[]);
+    on.run(&["prune", "--max-delete", "200"], &[]);
+    on.run(&["prune", "--max-unused", "much"], &[]);
+    on.run(&["check", "--read-data=200%"], &[]);
+    on.run(&["check", "--read-data", "--packs-only=x"], &[]);
+    on.run(&["repair", "packs", "zzzz"], &[]);
+    on.run(&["repair", "packs"], &[]);
+    on.run(&["key", "remove", "zz"], &[]);
+    on.run(&["key", "recovery", "--words"], &[]);
+    on.run(&["key", "recovery", "--to", source], &[]);
+    on.run(&["key", "add"], &[]);
+    on.run(&["key", "add", "--new-password-file", "/nonexistent"], &[]);
+    on.run(&["key", "add", "--generate-key", scene.at("key").to_str().unwrap()], &[]);
+    scene.packs().keys().for_each(|pack| fs::remove_file(pack).unwrap());
+    on.run(&["check"], &[]);
+    on.run(&["restore", "latest", "-t", scene.at("target").to_str().unwrap()], &[]);
+    insta::assert_snapshot!("housekeeping", on.text);
+}
+
+#[test]
+fn of_configurations() {
+    let scene = Scene::new();
+    let mut on = Transcript::new(&scene);
+    let path = scene.at("n.toml");
+    let config = path.to_str().unwrap();
+    for content in [
+        "[repository.x\n",
+        "[repositry.x]\nurl = \"/x\"\n",
+        "[repository.x]\nurl = \"/x\"\npassword = \"hush\"\n",
+        "[repository.x]\n",
+        "[repository.x]\nurl = \"/x\"\n[app.a]\nschedule = \"61 * * * *\"\n",
+        "[repository.x]\nurl = \"/x\"\n[app.a]\nrepositories = [\"y\"]\n[app.a.source.f]\nkind = \"fils\"\npath = \"/x\"\n",
+        "[repository.x]\nurl = \"/x\"\npassword = { env = \"UNSET\" }\n",
+        "include = [\"*/x.toml\"]\n",
+    ] {
+        fs::write(&path, content).unwrap();
+        writeln!(on.text, "{content}").unwrap();
+        on.run(&["config", "check", "--config", config], &[]);
+    }
+    on.run(&["backup", "--app", "b", "--config", config], &[]);
+    on.run(&["snapshots", "-r", "x", "--config", config], &[]);
+    insta::assert_snapshot!("configurations", on.text);
+}

@@ -1,0 +1,194 @@
+//! Secrets: looked for everywhere but where they belong.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::binary::Scene;
+use crate::terminal::on_terminal;
+use crate::world::noisy_text;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Secrets by what they are, and how each might be written.
+struct Secrets(BTreeMap<&'static str, Vec<Vec<u8>>>);
+
+impl Secrets {
+    fn of(secrets: &[(&'static str, &str)]) -> Self {
+        Self(secrets.iter().map(|&(what, secret)| (what, spellings(secret.as_bytes()))).collect())
+    }
+
+    /// Asserts that none of them is in `content`.
+    fn assert_not_in(&self, content: &[u8], place: &str) {
+        for (what, spellings) in &self.0 {
+            let found =
+                spellings.iter().find(|spelling| content.windows(spelling.len()).any(|part| part == &spelling[..]));
+            assert!(found.is_none(), "{what} is in {place}, as {:?}", found.map(|it| String::from_utf8_lossy(it)));
+        }
+    }
+
+    /// Asserts that none of them is in a name or content below a folder.
+    fn assert_not_below(&self, folder: &Path) -> usize {
+        let mut files = 0;
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            self.assert_not_in(path.as_os_str().as_bytes(), "the name of a file");
+            if entry.file_type().unwrap().is_dir() {
+                files += self.assert_not_below(&path);
+            } else if entry.file_type().unwrap().is_file() {
+                self.assert_not_in(&fs::read(&path).unwrap(), &path.display().to_string());
+                files += 1;
+            }
+        }
+        files
+    }
+}
+
+/// A secret as it is, backwards, in hex, and in base64 at each of the three places where it can begin.
+fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
+    let hex = secret.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    let mut all = vec![secret.to_vec(), secret.iter().rev().copied().collect(), hex.to_uppercase().into(), hex.into()];
+    for shift in 0..3 {
+        let shifted = [&[0; 2][..shift], secret].concat();
+        // The first and last digits also hold bits of what stands around it.
+        let digits = base64(&shifted);
+        all.push(digits[4..digits.len() - 4].to_vec());
+    }
+    all
+}
+
+/// Without padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = Vec::new();
+    for part in bytes.chunks(3) {
+        let bits = part.iter().chain(&[0; 2]).take(3).fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+        digits.extend((0..=part.len()).map(|at| DIGITS[bits >> (18 - 6 * at) & 63]));
+    }
+    digits
+}
+
+#[test]
+fn spellings_of_a_secret_are_recognised() {
+    assert_eq!(base64(b"foobar"), b"Zm9vYmFy");
+    assert_eq!(base64(b"foob"), b"Zm9vYg");
+    let secrets = Secrets::of(&[("the password", "correct horse battery")]);
+    for before in ["", "x", "xy"] {
+        let content = base64(format!("{before}correct horse battery, and more").as_bytes());
+        let found = std::panic::catch_unwind(|| secrets.assert_not_in(&content, "a test"));
+        assert!(found.is_err(), "{before}");
+    }
+    secrets.assert_not_in(b"correct horse stable", "a test");
+}
+
+/// A script in place of a program: it notes its arguments, its environment, and what may become of the memory of the one that ran it.
+fn witness(scene: &Scene, name: &str, then: &str) -> PathBuf {
+    let (path, notes) = (scene.at(name), scene.at("notes"));
+    let notes = notes.display();
+    let script = format!(
+        "#!/bin/sh\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done >>{notes}/arguments\nenv >>{notes}/environment\ngrep 'core file' /proc/$PPID/limits >>{notes}/limits\n{then}\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn no_secret_is_where_it_does_not_belong() {
+    let scene = Scene::new();
+    let random = |length| noisy_text(length);
+    let [value, quoted, older, repository, storage, database] = [24, 32, 24, 24, 40, 24].map(random);
+    let key = fs::read_to_string(scene.at("key")).unwrap();
+    let secrets = Secrets::of(&[
+        ("a value of .env", &value),
+        ("a quoted value of .env", &quoted),
+        ("an older value of .env", &older),
+        ("the repository's password", &repository),
+        ("the key file", key.trim()),
+        ("the storage's key", &storage),
+        ("the database's password", &database),
+    ]);
+    for folder in ["temporary", "notes"] {
+        fs::create_dir(scene.at(folder)).unwrap();
+    }
+    let path = |name: &str| scene.at(name).to_str().unwrap().to_owned();
+    let via = witness(&scene, "via", "exit 1");
+    let word = witness(&scene, "word", &format!("cat {}", path("word-file")));
+    fs::write(scene.at("word-file"), &repository).unwrap();
+    let environment = |value: &str| format!("SECRET_KEY={value}\nexport OTHER=\"{quoted}\"\nPORT=80\n");
+    fs::write(scene.at("source/.env"), environment(&older)).unwrap();
+    fs::write(scene.at("source/letter"), "dear reader").unwrap();
+
+    let run = |code: i32, arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = scene.command(arguments.iter().copied());
+        command.env("TMPDIR", scene.at("temporary")).env("PATH", "/usr/bin:/bin").env("PGPASSWORD", &database);
+        command.env("NIGHTSAFE_STORE_PASSWORD", &storage).envs(variables.iter().copied());
+        if variables.iter().any(|(name, _)| name.starts_with("NIGHTSAFE_PASSWORD")) {
+            command.env_remove("NIGHTSAFE_KEY_FILE");
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        secrets.assert_not_in(&output.stdout, &format!("standard output of {arguments:?}"));
+        secrets.assert_not_in(&output.stderr, &format!("standard error of {arguments:?}"));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let source = path("source");
+    let entry = format!("latest:{source}/.env");
+    run(0, &["key", "add", "--new-password-file", &path("word-file")], &[]);
+    run(0, &["backup", "-vv", &source], &[("NIGHTSAFE_PASSWORD", &repository)]);
+    fs::write(scene.at("source/.env"), environment(&value)).unwrap();
+    run(0, &["backup", "-vv", "--json", &source], &[("NIGHTSAFE_PASSWORD_COMMAND", word.to_str().unwrap())]);
+    let list = run(0, &["snapshots", "--json"], &[]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let first = list[0]["short_id"].as_str().unwrap();
+    for json in [&[][..], &["--json"]] {
+        let with = |arguments: &[&'static str]| [arguments, json].concat();
+        run(0, &with(&["snapshots"]), &[]);
+        run(0, &[&["show", first][..], json].concat(), &[]);
+        run(0, &with(&["show", "latest"]), &[]);
+        run(0, &with(&["ls", "-l", "latest"]), &[]);
+        let diff = run(0, &[&["diff", "-v", first, "latest"][..], json].concat(), &[]);
+        assert!(diff.contains(".env"), "{diff}");
+        run(0, &with(&["check", "--read-data"]), &[]);
+        run(0, &with(&["key", "list"]), &[]);
+        run(12, &with(&["ls", "latest"]), &[("NIGHTSAFE_PASSWORD", "guess")]);
+        let via =
+            [&["backup", &source, "--postgres", "postgres://u@/d", "--postgres-via", via.to_str().unwrap()][..], json];
+        run(3, &via.concat(), &[("NIGHTSAFE_PASSWORD", &repository)]);
+        // What belongs nowhere on a command line isn't repeated from there.
+        let url = format!("postgres://u:{database}@localhost/d");
+        run(2, &[&["backup", &source, "--postgres", &url][..], json].concat(), &[]);
+        let url = format!("s3://id:{storage}@bucket/night");
+        run(2, &[&["snapshots", "-r", &url][..], json].concat(), &[]);
+        let option = format!("secret_access_key={storage}");
+        run(2, &[&["snapshots", "-r", "s3:bucket/night", "-o", &option][..], json].concat(), &[]);
+    }
+    // A secret file goes to a terminal only when it's asked for.
+    let (code, shown) = on_terminal(scene.command(["dump", &entry]), 100);
+    assert_ne!(code, Some(0), "{shown}");
+    secrets.assert_not_in(shown.as_bytes(), "the terminal");
+    let (code, shown) = on_terminal(scene.command(["dump", "--reveal", &entry]), 100);
+    assert!(code == Some(0) && shown.contains(&value), "{shown}");
+
+    for notes in ["arguments", "environment"] {
+        let content = fs::read(scene.at("notes").join(notes)).unwrap();
+        assert!(!content.is_empty(), "{notes}: the witness was never called");
+        // A program may have the database's password: it's the one that connects.
+        let needed = String::from_utf8(content).unwrap().replace(&format!("PGPASSWORD={database}\n"), "");
+        secrets.assert_not_in(needed.as_bytes(), &format!("the {notes} of a child"));
+        assert!(!needed.contains("NIGHTSAFE_PASSWORD=") && !needed.contains("NIGHTSAFE_STORE_"), "{needed}");
+    }
+    let limits = fs::read_to_string(scene.at("notes/limits")).unwrap();
+    let none = |line: &str| line.split_whitespace().collect::<Vec<_>>()[4..6] == ["0", "0"];
+    assert!(limits.lines().count() > 0 && limits.lines().all(none), "{limits}");
+
+    let mut files = 0;
+    for folder in ["repository", "cache", "home", "temporary"] {
+        files += secrets.assert_not_below(&scene.at(folder));
+    }
+    assert!(files > 10, "the repository and the cache hold files");
+}
