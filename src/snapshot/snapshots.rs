@@ -55,6 +55,8 @@ pub struct Snapshots {
     pub unreadable: Vec<(RunId, String)>,
     /// What notes say.
     pub notes: Notes,
+    /// All whose manifests are listed, whatever became of them.
+    pub listed: BTreeSet<RunId>,
 }
 
 /// Loads all snapshots that aren't forgotten.
@@ -86,7 +88,8 @@ fn load_those(
     there: &BTreeMap<RunId, Option<i64>>,
     wanted: impl Fn(RunId) -> bool,
 ) -> Result<Snapshots, RepoError> {
-    let mut snapshots = Snapshots { notes: notes(repo)?, ..Snapshots::default() };
+    let listed = there.keys().copied().collect();
+    let mut snapshots = Snapshots { notes: notes(repo)?, listed, ..Snapshots::default() };
     for (&id, &stored) in there.iter().filter(|(id, _)| wanted(**id)) {
         match load(repo, id) {
             Ok(snapshot) => {
