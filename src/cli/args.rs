@@ -23,7 +23,7 @@ Environment (an option wins over a variable):
   NIGHTSAFE_KEY_FILE          as --key-file
   NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
   NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
-  NIGHTSAFE_STATE_DIR         which repositories are known; else $XDG_STATE_HOME/nightsafe or ~/.local/state/nightsafe
+  NIGHTSAFE_STATE_DIR         where known repositories are remembered; else ~/.local/state/nightsafe
   NO_COLOR                    no colours
 Without a variable the password comes from the systemd credential `nightsafe`,
 without that from a question on the terminal.
@@ -182,7 +182,7 @@ mod tests {
     /// A help is read on a screen; this many lines of 110 characters is one.
     const SCREEN: usize = 60;
     /// The overview also lists variables and exit codes.
-    const OVERVIEW: usize = 64;
+    const OVERVIEW: usize = 65;
 
     #[test]
     fn the_definitions_are_sound() {
@@ -311,6 +311,7 @@ mod tests {
           NIGHTSAFE_KEY_FILE          as --key-file
           NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
           NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
+          NIGHTSAFE_STATE_DIR         where known repositories are remembered; else ~/.local/state/nightsafe
           NO_COLOR                    no colours
         Without a variable the password comes from the systemd credential `nightsafe`,
         without that from a question on the terminal.

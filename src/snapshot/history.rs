@@ -128,7 +128,8 @@ fn fetch<A: Access>(repo: &Repo<A>, run: RunId) -> Result<Option<OwnManifest>, R
     let key = key::snapshot(run);
     let bytes = match repo.store().get(&key, MAX_OBJECT) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None), // removed meanwhile
+        // Removed meanwhile, or nothing that a program wrote.
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let Ok(envelope) = envelope::open_manifest(&**repo.keys(), run, &bytes) else { return Ok(None) };

@@ -99,6 +99,10 @@ fn load_those(
             }
             Err(RepoError::Damaged { why, .. }) => snapshots.unreadable.push((id, why)),
             Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {} // removed meanwhile
+            // Whoever may write can put it there, and must not keep anybody from the others.
+            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::TooLong => {
+                snapshots.unreadable.push((id, error.kind.to_string()));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -155,7 +159,7 @@ fn sequence_of(repo: &Repo<Full>, run: RunId) -> Result<Option<u64>, RepoError> 
             let open = envelope.and_then(|envelope| needs::decode::<OpenPart>("manifest", envelope.open_part()).ok());
             Ok(open.map(|open| open.sequence))
         }
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,8 +3,10 @@
 
 mod exhaustive;
 mod foreign;
+mod limits;
 mod program;
 mod rollback;
+mod trailers;
 
 use crate::world::{NAME, Portrait, World, noise, portrait};
 use nightsafe::repo::format::key;

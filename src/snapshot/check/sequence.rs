@@ -209,7 +209,11 @@ fn chains(repo: &Repo<Full>, all: &Snapshots) -> Result<BTreeMap<Part, Chain>, R
             Ok(snapshot) => found.0.push(snapshot),
             // Of no use to anybody, or removed meanwhile: it isn't missing without a reason.
             Err(RepoError::Damaged { .. }) => found.1.push(run),
-            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => found.1.push(run),
+            Err(RepoError::Store(error))
+                if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) =>
+            {
+                found.1.push(run);
+            }
             Err(error) => return Err(error),
         }
         Ok(())

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// In the suite, of so many cases one is tried. A prime, so that every bit of a byte comes up.
-const STRIDE: usize = 499;
+const STRIDE: usize = 997;
 
 /// The repository, and what must come out of it.
 struct Small {
@@ -362,7 +362,7 @@ fn damage_anywhere_gives_exact_data_or_an_error_and_a_check_notices() {
     let intact = small.attempt(&Case::Copy { of: MARKER.to_owned(), name: "other".to_owned() });
     assert_eq!(intact, Outcome { exact: true, noticed: false, named: false }, "nothing is wrong with it");
     report("bytes", &attempt_all(&small, &some(small.bytes(), STRIDE)));
-    report("objects", &attempt_all(&small, &some(small.whole().into_iter(), 11)));
+    report("objects", &attempt_all(&small, &some(small.whole().into_iter(), 17)));
 }
 
 #[test]
