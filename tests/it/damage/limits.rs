@@ -5,8 +5,8 @@ use crate::world::{World, everything_into, kdf, label, noise, portrait};
 use nightsafe::repo::format::{MARKER, MAX_OBJECT, key};
 use nightsafe::repo::id::{PackHash, PackId, RunId};
 use nightsafe::repo::repository::{AnyRepo, CacheDir, CreateOptions, Full, Repo, open};
-use nightsafe::repo::store::Store;
 use nightsafe::repo::store::local::LocalStore;
+use nightsafe::repo::store::{Store, StoreErrorKind};
 use nightsafe::snapshot::backup::backup;
 use nightsafe::snapshot::check::{CheckOptions, Subset, check, check_names};
 use nightsafe::snapshot::monitor::Silent;
@@ -70,6 +70,12 @@ fn objects_of_any_kind_that_are_longer_than_any_can_be_are_named_and_not_read() 
     }
     let names = check_names(&*store, Subset::All, &Silent::default()).unwrap();
     assert_eq!(names.errors.len(), 2, "{:#?}", names.errors);
+    let unread = StoreErrorKind::TooLong.to_string();
+    for pack in [pack(1), pack(2)] {
+        for errors in [&report.errors, &names.errors] {
+            assert!(errors.iter().any(|damage| damage.object == pack && damage.what.contains(&unread)), "{errors:#?}");
+        }
+    }
     // What there is can be had, and added to.
     world.write("more", noise(20_000));
     backup(&repo(), &world.options(), &Silent::default()).unwrap();
