@@ -5,6 +5,7 @@ use crate::cli::commands::{
     snapshots, tag,
 };
 use crate::cli::ui::Verbosity;
+use crate::repo::id::RepositoryId;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ Environment (an option wins over a variable):
   NIGHTSAFE_KEY_FILE          as --key-file
   NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
   NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
+  NIGHTSAFE_STATE_DIR         where known repositories are remembered; else ~/.local/state/nightsafe
   NO_COLOR                    no colours
 Without a variable the password comes from the systemd credential `nightsafe`,
 without that from a question on the terminal.
@@ -74,6 +76,10 @@ pub struct GlobalArgs {
     /// Use no caches of earlier runs, and keep none
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub no_cache: bool,
+    // Hidden: the message of the refusal that it overrides names it.
+    /// Take the repository with this id, as it is now, for the right one
+    #[arg(long, global = true, value_name = "ID", hide = true, help_heading = GLOBAL)]
+    pub accept_repository: Option<RepositoryId>,
     /// Write JSON: docs/json.md
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
@@ -176,7 +182,7 @@ mod tests {
     /// A help is read on a screen; this many lines of 110 characters is one.
     const SCREEN: usize = 60;
     /// The overview also lists variables and exit codes.
-    const OVERVIEW: usize = 64;
+    const OVERVIEW: usize = 65;
 
     #[test]
     fn the_definitions_are_sound() {
@@ -305,6 +311,7 @@ mod tests {
           NIGHTSAFE_KEY_FILE          as --key-file
           NIGHTSAFE_STORE_<OPTION>    a secret option of the storage: secret_access_key, …
           NIGHTSAFE_CACHE_DIR         as --cache-dir; else $XDG_CACHE_HOME/nightsafe or ~/.cache/nightsafe
+          NIGHTSAFE_STATE_DIR         where known repositories are remembered; else ~/.local/state/nightsafe
           NO_COLOR                    no colours
         Without a variable the password comes from the systemd credential `nightsafe`,
         without that from a question on the terminal.

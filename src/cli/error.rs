@@ -188,6 +188,13 @@ impl From<RepoError> for CliError {
             RepoError::AlreadyExists { .. } => {
                 (Exit::Failed, "use it as it is, or choose an empty place; `nightsafe key add` adds a password to it")
             }
+            RepoError::Other(ref other) => {
+                let hint = format!(
+                    "nothing was read or written. A backup would go where nobody looks for it, and what was here isn't. Is the right disk mounted, is the URL right? If it was replaced on purpose: --accept-repository {}",
+                    other.found
+                );
+                return Self::from_error(Exit::Refused, &error).hint(hint);
+            }
             RepoError::WrongSecret => {
                 (Exit::WrongSecret, "check the password or key file; nothing else can open the repository")
             }
@@ -325,7 +332,8 @@ impl From<EmptyPassphrase> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::id::CredentialId;
+    use crate::repo::id::{CredentialId, RepositoryId};
+    use crate::repo::witness::OtherRepository;
     use crate::snapshot::restore::RestoreError;
     use std::io;
 
@@ -341,6 +349,11 @@ mod tests {
         assert_eq!(code(RepoError::NoRepository { url: url() }.into()), 10);
         assert_eq!(code(RepoError::AlreadyExists { url: url() }.into()), 1);
         assert_eq!(code(RepoError::WrongSecret.into()), 12);
+        let [known, found] = [1, 2].map(|n| RepositoryId::from_bytes([n; 16]));
+        let other = CliError::from(RepoError::Other(OtherRepository { url: url(), known, found }));
+        assert!(other.message().contains(&known.to_string()) && other.message().contains(&found.to_string()));
+        assert!(other.next_step().is_some_and(|hint| hint.contains(&format!("--accept-repository {found}"))));
+        assert_eq!(code(other), 4);
         assert_eq!(code(RepoError::Ring(RingError::LastFull(CredentialId::from_bytes([7; 16]))).into()), 4);
         assert_eq!(code(RepoError::Store(store(StoreErrorKind::RootMissing)).into()), 10);
         assert_eq!(code(BackupError::Repo(RepoError::Store(store(StoreErrorKind::Denied))).into()), 1);

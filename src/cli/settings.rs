@@ -9,6 +9,7 @@ mod configured;
 use crate::cli::args::GlobalArgs;
 use crate::cli::config::Search;
 use crate::cli::error::CliError;
+use crate::repo::id::RepositoryId;
 use crate::repo::keys::Label;
 use crate::repo::store::url::SECRET_VARIABLE;
 use crate::snapshot::backup::now;
@@ -127,6 +128,10 @@ pub struct Settings {
     pub secret: SecretSource,
     /// Where caches go; nowhere that lasts if there is no such place or none is wanted.
     pub cache: Option<PathBuf>,
+    /// Where what is known of repositories is kept; nowhere if there is no such place.
+    pub state: Option<PathBuf>,
+    /// The repository that is to be taken for the right one, whatever is known.
+    pub accepted: Option<RepositoryId>,
     /// Whether caches of earlier runs are to be ignored.
     pub no_cache: bool,
     /// Variables that children must not inherit.
@@ -157,6 +162,8 @@ impl Settings {
             environment: environment.clone(),
             search: Search { named },
             cache: if args.no_cache { None } else { cache(args, environment) },
+            state: state(args, environment),
+            accepted: args.accept_repository,
             no_cache: args.no_cache,
             withheld: environment.withheld(),
         };
@@ -265,6 +272,16 @@ fn cache(args: &GlobalArgs, environment: &Environment) -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".cache/nightsafe")))
 }
 
+/// Where what is known of repositories is kept. It isn't a cache, but a cache is better than nothing.
+fn state(args: &GlobalArgs, environment: &Environment) -> Option<PathBuf> {
+    let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
+    environment
+        .path("NIGHTSAFE_STATE_DIR")
+        .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("nightsafe")))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/nightsafe")))
+        .or_else(|| cache(args, environment))
+}
+
 /// What people will see of a credential made here and now.
 pub fn label(text: &str) -> Label {
     Label { text: text.to_owned(), created: now(), host: host() }
@@ -368,6 +385,18 @@ mod tests {
         );
         assert_eq!(cache(GlobalArgs { no_cache: true, ..chosen() }, [own, xdg, home]), None);
         assert_eq!(resolve(GlobalArgs::default(), []).unwrap().cache, None);
+    }
+
+    #[test]
+    fn what_is_known_of_repositories_does_not_go_where_caches_go() {
+        let state = |variables: [(&str, &str); 3]| resolve(GlobalArgs::default(), variables).unwrap().state;
+        let (cache, home) = (("NIGHTSAFE_CACHE_DIR", "/n"), ("HOME", "/home/me"));
+        let (own, xdg) = (("NIGHTSAFE_STATE_DIR", "/s"), ("XDG_STATE_HOME", "/x"));
+        assert_eq!(state([own, xdg, home]), Some("/s".into()));
+        assert_eq!(state([cache, xdg, home]), Some("/x/nightsafe".into()));
+        assert_eq!(state([cache, ("XDG_STATE_HOME", "x"), home]), Some("/home/me/.local/state/nightsafe".into()));
+        assert_eq!(state([cache, ("A", "b"), ("C", "d")]), Some("/n".into()), "better than nothing");
+        assert_eq!(resolve(GlobalArgs { no_cache: true, ..GlobalArgs::default() }, []).unwrap().state, None);
     }
 
     #[test]

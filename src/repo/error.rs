@@ -9,6 +9,7 @@ use crate::repo::pack::frame::FrameError;
 use crate::repo::pack::parse::PackError;
 use crate::repo::store::probe::ProbeError;
 use crate::repo::store::{StoreError, StoreErrorKind};
+use crate::repo::witness::OtherRepository;
 
 /// A repository can't be opened, or something in it can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum RepoError {
         /// Where.
         url: String,
     },
+    /// The store holds another repository than this host knows there.
+    #[error(transparent)]
+    Other(#[from] OtherRepository),
     /// No credential opens with this password or key file.
     #[error("wrong password or key file")]
     WrongSecret,

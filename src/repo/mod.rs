@@ -31,4 +31,5 @@ pub mod store;
 pub mod tables;
 pub mod verified;
 pub mod view;
+pub mod witness;
 pub mod writer;

@@ -9,6 +9,7 @@ use crate::repo::keys::ring::{self, RingError};
 use crate::repo::keys::{DomainKeys, KdfParams, Label, Opened, ReadKeys, Role, Secret, WriteKeys, bundle};
 use crate::repo::store::probe::{self, Probe};
 use crate::repo::store::{Store, StoreErrorKind};
+use crate::repo::witness::Witness;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,7 @@ pub struct Repo<A: Access> {
     keys: Arc<WriteKeys>,
     access: A,
     cache: PathBuf,
+    witness: Option<Arc<Witness>>,
 }
 
 /// A repository as whatever its credential allows.
@@ -122,11 +124,24 @@ pub fn marked_id(store: &dyn Store) -> Result<RepositoryId, RepoError> {
 
 /// Opens a repository with a passphrase or key file.
 pub fn open(store: Arc<dyn Store>, secret: &Secret, cache: &CacheDir) -> Result<AnyRepo, RepoError> {
-    read_marker(&*store)?;
+    open_witnessed(store, secret, cache, None)
+}
+
+/// Opens a repository that must be the one that `witness` knows, if it knows one; from then on the repository tells it what is seen.
+pub fn open_witnessed(
+    store: Arc<dyn Store>,
+    secret: &Secret,
+    cache: &CacheDir,
+    witness: Option<Arc<Witness>>,
+) -> Result<AnyRepo, RepoError> {
+    let marked: Option<RepositoryId> = read_marker(&*store)?.parse().ok();
+    let known = witness.as_ref().and_then(|witness| witness.repository());
     let hint = cache.0.join(format!("credential-{}", &blake3::hash(store.url().as_bytes()).to_hex()[..16]));
     let last: Option<CredentialId> = std::fs::read_to_string(&hint).ok().and_then(|text| text.trim().parse().ok());
-    let opened = ring::open_any(&*store, secret, last)?;
+    // Where two repositories were mixed, the same password may open both.
+    let opened = ring::open_any(&*store, secret, last, known.or(marked))?;
     let (Opened::Full(keys, _) | Opened::WriteOnly(keys)) = &opened;
+    witness.as_ref().map_or(Ok(()), |witness| witness.recognize(keys.repository()))?;
     if last != Some(keys.credential()) {
         // A hint that saves a key derivation; that it can't be kept is no reason to fail.
         let _ = std::fs::create_dir_all(&cache.0).and_then(|()| std::fs::write(&hint, keys.credential().to_string()));
@@ -134,12 +149,22 @@ pub fn open(store: Arc<dyn Store>, secret: &Secret, cache: &CacheDir) -> Result<
     let folder = cache.for_repository(keys.repository(), store.url());
     Ok(match opened {
         Opened::Full(write, read) => {
-            AnyRepo::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache: folder })
+            AnyRepo::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache: folder, witness })
         }
         Opened::WriteOnly(write) => {
-            AnyRepo::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache: folder })
+            AnyRepo::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache: folder, witness })
         }
     })
+}
+
+impl AnyRepo {
+    /// The repository's id.
+    pub fn id(&self) -> RepositoryId {
+        match self {
+            Self::Full(repo) => repo.id(),
+            Self::WriteOnly(repo) => repo.id(),
+        }
+    }
 }
 
 impl<A: Access> Repo<A> {
@@ -161,6 +186,11 @@ impl<A: Access> Repo<A> {
     /// The folder for caches of this repository.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// What this host remembers of the repository, if it's to remember anything.
+    pub fn witness(&self) -> Option<&Witness> {
+        self.witness.as_deref()
     }
 
     /// The keys that every credential has.
@@ -189,10 +219,10 @@ impl AnyRepo {
     pub(crate) fn over(opened: Opened, store: Arc<dyn Store>, cache: PathBuf) -> Self {
         match opened {
             Opened::Full(write, read) => {
-                Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache })
+                Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache, witness: None })
             }
             Opened::WriteOnly(write) => {
-                Self::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache })
+                Self::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache, witness: None })
             }
         }
     }
@@ -221,7 +251,7 @@ impl Repo<Full> {
         let json = serde_json::to_vec(&marker).map_err(|why| RepoError::damaged(MARKER, why))?;
         store.put(MARKER, &Bytes::from(json))?;
         let cache = options.cache.for_repository(write.repository(), store.url());
-        Ok((Self { store, keys: Arc::new(write), access: Full { read }, cache }, probe))
+        Ok((Self { store, keys: Arc::new(write), access: Full { read }, cache, witness: None }, probe))
     }
 
     /// The keys that only a full credential has.

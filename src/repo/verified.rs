@@ -45,7 +45,7 @@ impl Verified {
             let Some((run, _)) = key::parse_numbered(key::NOTES, &key) else { continue };
             let bytes = match repo.store().get(&key, MAX_OBJECT) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind == StoreErrorKind::NotFound => continue,
+                Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => continue,
                 Err(error) => return Err(error.into()),
             };
             found.extend(open(repo, key, run, &bytes));

@@ -284,6 +284,10 @@ impl View {
             let bytes = match repo.store().get(key, MAX_OBJECT) {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind == StoreErrorKind::TooLong => {
+                    odd.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{key}: {}", error.kind));
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             };
             match record::open_record::<Segment>(repo.read_keys(), key, &bytes) {

@@ -23,6 +23,8 @@ use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
 use crate::snapshot::source::walk::WalkError;
 use crate::snapshot::tree::problem::Problem;
+use crate::snapshot::vanished::{unkept, vanished};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -239,6 +241,7 @@ fn attempt<A: Access>(
     let started = options.time.unwrap_or_else(now);
     monitor.progress().enter("reading the index");
     let history = History::load(repo)?;
+    vanished(repo, &history.listed, [])?.warnings().iter().for_each(|warning| monitor.warning(warning));
     let parent = history.parent(&options.host, options.app.as_deref()).cloned();
     if let Some(parent) = &parent {
         // About what it was the last time: good enough for the time left.
@@ -284,7 +287,7 @@ fn attempt<A: Access>(
         app: options.app.clone(),
         tags: options.tags.clone(),
         state,
-        sequence: history.last().map_or(0, |last| last.sequence + 1),
+        sequence: history.next(),
         previous: history.last().map(|last| last.hash),
         parent: parent.map(|parent| parent.run),
         replaces: Some(replaces.to_vec()).filter(|runs| !runs.is_empty()),
@@ -314,7 +317,7 @@ fn attempt<A: Access>(
         databases: sealed.databases.clone().unwrap_or_default(),
         seconds: begun.elapsed().as_secs_f64(),
     };
-    commit(repo, run, &view, &durable, history, &open, &sealed).map(|commit| match commit {
+    commit(repo, run, &view, &durable, history, (&open, &sealed), monitor).map(|commit| match commit {
         Ok(()) => {
             // What can't be kept costs time the next time, no more.
             let _ = captured.seen.map(|mut seen| seen.commit());
@@ -358,8 +361,8 @@ fn commit<A: Access>(
     view: &View,
     durable: &Durable,
     history: History,
-    open: &OpenPart,
-    sealed: &SealedPart,
+    (open, sealed): (&OpenPart, &SealedPart),
+    monitor: &dyn Monitor,
 ) -> Result<Result<(), RunId>, BackupError> {
     let key = key::snapshot(run.id);
     let (open_part, sealed_part) = (cbor::encode(open), cbor::encode(sealed));
@@ -388,6 +391,8 @@ fn commit<A: Access>(
     );
     // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
     let _ = view.save();
+    let seen = repo.witness().map_or(Ok(()), |witness| witness.saw(repo.id(), [run.id], &BTreeSet::new()));
+    seen.unwrap_or_else(|why| monitor.warning(&unkept(&why)));
     run.unpin(repo);
     Ok(Ok(()))
 }

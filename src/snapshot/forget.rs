@@ -38,8 +38,8 @@ pub enum ForgetError {
     /// A safety check refuses.
     #[error("{}", list(.0))]
     Refused(Vec<Refusal>),
-    /// It isn't a run whose manifest can't be read.
-    #[error("{0} is no snapshot that can't be read")]
+    /// It isn't a run whose manifest can't be read, nor the whole id of one that is gone.
+    #[error("{0} is no snapshot that can't be read or is gone")]
     NotUnreadable(String),
     /// An id that several such runs begin with.
     #[error("{0} is the beginning of several ids")]
@@ -94,15 +94,16 @@ impl ForgetPlan {
         Self::new(candidates, outcome)
     }
 
-    /// Those whose manifests can't be read, named by their ids or beginnings of them.
+    /// Those whose manifests can't be read, named by their ids or beginnings of them; and those whose manifests are gone, named by their whole ids.
     pub fn of_unreadable(all: &Snapshots, names: &[String]) -> Result<Self, ForgetError> {
+        let gone = |name: &String| name.parse().ok().filter(|run| !all.listed.contains(run));
         let find = |name: &String| {
             let fits = |id: &RunId| id.to_string().starts_with(name) || id.random_part().starts_with(name);
             let mut found = all.unreadable.iter().map(|(id, _)| *id).filter(fits);
             match (found.next(), found.next()) {
                 (Some(id), None) if !name.is_empty() => Ok(id),
                 (Some(_), _) => Err(ForgetError::Ambiguous(name.clone())),
-                (None, _) => Err(ForgetError::NotUnreadable(name.clone())),
+                (None, _) => gone(name).ok_or_else(|| ForgetError::NotUnreadable(name.clone())),
             }
         };
         let unreadable = names.iter().map(find).collect::<Result<_, _>>()?;

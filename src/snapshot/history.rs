@@ -11,7 +11,7 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::snapshot::manifest::{OpenPart, State};
 use minicbor::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What is kept of a manifest.
@@ -63,6 +63,8 @@ pub struct History {
     manifests: BTreeMap<RunId, OwnManifest>,
     /// Packs that the last snapshot made here reaches, where that is known.
     pub reach: Vec<PackId>,
+    /// All manifests in the repository, also those of other credentials.
+    pub listed: BTreeSet<RunId>,
     file: PathBuf,
 }
 
@@ -71,14 +73,13 @@ impl History {
     pub fn load<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
         let file = repo.cache().join(format!("history-{}", repo.credential()));
         let kept = std::fs::read(&file).ok().and_then(|bytes| checked(&bytes)).unwrap_or_default();
-        let mut history = Self { manifests: BTreeMap::new(), reach: kept.reach, file };
         let mut known: BTreeMap<RunId, OwnManifest> = kept.manifests.into_iter().map(|m| (m.run, m)).collect();
-        let mut runs = Vec::new();
+        let mut listed = BTreeSet::new();
         let prefix = key::SNAPSHOTS;
-        repo.store().list(prefix, &mut |listed| {
-            runs.extend(key::parse_run(prefix, &listed.key).filter(|run| run.belongs_to(repo.credential())));
-        })?;
-        for run in runs {
+        repo.store().list(prefix, &mut |object| listed.extend(key::parse_run(prefix, &object.key)))?;
+        let own: Vec<RunId> = listed.iter().copied().filter(|run| run.belongs_to(repo.credential())).collect();
+        let mut history = Self { manifests: BTreeMap::new(), reach: kept.reach, listed, file };
+        for run in own {
             let manifest = match known.remove(&run) {
                 Some(manifest) => Some(manifest),
                 None => fetch(repo, run)?,
@@ -91,6 +92,11 @@ impl History {
     /// The manifest with the highest number.
     pub fn last(&self) -> Option<&OwnManifest> {
         self.manifests.values().max_by_key(|manifest| (manifest.sequence, manifest.run))
+    }
+
+    /// The number of the next one. (A stolen credential can claim any.)
+    pub fn next(&self) -> u64 {
+        self.last().map_or(0, |last| last.sequence.saturating_add(1))
     }
 
     /// The snapshot that a new one of this app on this host continues: the newest.
@@ -122,7 +128,8 @@ fn fetch<A: Access>(repo: &Repo<A>, run: RunId) -> Result<Option<OwnManifest>, R
     let key = key::snapshot(run);
     let bytes = match repo.store().get(&key, MAX_OBJECT) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None), // removed meanwhile
+        // Removed meanwhile, or nothing that a program wrote.
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let Ok(envelope) = envelope::open_manifest(&**repo.keys(), run, &bytes) else { return Ok(None) };

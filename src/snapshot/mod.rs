@@ -29,3 +29,4 @@ pub mod target;
 pub mod tombstone;
 pub mod tree;
 pub mod undo;
+pub mod vanished;

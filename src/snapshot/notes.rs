@@ -39,6 +39,11 @@ pub fn notes(repo: &Repo<Full>) -> Result<Notes, RepoError> {
         let bytes = match repo.store().get(key, MAX_OBJECT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()), // removed meanwhile
+            Err(error) if error.kind == StoreErrorKind::TooLong => {
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.1.push(format!("{key}: {}", error.kind));
+                return Ok(());
+            }
             Err(error) => return Err(RepoError::from(error)),
         };
         let opened = record::open_record::<Note>(repo.read_keys(), key, &bytes).map_err(|why| why.to_string());

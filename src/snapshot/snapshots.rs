@@ -55,6 +55,8 @@ pub struct Snapshots {
     pub unreadable: Vec<(RunId, String)>,
     /// What notes say.
     pub notes: Notes,
+    /// All whose manifests are listed, whatever became of them.
+    pub listed: BTreeSet<RunId>,
 }
 
 /// Loads all snapshots that aren't forgotten.
@@ -86,7 +88,8 @@ fn load_those(
     there: &BTreeMap<RunId, Option<i64>>,
     wanted: impl Fn(RunId) -> bool,
 ) -> Result<Snapshots, RepoError> {
-    let mut snapshots = Snapshots { notes: notes(repo)?, ..Snapshots::default() };
+    let listed = there.keys().copied().collect();
+    let mut snapshots = Snapshots { notes: notes(repo)?, listed, ..Snapshots::default() };
     for (&id, &stored) in there.iter().filter(|(id, _)| wanted(**id)) {
         match load(repo, id) {
             Ok(snapshot) => {
@@ -96,6 +99,10 @@ fn load_those(
             }
             Err(RepoError::Damaged { why, .. }) => snapshots.unreadable.push((id, why)),
             Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {} // removed meanwhile
+            // Whoever may write can put it there, and must not keep anybody from the others.
+            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::TooLong => {
+                snapshots.unreadable.push((id, error.kind.to_string()));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -152,7 +159,7 @@ fn sequence_of(repo: &Repo<Full>, run: RunId) -> Result<Option<u64>, RepoError> 
             let open = envelope.and_then(|envelope| needs::decode::<OpenPart>("manifest", envelope.open_part()).ok());
             Ok(open.map(|open| open.sequence))
         }
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -194,7 +194,7 @@ fn commit_again(
         fence,
     })?;
     let durable = writer.finish()?;
-    open.sequence = history.last().map_or(0, |last| last.sequence + 1);
+    open.sequence = history.next();
     open.previous = history.last().map(|last| last.hash);
     open.brings_back = Some(open.brings_back.unwrap_or(forgotten));
     open.needs = None;

@@ -67,7 +67,8 @@ impl Scene {
             .env_clear()
             .env("HOME", self.at("home"))
             .env("NIGHTSAFE_REPOSITORY", self.at("repository"));
-        command.env("NIGHTSAFE_CACHE_DIR", self.at("cache")).stdin(Stdio::null());
+        command.env("NIGHTSAFE_CACHE_DIR", self.at("cache")).env("NIGHTSAFE_STATE_DIR", self.at("state"));
+        command.stdin(Stdio::null());
         if arguments.first() != Some(&OsStr::new("init")) {
             command.env("NIGHTSAFE_KEY_FILE", self.at("key"));
         }

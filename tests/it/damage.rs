@@ -1,6 +1,13 @@
 //! Damage to each kind of object: what a check says of it, and that nothing wrong is ever restored.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod exhaustive;
+mod foreign;
+mod limits;
+mod program;
+mod rollback;
+mod trailers;
+
 use crate::world::{NAME, Portrait, World, noise, portrait};
 use nightsafe::repo::format::key;
 use nightsafe::repo::id::{PackHash, PackId, RunId};

@@ -25,7 +25,7 @@ pub const NAME: &str = "data";
 /// A repository in memory, and folders beside it.
 pub struct World {
     pub store: Arc<MemoryStore>,
-    pub secret: Secret,
+    pub secret: Arc<Secret>,
     folder: tempfile::TempDir,
 }
 
@@ -54,11 +54,12 @@ pub fn noisy_text(length: usize) -> String {
 impl World {
     /// An empty repository, and an empty folder to back up.
     pub fn new() -> Self {
-        let world = Self {
-            store: Arc::new(MemoryStore::new()),
-            secret: Secret::KeyFile(KeyFile::generate()),
-            folder: tempfile::tempdir().unwrap(),
-        };
+        Self::opened_by(Arc::new(Secret::KeyFile(KeyFile::generate())))
+    }
+
+    /// An empty repository that this secret opens.
+    pub fn opened_by(secret: Arc<Secret>) -> Self {
+        let world = Self { store: Arc::new(MemoryStore::new()), secret, folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir(world.source()).unwrap();
         let options = CreateOptions { kdf: kdf(), label: label(), cache: CacheDir::new(world.cache()) };
         Repo::create(world.store.clone(), &world.secret, &options).unwrap();

@@ -81,7 +81,16 @@ pub fn init(args: &InitArgs, context: &Context) -> Result<Exit, CliError> {
     }
     let (secret, file) = new_secret(args, context)?;
     let options = CreateOptions { kdf: args.kdf.into(), label: settings::label(&args.label), cache: cache.folder };
+    let witness = context.witness(&*store);
     let (repo, probe) = Repo::create(store, &secret, &options)?;
+    if let Some(mut witness) = witness {
+        if let Some(known) = witness.repository() {
+            context.ui.alert(&format!("until now the repository {known} was at {url}; it isn't there any more"));
+        }
+        if let Err(error) = witness.accept(repo.id()) {
+            context.ui.alert(&format!("that this repository is at {url} can't be remembered: {error}"));
+        }
+    }
     // A script that brings its own password wouldn't expect a file in the current folder.
     let has_person = file.is_some() || context.settings.secret == SecretSource::Prompt;
     let page = (has_person && !args.no_recovery_page)

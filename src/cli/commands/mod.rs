@@ -32,10 +32,13 @@ use crate::repo::format::MARKER;
 use crate::repo::keys::Secret;
 use crate::repo::repository::{self, AnyRepo, CacheDir, Full, Repo};
 use crate::repo::store::url::{self, StoreUrl};
-use crate::repo::store::{Store, StoreError};
+use crate::repo::store::{Store, StoreError, memory};
+use crate::repo::witness::{StateDir, Witness};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::snapshots::{Selector, Snapshot, Snapshots, snapshots as read_snapshots};
 use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::vanished::vanished;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -111,6 +114,42 @@ impl Context<'_> {
         Ok(Cache { folder: CacheDir::new(temporary.path().to_owned()), temporary: Some(temporary) })
     }
 
+    /// What this host remembers of the repository in a store. That it can't be read is no reason to stop.
+    pub fn witness(&self, store: &dyn Store) -> Option<Witness> {
+        // Nothing that lives in memory is met again.
+        let folder = self.settings.state.clone().filter(|_| store.url() != memory::URL)?;
+        let (witness, problem) = StateDir::new(folder).witness(store.url());
+        if let Some(problem) = problem {
+            self.ui.alert(&format!("whether this is the repository that was here before can't be told: {problem}"));
+        }
+        Some(witness)
+    }
+
+    /// The same, once what the settings accept is accepted and what the store says of itself is compared. The store isn't to be believed, but why derive a key for what it says is
+    /// another repository?
+    fn recognized(&self, store: &dyn Store) -> Result<Option<Witness>, CliError> {
+        let mut witness = self.witness(store);
+        let marked = match repository::marked_id(store) {
+            Ok(id) => Some(id),
+            Err(RepoError::Damaged { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(accepted) = self.settings.accepted {
+            if let Some(found) = marked.filter(|found| *found != accepted) {
+                let message =
+                    format!("the repository at {} is {found}, and --accept-repository names {accepted}", store.url());
+                return Err(CliError::new(Exit::Refused, message).hint("nothing was read or written"));
+            }
+            if let Some(Err(error)) = witness.as_mut().map(|witness| witness.accept(accepted)) {
+                self.ui.alert(&format!("that it is accepted can't be remembered: {error}"));
+            }
+        }
+        if let (Some(witness), Some(found)) = (&witness, marked) {
+            witness.recognize(found).map_err(RepoError::from)?;
+        }
+        Ok(witness)
+    }
+
     /// Opens the repository; a person may try a mistyped password again.
     pub fn open(&self) -> Result<Open<AnyRepo>, CliError> {
         let (store, cache) = (self.store()?, self.cache()?);
@@ -119,12 +158,19 @@ impl Context<'_> {
             // Better said before than after somebody typed a password.
             return Err(RepoError::NoRepository { url: store.url().to_owned() }.into());
         }
+        let witness = self.recognized(&*store)?.map(Arc::new);
         let mut attempts = if asks { ATTEMPTS } else { 1 };
         loop {
             let secret: Secret = password::obtain(self.settings, self.ui, self.signals)?;
             attempts -= 1;
-            match repository::open(Arc::clone(&store), &secret, &cache.folder) {
-                Ok(repo) => return Ok(Open { repo, cache: cache.temporary }),
+            match repository::open_witnessed(Arc::clone(&store), &secret, &cache.folder, witness.clone()) {
+                Ok(repo) => {
+                    if let Some(witness) = witness.filter(|witness| witness.repository().is_none()) {
+                        // If it can't be kept, who compares snapshots says so.
+                        let _ = witness.saw(repo.id(), [], &BTreeSet::new());
+                    }
+                    return Ok(Open { repo, cache: cache.temporary });
+                }
                 Err(RepoError::WrongSecret) if attempts > 0 => self.ui.alert("wrong password, try again"),
                 Err(error @ RepoError::WrongSecret) => {
                     let hint = format!("it came from {}; nothing else opens the repository", self.settings.secret);
@@ -167,6 +213,8 @@ impl Context<'_> {
             self.ui.alert(&format!("snapshot {id} can't be read: {why}"));
         }
         all.notes.unusable.iter().for_each(|why| self.ui.warn(&format!("a note doesn't count: {why}")));
+        let vanished = vanished(repo, &all.listed, all.list.iter().map(|snapshot| snapshot.id))?;
+        vanished.warnings().iter().for_each(|warning| self.ui.alert(warning));
         Ok(all)
     }
 }

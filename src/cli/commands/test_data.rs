@@ -88,6 +88,7 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         state: State::Complete,
         sequence: 41 + u64::from(n),
         previous: None,
+        replaces: Vec::new(),
         root: Entry::new("", EntryType::Directory),
         parent: (n > 1).then(|| run(n - 1)),
         brings_back: None,

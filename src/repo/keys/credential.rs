@@ -132,6 +132,11 @@ impl Credential {
         self.role
     }
 
+    /// The repository that it claims to be of; believe it only after [`Self::verify`].
+    pub const fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
     /// The object's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

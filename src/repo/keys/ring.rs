@@ -8,7 +8,7 @@ use super::certificate::Role;
 use super::credential::{Credential, CredentialError, Fault, Label, Method, Secret};
 use super::kdf::KdfParams;
 use crate::repo::format::key;
-use crate::repo::id::CredentialId;
+use crate::repo::id::{CredentialId, RepositoryId};
 use crate::repo::store::{Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
@@ -92,20 +92,33 @@ fn get(store: &dyn Store, id: CredentialId) -> Result<Option<Result<Credential, 
 }
 
 /// Opens whichever credential `secret` opens: first the `remembered` one, by itself; then all key-file ones, or of the passphrase
-/// ones the first [`MAX_PASSPHRASES_TRIED`].
-pub fn open_any(store: &dyn Store, secret: &Secret, remembered: Option<CredentialId>) -> Result<Opened, RingError> {
+/// ones the first [`MAX_PASSPHRASES_TRIED`]. Those of the repository `expected` come before all others.
+pub fn open_any(
+    store: &dyn Store,
+    secret: &Secret,
+    remembered: Option<CredentialId>,
+    expected: Option<RepositoryId>,
+) -> Result<Opened, RingError> {
+    let is_other = |object: &Result<Credential, CredentialError>| {
+        let repository = object.as_ref().ok().map(Credential::repository);
+        expected.is_some() && repository != expected
+    };
     let mut attempt = Attempt { secret, derived: 0, refused: 0, untried: 0, error: None };
     if let Some(id) = remembered
         && let Some(object) = get(store, id)?
+        && !is_other(&object)
         && let Some(opened) = attempt.open(object)
     {
         return Ok(opened);
     }
-    let all = list(store)?;
+    let mut all = list(store)?;
     if all.is_empty() {
         return Err(RingError::NoCredentials);
     }
-    for found in all.into_iter().filter(|found| Some(found.id) != remembered) {
+    let tried = |found: &Found| Some(found.id) == remembered && !is_other(&found.object);
+    all.retain(|found| !tried(found));
+    all.sort_by_key(|found| is_other(&found.object)); // stable: by id among themselves
+    for found in all {
         if let Some(opened) = attempt.open(found.object) {
             return Ok(opened);
         }

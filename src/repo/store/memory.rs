@@ -8,7 +8,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const URL: &str = "memory:";
+/// The URL of each of them.
+pub const URL: &str = "memory:";
 
 /// Objects in a map; gone with the value.
 pub struct MemoryStore {

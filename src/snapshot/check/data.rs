@@ -2,7 +2,7 @@
 
 use crate::repo::error::ReadError;
 use crate::repo::failure::Failure;
-use crate::repo::format::key;
+use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::id::{FrameId, PackId};
 use crate::repo::pack::frame::{self, Zstd};
 use crate::repo::pack::parse::{PackError, WholePack};
@@ -114,7 +114,7 @@ fn read_all(
 /// Reads one pack; `None` if all is well.
 fn read_pack(repo: &Repo<Full>, pack: PackId, length: u64, zstd: &mut Zstd) -> Result<Option<BadPack>, CheckError> {
     let bad = |what: String, frames| Ok(Some(BadPack { pack, what, frames }));
-    let bytes = match repo.store().get(&key::pack(pack), length) {
+    let bytes = match repo.store().get(&key::pack(pack), length.min(MAX_OBJECT)) {
         Ok(bytes) => bytes,
         Err(error) => {
             let error = ReadError::Pack { pack, source: PackError::Store(error) };

@@ -3,11 +3,15 @@
 //! 1. Packs are listed; segments and trailers say which frames they hold.
 //! 2. Every snapshot's tree is walked, each directory once: every frame that is referred to is in a pack that exists with its length.
 //! 3. With data: packs are read whole, hashed, and every frame in them is opened. Which were whole is noted in the repository.
-//! 4. If anything was found, the snapshots are walked again for the paths that it hits.
+//!    The small objects, which nothing refers to, are opened as well.
+//! 4. No manifest is missing: by the numbers of each credential's, by what the last prune saw, and by what this host remembers.
+//! 5. If anything was found, the snapshots are walked again for the paths that it hits.
 
 mod budget;
 mod data;
 mod names;
+mod objects;
+mod sequence;
 mod subset;
 mod verifying;
 mod walk;
@@ -140,6 +144,9 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
         let kind = Damaged::Other;
         findings.other.push(Damage { object, kind, what, snapshots: vec![(*id, Vec::new())] });
     }
+    let missing = sequence::missing(repo, &snapshots)?;
+    findings.other.extend(missing.damages);
+    warnings.extend(missing.warnings);
     for (pack, length) in view.misfits() {
         findings.packs.insert(pack, format!("it has {length} bytes, which isn't the length that it was stored with"));
     }
@@ -151,7 +158,14 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
     if let Some(reading) = options.read_data {
         monitor.progress().enter("reading packs");
         data::read_packs(&reader, repo, reading, &verifying, &mut findings, &mut report, monitor)?;
+        monitor.progress().enter("reading small objects");
+        let odd = objects::read_objects(repo, &snapshots, monitor)?;
+        findings.other.extend(odd.damages);
+        warnings.extend(odd.warnings);
     }
+    let unsaid = |why: &&String| !findings.other.iter().any(|damage| why.starts_with(&damage.object));
+    let unusable = snapshots.notes.unusable.iter().filter(unsaid);
+    warnings.extend(unusable.map(|why| format!("a note doesn't count: {why}")));
     report.warnings.append(&mut warnings);
     let (verification, unkept) = verifying.end(&view.all_listed());
     report.verification = verification;

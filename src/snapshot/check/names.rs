@@ -2,7 +2,7 @@
 
 use crate::repo::error::RepoError;
 use crate::repo::failure::Failure;
-use crate::repo::format::key;
+use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::id::{PackHash, PackId, RepositoryId};
 use crate::repo::pack::parse;
 use crate::repo::parallel;
@@ -79,7 +79,7 @@ fn read(
 
 /// What is wrong with a pack, if anything is.
 fn fault(store: &dyn Store, pack: PackId, length: u64, repository: RepositoryId) -> Result<Option<String>, CheckError> {
-    let bytes = match store.get(&key::pack(pack), length) {
+    let bytes = match store.get(&key::pack(pack), length.min(MAX_OBJECT)) {
         Ok(bytes) => bytes,
         Err(error) if is_object_fault(&error) => return Ok(Some(error.kind.to_string())),
         Err(error) => return Err(RepoError::from(error).into()),

@@ -237,6 +237,8 @@ pub struct Manifest {
     pub previous: Option<[u8; 32]>,
     /// The snapshot that this one was compared with.
     pub parent: Option<RunId>,
+    /// Runs that were declared dead and that this one was begun for again.
+    pub replaces: Vec<RunId>,
     /// The forgotten snapshot that this one brings back.
     pub brings_back: Option<RunId>,
     /// The program and its version.
@@ -276,6 +278,7 @@ impl Manifest {
             sequence: open.sequence,
             previous: open.previous,
             parent: open.parent,
+            replaces: open.replaces.unwrap_or_default(),
             brings_back: open.brings_back,
             tool: open.tool,
             statistics: open.statistics,

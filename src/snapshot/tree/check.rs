@@ -259,6 +259,8 @@ mod tests {
         assert_eq!(fault(link(b"x"), |e| e.target = None), Some(F::Target));
         assert_eq!(fault(link(b"x"), |e| e.target = Some(vec![])), Some(F::Target));
         assert_eq!(fault(link(b"x"), |e| e.target = Some(b"a\0".to_vec())), Some(F::Target));
+        assert_eq!(fault(link(b"x"), |e| e.target = Some(vec![b'a'; MAX_TARGET])), None);
+        assert_eq!(fault(link(b"x"), |e| e.target = Some(vec![b'a'; MAX_TARGET + 1])), Some(F::Target));
         assert_eq!(fault(file(b"x"), |e| e.target = Some(b"a".to_vec())), Some(F::Target));
         assert_eq!(fault(link(b"x"), |e| e.device = Some((1, 1))), Some(F::Device));
         assert_eq!(fault(link(b"x"), |e| e.kind = EntryType::CharacterDevice), Some(F::Target));
@@ -327,6 +329,14 @@ mod tests {
         ] {
             assert_eq!(extents(wrong), Some(EntryFault::Extents), "{wrong:?}");
         }
+        let many = |n: u64| (0..n).map(|i| Extent { offset: 2 * i, length: 1 }).collect::<Vec<_>>();
+        let sparse = |n: u64| {
+            let list = Some(vec![reference(0, 1)]);
+            let extents = Some(many(n));
+            Entry { size: Some(2 * n), references: None, list, extents, ..stored(1, 1) }.check()
+        };
+        assert_eq!(sparse(MAX_EXTENTS as u64), Ok(()));
+        assert!(sparse(MAX_EXTENTS as u64 + 1).is_err_and(|error| error.fault == EntryFault::Extents));
         assert_eq!(extents(&[]), Some(EntryFault::Length), "no data, but references");
         assert_eq!(fault(stored(0, 0), |e| (e.size, e.extents) = (Some(100), Some(vec![]))), None, "all of it a hole");
         assert_eq!(fault(directory(), |e| e.extents = Some(vec![])), Some(EntryFault::Extents));

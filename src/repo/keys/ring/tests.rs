@@ -89,7 +89,7 @@ fn add_full(store: &Memory, admin: &ReadKeys, secret: &Secret) -> CredentialId {
 }
 
 fn opened(store: &Memory, secret: &Secret, remembered: Option<CredentialId>) -> Option<CredentialId> {
-    match open_any(store, secret, remembered) {
+    match open_any(store, secret, remembered, None) {
         Ok(Opened::Full(keys, _) | Opened::WriteOnly(keys)) => Some(keys.credential()),
         Err(RingError::WrongSecret { .. }) => None,
         Err(error) => panic!("{error}"),
@@ -120,7 +120,9 @@ fn at_most_eight_passphrases_are_tried_and_the_remembered_one_is_among_them() {
     for n in 0..11 {
         add_full(&store, &admin, &passphrase(&format!("words {n}")));
     }
-    let Err(RingError::WrongSecret { untried }) = open_any(&store, &passphrase("other"), None) else { panic!("wrong") };
+    let Err(RingError::WrongSecret { untried }) = open_any(&store, &passphrase("other"), None, None) else {
+        panic!("wrong")
+    };
     assert_eq!(untried, 11 - MAX_PASSPHRASES_TRIED);
     let last = *store.ids().last().unwrap();
     let secret = (0..11).map(|n| passphrase(&format!("words {n}"))).find(|secret| {
@@ -140,12 +142,14 @@ fn at_most_eight_passphrases_are_tried_and_the_remembered_one_is_among_them() {
 fn damage_beside_a_credential_does_not_matter_and_damage_to_it_is_named() {
     let (store, admin) = (Memory::default(), create_repository());
     let secret = passphrase("words");
-    assert!(matches!(open_any(&store, &secret, None), Err(RingError::NoCredentials)));
+    assert!(matches!(open_any(&store, &secret, None, None), Err(RingError::NoCredentials)));
     let broken = admin.new_full().credential();
     store.insert(broken, b"rubbish".to_vec());
     store.objects.lock().unwrap().insert("credentials/readme.txt".to_owned(), Bytes::new());
     assert_eq!(store.ids(), [broken], "names that don't fit are ignored");
-    let Err(RingError::Credential(error)) = open_any(&store, &secret, None) else { panic!("all there is is damaged") };
+    let Err(RingError::Credential(error)) = open_any(&store, &secret, None, None) else {
+        panic!("all there is is damaged")
+    };
     assert_eq!(error.credential, broken);
     let id = add_full(&store, &admin, &secret);
     store.insert(broken, vec![0; Credential::LEN + 1]);
@@ -154,7 +158,7 @@ fn damage_beside_a_credential_does_not_matter_and_damage_to_it_is_named() {
     let mut bytes = store.objects.lock().unwrap()[&key::credential(id)].to_vec();
     bytes[200] ^= 1;
     store.insert(id, bytes);
-    let Err(RingError::Credential(error)) = open_any(&store, &secret, None) else { panic!("it is damaged") };
+    let Err(RingError::Credential(error)) = open_any(&store, &secret, None, None) else { panic!("it is damaged") };
     assert_eq!(error, CredentialError { credential: id, fault: Fault::Damaged });
     assert_eq!(opened(&store, &passphrase("other"), None), None, "a wrong secret learns nothing of the damage");
 }
@@ -211,4 +215,24 @@ fn nothing_is_removed_before_the_new_one_was_read_again() {
     let failed = replace(&store, &admin, old, &passphrase("new words"), quick(), &label());
     assert!(matches!(failed, Err(RingError::NotWritten(_))));
     assert_eq!(opened(&store, &passphrase("old words"), None), Some(old));
+}
+
+/// Two repositories were copied into one folder, and one secret opens both: which was opened hung on whose credential's id came first.
+#[test]
+fn of_two_repositories_in_one_place_the_expected_one_is_opened() {
+    for _ in 0..8 {
+        let (store, one, other) = (Memory::default(), create_repository(), create_repository());
+        let ids = [&one, &other].map(|admin| (admin.authority().repository(), add_full(&store, admin, &key_file(1))));
+        for (repository, credential) in ids {
+            for remembered in [None, Some(ids[0].1), Some(ids[1].1)] {
+                let Ok(Opened::Full(keys, _)) = open_any(&store, &key_file(1), remembered, Some(repository)) else {
+                    panic!("it doesn't open");
+                };
+                assert_eq!((keys.repository(), keys.credential()), (repository, credential));
+            }
+        }
+        // Where the one that is expected isn't there, what is there is better than nothing.
+        let absent = RepositoryId::from_bytes([9; 16]);
+        assert!(open_any(&store, &key_file(1), None, Some(absent)).is_ok());
+    }
 }
