@@ -91,9 +91,12 @@ impl Run {
     }
 
     /// Step 6: commits the manifest, then looks for a stop.
+    ///
+    /// What others wrote is made durable before: the last look may have shown a pack whose writer was killed before it was.
     pub fn commit<A: Access>(&self, repo: &Repo<A>, durable: &Durable, manifest: Vec<u8>) -> Result<Commit, RepoError> {
         debug_assert_eq!(durable.run, self.id);
         let manifest = Bytes::from(manifest);
+        repo.store().settle()?;
         fetch::put_and_read_back(repo, &key::snapshot(self.id), &manifest)?;
         if is_off(sabotage::Fence::LookForStop) {
             return Ok(Commit::Done);

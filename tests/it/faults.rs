@@ -2,6 +2,9 @@
 //! committed restores, and the next backup succeeds.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod every_call;
+mod hang;
+
 use crate::world::{Portrait, World, noise, portrait};
 use nightsafe::repo::error::RepoError;
 use nightsafe::repo::store::StoreErrorKind;

@@ -50,4 +50,7 @@ impl Store for Intercepted {
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.inner.delete(key)
     }
+    fn settle(&self) -> Result<(), StoreError> {
+        self.inner.settle()
+    }
 }

@@ -1,9 +1,13 @@
 //! Errors of restoring into folders.
 
 use crate::cli::error::{CliError, Exit};
+use crate::cli::json;
+use crate::cli::ui::shell;
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::restore::delete::DeleteRefusal;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 
 impl From<RestoreError> for CliError {
     fn from(error: RestoreError) -> Self {
@@ -14,6 +18,29 @@ impl From<RestoreError> for CliError {
             RestoreError::TargetNotEmpty { .. } => Self::from_error(Exit::Refused, &error).hint(
                 "choose an empty or new folder; or --into-existing, which keeps what exists unless --overwrite says otherwise",
             ),
+            RestoreError::Unfinished { ref path, snapshot, ref part } => {
+                let built = Self::from_error(Exit::Refused, &error);
+                let id = json::short_id(snapshot);
+                let target = shell::word(path.as_os_str());
+                match part {
+                    Some(part) if part.is_top() => built.hint(format!("nightsafe restore {id} --target {target} goes on with it")),
+                    Some(part) => {
+                        let from = [id.as_bytes(), b":/", part.as_bytes()].concat();
+                        let from = shell::word(OsStr::from_bytes(&from));
+                        built.hint(format!("nightsafe restore {from} --target {target} goes on with it"))
+                    }
+                    None => built.hint(format!(
+                        "the command that began it goes on, with {id} as the snapshot; or choose an empty or new folder"
+                    )),
+                }
+            }
+            RestoreError::Full { .. } => Self::from_error(Exit::Failed, &error)
+                .hint("make room; the same command, typed again, goes on"),
+            RestoreError::Unsynced { goes_on, .. } => Self::from_error(Exit::Failed, &error).hint(if goes_on {
+                "look at the disk; the same command, typed again, writes all files again"
+            } else {
+                "look at the disk; then restore into a new folder, or with --overwrite always"
+            }),
             RestoreError::Delete(refusal) => refusal.into(),
             RestoreError::Output(source) if source.kind() == ErrorKind::BrokenPipe => Self::silent(Exit::Failed),
             RestoreError::NotAFile(_) => Self::from_error(Exit::Failed, &error)
@@ -47,7 +74,27 @@ impl From<DeleteRefusal> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::commands::test_data;
     use crate::snapshot::tree::path::SafePath;
+
+    /// `latest` means another snapshot after the next backup: then the command that goes on is another.
+    #[test]
+    fn an_unfinished_restore_is_named_with_the_command_that_goes_on() {
+        let snapshot = test_data::snapshot(1).id;
+        let of = |path: &str, part: Option<&str>| {
+            let part = part.map(|part| part.parse().unwrap());
+            CliError::from(RestoreError::Unfinished { path: path.into(), snapshot, part })
+        };
+        let id = json::short_id(snapshot);
+        let error = of("/mnt/my files", Some("srv/app"));
+        assert_eq!(error.exit(), Exit::Refused);
+        assert_eq!(error.message(), format!("/mnt/my files holds an unfinished restore of snapshot {snapshot}"));
+        let command = format!("nightsafe restore {id}:/srv/app --target '/mnt/my files' goes on with it");
+        assert_eq!(error.next_step(), Some(command.as_str()));
+        let command = format!("nightsafe restore {id} --target /mnt/new goes on with it");
+        assert_eq!(of("/mnt/new", Some("")).next_step(), Some(command.as_str()));
+        assert!(of("/mnt/new", None).next_step().is_some_and(|hint| hint.contains(&id)));
+    }
 
     #[test]
     fn refusals_name_what_overrides_them() {

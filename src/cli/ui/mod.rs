@@ -7,6 +7,7 @@
 //! work. Where the output *is* the result (`dump`) the failed write is the verb's own failure.
 
 pub mod progress;
+pub mod shell;
 pub mod style;
 pub mod table;
 pub mod units;

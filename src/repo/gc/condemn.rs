@@ -27,6 +27,8 @@ pub struct Condemned {
 }
 
 /// Puts up the condemnation. `census` are the snapshots that were marked.
+///
+/// The copies that are to stay are made durable before: a killed run may have left one that a power loss would take away, after others went for its sake.
 pub fn condemn(
     repo: &Repo<Full>,
     gid: RunId,
@@ -45,6 +47,7 @@ pub fn condemn(
         kept: kept.into_iter().collect(),
         census: census.iter().copied().collect(),
     };
+    repo.store().settle()?;
     let store_key = key::gc(gid);
     let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), &store_key, &body));
     reserve::put(&**repo.store(), &store_key, &sealed)?;

@@ -36,6 +36,10 @@ pub struct FaultyStore {
 #[derive(Default)]
 struct State {
     plan: BTreeMap<(Operation, u64), Fault>,
+    /// By operation: from which call on all go wrong, and how.
+    lasting: BTreeMap<Operation, (u64, Fault)>,
+    /// The calls that went wrong.
+    struck: Vec<(Operation, String)>,
     calls: BTreeMap<Operation, u64>,
     total: u64,
     /// From this call on (of all operations) everything fails.
@@ -51,6 +55,11 @@ impl FaultyStore {
     /// Makes call number `nth` of `operation` (counted from 0 over the store's life) go wrong.
     pub fn plan(&self, operation: Operation, nth: u64, fault: Fault) {
         self.lock().plan.insert((operation, nth), fault);
+    }
+
+    /// Makes call number `nth` of `operation` and all after it go wrong, until [`FaultyStore::recover`].
+    pub fn plan_from(&self, operation: Operation, nth: u64, fault: Fault) {
+        self.lock().lasting.insert(operation, (nth, fault));
     }
 
     /// Makes the next call of `operation` go wrong.
@@ -69,12 +78,18 @@ impl FaultyStore {
     pub fn recover(&self) {
         let mut state = self.lock();
         state.plan.clear();
+        state.lasting.clear();
         state.dead_from = None;
     }
 
     /// How many calls of `operation` were made, failed ones included.
     pub fn calls(&self, operation: Operation) -> u64 {
         self.lock().calls.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// The calls that went wrong so far, with their keys (or prefixes), in their order.
+    pub fn struck(&self) -> Vec<(Operation, String)> {
+        self.lock().struck.clone()
     }
 
     /// How many calls were made in all.
@@ -87,17 +102,22 @@ impl FaultyStore {
     }
 
     /// Counts a call and says how it shall go wrong.
-    fn count(&self, operation: Operation) -> Option<Fault> {
+    fn count(&self, operation: Operation, key: &str) -> Option<Fault> {
         let mut state = self.lock();
         let state = &mut *state;
         let nth = state.calls.entry(operation).or_default();
-        let fault = state.plan.get(&(operation, *nth)).copied();
+        let lasting = state.lasting.get(&operation).filter(|(from, _)| from <= nth).map(|(_, fault)| *fault);
+        let planned = state.plan.get(&(operation, *nth)).copied().or(lasting);
         *nth += 1;
         state.total += 1;
-        match state.dead_from {
+        let fault = match state.dead_from {
             Some(calls) if state.total > calls => Some(Fault::Before(StoreErrorKind::Transient)),
-            _ => fault,
+            _ => planned,
+        };
+        if fault.is_some() {
+            state.struck.push((operation, key.to_owned()));
         }
+        fault
     }
 
     fn failed(&self, kind: StoreErrorKind, key: &str) -> StoreError {
@@ -111,7 +131,7 @@ impl FaultyStore {
         key: &str,
         call: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match self.count(operation) {
+        match self.count(operation, key) {
             Some(Fault::Before(kind)) => Err(self.failed(kind, key)),
             Some(Fault::Torn(_)) => Err(self.failed(StoreErrorKind::Transient, key)),
             Some(Fault::After(kind)) => call().and(Err(self.failed(kind, key))),
@@ -126,7 +146,7 @@ impl FaultyStore {
         key: &str,
         call: impl FnOnce() -> Result<Bytes, StoreError>,
     ) -> Result<Bytes, StoreError> {
-        match self.count(operation) {
+        match self.count(operation, key) {
             Some(Fault::Before(kind)) => Err(self.failed(kind, key)),
             Some(Fault::Torn(_)) => Err(self.failed(StoreErrorKind::Transient, key)),
             Some(Fault::After(kind)) => call().and(Err(self.failed(kind, key))),
@@ -162,7 +182,7 @@ impl Store for FaultyStore {
 
     fn put(&self, key: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let first = |length: usize| bytes.slice(..length.min(bytes.len()));
-        match self.count(Operation::Put) {
+        match self.count(Operation::Put, key) {
             Some(Fault::Before(kind)) => Err(self.failed(kind, key)),
             Some(Fault::After(kind)) => self.inner.put(key, bytes).and(Err(self.failed(kind, key))),
             Some(Fault::Torn(length)) => {
@@ -187,7 +207,7 @@ impl Store for FaultyStore {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(Listed)) -> Result<(), StoreError> {
-        let fault = self.count(Operation::List);
+        let fault = self.count(Operation::List, prefix);
         let most = if let Some(Fault::ShortListing(most)) = fault { most } else { usize::MAX };
         if let Some(Fault::Before(kind)) = fault {
             return Err(self.failed(kind, prefix));
@@ -207,6 +227,10 @@ impl Store for FaultyStore {
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.run(Operation::Delete, key, || self.inner.delete(key))
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.run(Operation::Settle, "", || self.inner.settle())
     }
 }
 
@@ -258,6 +282,19 @@ mod tests {
         let mut seen = 0;
         store.list("", &mut |_| seen += 1).unwrap();
         assert_eq!(seen, 0);
+    }
+
+    #[test]
+    fn what_lasts_goes_on_until_the_store_recovers() {
+        let (_, store) = stores();
+        store.plan_from(Operation::Delete, 1, Fault::Before(StoreErrorKind::Denied));
+        store.delete("a").unwrap();
+        store.delete("b").unwrap_err();
+        store.delete("c").unwrap_err();
+        let struck = ["b", "c"].map(|key| (Operation::Delete, key.to_owned()));
+        assert_eq!(store.struck(), struck);
+        store.recover();
+        store.delete("d").unwrap();
     }
 
     #[test]

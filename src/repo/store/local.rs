@@ -5,6 +5,8 @@
 //!
 //! - an object is written to `<random>.tmp` in its own directory, synchronised, then *linked* to its name (which fails if the name is taken), and the directory
 //!   is synchronised, as is the entry of every directory on the way;
+//! - where the system fails to synchronise something, it is taken away again: the system reports a failure once and may then take what it lost for written, so that
+//!   only another try from the start means anything;
 //! - the root is opened once and held: all goes to the file system that was there at first, and an unmount under way is noticed, because the path then leads elsewhere;
 //! - directories and objects are opened without following symbolic links.
 //!
@@ -135,7 +137,11 @@ impl LocalStore {
             let _ = rustix::fs::unlinkat(directory, &temporary, AtFlags::empty());
         }
         match placed.map_err(|error| self.failed(key, error))? {
-            Placed::Linked | Placed::Renamed => synchronise(directory).map_err(|error| self.failed(key, error)),
+            Placed::Linked | Placed::Renamed => synchronise(directory).map_err(|error| {
+                // Nobody shall rely on it. If this fails too, `settle` is what keeps others from that.
+                let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+                self.failed(key, error)
+            }),
             Placed::Taken => {
                 let there = open_object(directory, name).map_err(|error| self.failed(key, error))?;
                 self.accept_existing(directory, key, bytes, there)
@@ -173,6 +179,12 @@ impl Store for LocalStore {
         };
         // From the first folder that exists downwards: each is created and its entry in its parent made durable.
         let absent: Vec<&Path> = self.root.ancestors().take_while(|path| !path.exists()).collect();
+        if absent.is_empty()
+            && let Some(Ok(parent)) = self.root.parent().map(File::open)
+        {
+            // Whoever made it may have done so a moment ago.
+            parent.sync_all().map_err(failed)?;
+        }
         for path in absent.into_iter().rev() {
             match std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
@@ -269,6 +281,11 @@ impl Store for LocalStore {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR) => Ok(()),
             Err(error) => Err(self.failed(key, error)),
         }
+    }
+
+    /// One call for the whole file system: there may be hundreds of directories, each of which would cost a flush of the disk.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.folder("")?.synchronise_all().map_err(|error| self.failed("", error))
     }
 }
 

@@ -88,6 +88,14 @@ pub trait Store: Send + Sync {
 
     /// Removes an object.
     fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Makes durable what listings and reads have shown so far, whoever wrote it: a put that was killed half-way, or that is still under way, may have made an object
+    /// visible that a power loss would take away. Called before something is written that relies on what others wrote.
+    ///
+    /// Services that show only what is durable have nothing to do. Wrappers must pass it on.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A call that failed.

@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// How long a call may take besides moving bytes.
+/// How long a call may take besides moving bytes, unless a test says otherwise.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Bytes a second below which a transfer counts as stuck.
@@ -57,6 +57,8 @@ pub struct OpenDalStore {
     root: Root,
     moves: bool,
     connections: usize,
+    /// How long a call may take besides moving bytes.
+    patience: Duration,
     secrets: Secrets,
     /// Whether writes are made conditional on there being no object.
     conditional: AtomicBool,
@@ -75,9 +77,16 @@ impl OpenDalStore {
             root: Root::Bucket(""),
             moves: false,
             connections: 4,
+            patience: PATIENCE,
             secrets: Secrets::default(),
             root_seen: AtomicBool::new(false),
         }
+    }
+
+    /// The same with another limit on how long a call may take besides moving bytes: for tests.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn error(&self, kind: StoreErrorKind, key: &str) -> StoreError {
@@ -97,7 +106,7 @@ impl OpenDalStore {
         let runtime = RUNTIME.as_ref().map_err(|error| {
             self.error(StoreErrorKind::Other, key).because(format!("no asynchronous runtime: {error}"))
         })?;
-        let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST);
+        let patience = self.patience + Duration::from_secs(bytes / SLOWEST);
         // Services have panicked on answers they didn't expect (`sftp`: on names that aren't UTF-8).
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async { tokio::time::timeout(patience, call).await })
@@ -245,23 +254,36 @@ impl OpenDalStore {
     }
 
     /// All of an object, if it's not longer than `limit`.
+    ///
+    /// The limit is mostly far more than the object has, so it says little of how long a service may be silent: nothing may be awaited for longer than the patience.
     fn read(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
         let path = self.path(key);
         let call = async {
-            let mut stream = self.operator.reader(&path).await?.into_stream(..).await?;
-            let announced = match stream.metadata().await {
-                Ok(metadata) => metadata.content_length(),
-                // Some services don't tell before they send.
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    self.operator.stat(&path).await?.content_length()
-                }
-                Err(error) => return Err(error),
+            let begun = async {
+                let mut stream = self.operator.reader(&path).await?.into_stream(..).await?;
+                let announced = match stream.metadata().await {
+                    Ok(metadata) => metadata.content_length(),
+                    // Some services don't tell before they send.
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {
+                        self.operator.stat(&path).await?.content_length()
+                    }
+                    Err(error) => return Err(error),
+                };
+                Ok::<_, ::opendal::Error>((stream, announced))
             };
+            let Ok(begun) = tokio::time::timeout(self.patience, begun).await else {
+                return Ok(Err(StoreErrorKind::Transient));
+            };
+            let (mut stream, announced) = begun?;
             let mut bytes = Vec::new();
             if announced > limit || bytes.try_reserve_exact(usize::try_from(announced).unwrap_or(usize::MAX)).is_err() {
                 return Ok(Err(StoreErrorKind::TooLong));
             }
-            while let Some(more) = stream.try_next().await? {
+            loop {
+                let Ok(more) = tokio::time::timeout(self.patience, stream.try_next()).await else {
+                    return Ok(Err(StoreErrorKind::Transient));
+                };
+                let Some(more) = more? else { break };
                 if bytes.len() as u64 + more.len() as u64 > limit {
                     return Ok(Err(StoreErrorKind::TooLong));
                 }

@@ -17,4 +17,6 @@ pub enum Operation {
     List,
     /// [`delete`](super::Store::delete)
     Delete,
+    /// [`settle`](super::Store::settle)
+    Settle,
 }

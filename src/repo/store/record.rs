@@ -136,6 +136,10 @@ impl Store for RecordingStore {
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.note(Operation::Delete, key, |()| 0, self.inner.delete(key))
     }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.inner.settle()
+    }
 }
 
 #[cfg(test)]

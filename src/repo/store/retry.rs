@@ -137,6 +137,10 @@ impl Store for RetryingStore {
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.retry(|| self.inner.delete(key))
     }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.retry(|| self.inner.settle())
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::repo::error::ReadError;
 use crate::repo::pack::frame::OpenFrame;
 use crate::repo::reader::Fetched;
 use crate::snapshot::monitor::Progress;
-use crate::snapshot::restore::overwrite::Placement;
+use crate::snapshot::restore::overwrite::{NOT_MINE, Placement, is_part_of};
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::restore::window::{Piece, Window};
 use crate::snapshot::source::metadata::Metadata;
@@ -14,6 +14,7 @@ use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::writer::NewFile;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::ProblemKind;
 use crate::snapshot::tree::reference::Reference;
 use std::io;
 use std::os::fd::AsFd;
@@ -81,6 +82,9 @@ impl<'r> Output<'r> {
     /// Writes one piece.
     fn write(&self, piece: &Piece<Self>, fetched: &Fetched) {
         let mut state = lock(&self.state);
+        if self.session.is_full() {
+            *state = State::Failed;
+        }
         let writing = match std::mem::replace(&mut *state, State::Failed) {
             State::New => match self.parent.new_file(&self.entry) {
                 Ok(file) => Box::new(Writing { file, hasher: ContentHasher::new(), position: 0 }),
@@ -121,6 +125,13 @@ impl<'r> Output<'r> {
             }
         }
         file.complete().map_err(FileError::Write)?;
+        if self.placement == Placement::OverPart {
+            let found = self.parent.pin(&self.entry.name).and_then(|found| found.open_file());
+            if !found.and_then(|found| is_part_of(&found, file.file())).map_err(FileError::Write)? {
+                self.session.problem(&self.path, ProblemKind::Other, NOT_MINE.to_owned());
+                return Ok(State::Failed);
+            }
+        }
         self.place(file).map_err(FileError::Write)?;
         Ok(State::Done)
     }
@@ -131,7 +142,7 @@ impl<'r> Output<'r> {
         let name = &self.entry.name;
         let placed = match self.placement {
             Placement::New => file.place(name)?,
-            Placement::Over => file.place_over(name)?,
+            Placement::Over | Placement::OverPart => file.place_over(name)?,
             Placement::InsteadOfDirectory => {
                 self.parent.remove_directory(name)?;
                 file.place(name)?

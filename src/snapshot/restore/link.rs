@@ -1,6 +1,6 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
-use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
+use crate::snapshot::restore::overwrite::{Judged, Look, NOT_MINE, Overwrite, Placement, Rule, is_part_of, judge};
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -46,6 +46,11 @@ pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
             }
             Judged::Keep(_) => Ok(None),
             Judged::Refuse(why) => Err(io::Error::other(why)),
+            Judged::Replace(Placement::OverPart)
+                if !is_part_of(&here.pin(&entry.name)?.open_file()?, &pinned.open_file()?)? =>
+            {
+                Err(io::Error::other(NOT_MINE))
+            }
             Judged::Replace(Placement::InsteadOfDirectory) => {
                 here.remove_directory(&entry.name)?;
                 here.create_hard_link(&entry.name, &pinned).map(|()| Some(true))

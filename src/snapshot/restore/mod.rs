@@ -25,11 +25,13 @@ pub use plan::{RestorePlan, plan};
 pub use session::Denied;
 
 use crate::repo::error::{ReadError, RepoError};
+use crate::repo::id::RunId;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse::{self, BrowseError};
 use crate::snapshot::monitor::{EntryAction, Monitor};
 use crate::snapshot::restore::delete::{DeleteRefusal, Trouble};
 use crate::snapshot::restore::file::{FileError, Output};
+use crate::snapshot::restore::marker::Marker;
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::place::Wanted;
 use crate::snapshot::restore::session::{Session, lock};
@@ -45,7 +47,7 @@ use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -129,6 +131,38 @@ pub enum RestoreError {
         /// The target.
         path: PathBuf,
     },
+    /// The target holds what another restore left that was interrupted.
+    #[error("{} holds an unfinished restore of snapshot {snapshot}", path.display())]
+    Unfinished {
+        /// The target.
+        path: PathBuf,
+        /// The snapshot that was being restored.
+        snapshot: RunId,
+        /// The path in it; nothing if it's neither the one that was asked for now nor the top.
+        part: Option<SafePath>,
+    },
+    /// There is no room left. What is in place is whole.
+    #[error("{at}: {source}", at = target_path(target, path))]
+    Full {
+        /// The target.
+        target: PathBuf,
+        /// What couldn't be written, as a path in the snapshot.
+        path: SafePath,
+        /// Bytes of the files that are in place.
+        in_place: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was restored may not be on the disk, though it looks as if it were.
+    #[error("{}: what was restored couldn't be brought to the disk", path.display())]
+    Unsynced {
+        /// The target.
+        path: PathBuf,
+        /// Whether the same restore goes on, and writes all files again.
+        goes_on: bool,
+        /// Why.
+        source: io::Error,
+    },
     /// The target can't be used.
     #[error("{}: {source}", path.display())]
     Target {
@@ -165,7 +199,7 @@ pub fn restore(
     let top = browse::entry_at(&reader, snapshot, &path)?;
     let wanted = Wanted { repo, reader: &reader, snapshot, path: &path, top: &top };
     delete::permit(wanted, options)?;
-    let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+    let failed = |source| RestoreError::of_target(&options.target, source);
     let (root, rule, marker) = place::open(wanted, options)?;
     let is_own_root = !matches!(rule, Rule::Existing(Overwrite::Never | Overwrite::IfNewer))
         || root.is_unfinished().map_err(failed)?;
@@ -175,14 +209,13 @@ pub fn restore(
     for name in &walked.later_names {
         link::link(&session, &root, name);
     }
+    session.go_on()?;
     let deleted = if options.delete { delete_extras(&session, wanted, &root, &marker.name)? } else { 0 };
-    if monitor.interrupted() {
-        return Err(RestoreError::Interrupted);
-    }
+    session.go_on()?;
     for directory in walked.directories.iter().rev() {
         finish(&session, &root, directory);
     }
-    root.sync_file_system().map_err(failed)?;
+    synchronise(&root, &marker, options)?;
     if lock(&session.problems).is_empty() {
         // Before the folder gets its time, which this changes. With problems it stays: the same command tries again what is missing.
         marker.remove(&root).map_err(failed)?;
@@ -198,19 +231,23 @@ pub fn restore(
 /// Walks, fetches and writes.
 fn write<'r>(session: &'r Session<'r>, wanted: Wanted<'r>, root: &Arc<Directory>) -> Result<Walked, RestoreError> {
     let write = |window: Window<Output<'r>>| -> Result<(), RestoreError> {
-        if session.monitor.interrupted() {
-            return Err(RestoreError::Interrupted);
-        }
+        session.go_on()?;
         file::write_window(window);
         Ok(())
     };
     let walk = |gatherer: &mut Gatherer<'_, Output<'r>>| walk::walk(session, wanted, Arc::clone(root), gatherer);
     let (walked, written) = window::run(wanted.reader, walk, write);
     written?;
-    if session.monitor.interrupted() {
-        return Err(RestoreError::Interrupted);
-    }
+    session.go_on()?;
     walked
+}
+
+/// Waits until everything is on the disk. The system tells only once that it couldn't bring something there, and may show it all the same until it is read from the disk:
+/// so this restore must not be taken for done, nor what it wrote for right, when it's typed again.
+fn synchronise(root: &Directory, marker: &Marker, options: &RestoreOptions) -> Result<(), RestoreError> {
+    let Err(source) = root.sync_file_system() else { return Ok(()) };
+    let goes_on = marker.is_in(root).is_some() && marker.distrust(root).is_ok();
+    Err(RestoreError::Unsynced { path: options.target.clone(), goes_on, source })
 }
 
 /// Gives a directory its attributes, if it is the one that was restored into.
@@ -292,6 +329,22 @@ fn summary(session: Session<'_>, directories: u64, deleted: u64) -> RestoreSumma
         denied: session.denied.into_inner().unwrap_or_else(PoisonError::into_inner),
         problems: session.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
         seconds: 0.0,
+    }
+}
+
+/// What a path in the snapshot stands for in a target, for people.
+fn target_path(target: &Path, path: &SafePath) -> String {
+    format!("{} in {}", path, target.display())
+}
+
+impl RestoreError {
+    /// An error of the system about the target.
+    fn of_target(target: &Path, source: io::Error) -> Self {
+        let target = target.to_owned();
+        match session::is_full(&source) {
+            Some(_) => Self::Full { target, path: SafePath::top(), in_place: 0, source },
+            None => Self::Target { path: target, source },
+        }
     }
 }
 

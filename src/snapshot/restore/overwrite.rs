@@ -29,8 +29,12 @@ pub enum Overwrite {
 pub(super) enum Rule {
     /// Nothing: the folder was empty.
     Fresh,
-    /// What an interrupted restore of the same left: that stays if it is what the snapshot holds, anything else isn't touched.
-    GoOn,
+    /// What an interrupted restore of the same left: that stays if it is what the snapshot holds, files that a power loss left without a part of their bytes are written again,
+    /// anything else isn't touched.
+    GoOn {
+        /// Whether all files are written again, since the system couldn't bring them to the disk: what is read of them now proves nothing.
+        anew: bool,
+    },
     /// Anything.
     Existing(Overwrite),
 }
@@ -57,6 +61,8 @@ pub(super) enum Placement {
     New,
     /// In the place of something that isn't a directory.
     Over,
+    /// In the place of a file that is the same but for bytes that it lacks (see [`is_part_of`]); of any other it isn't taken.
+    OverPart,
     /// In the place of an empty directory, which is removed before.
     InsteadOfDirectory,
 }
@@ -67,6 +73,7 @@ enum Verdict {
     Enter,
     Keep,
     Compare,
+    Complete,
     Replace,
     Refuse(&'static str),
 }
@@ -76,7 +83,7 @@ const OTHER_TYPE: &str = "something of another type exists there; --overwrite if
 /// A directory is in the way, and isn't empty. It's never emptied for that: while contents are still being read, nobody knows whether what should replace it can be.
 const FILLED: &str = "a folder that holds something exists there; move it away and restore again";
 /// A restore that goes on found what it didn't make.
-const NOT_MINE: &str = "something else exists there already; --overwrite if-changed replaces it";
+pub(super) const NOT_MINE: &str = "something else exists there already; --overwrite if-changed replaces it";
 
 fn verdict(rule: Rule, entry: &Entry, now: &Metadata) -> Verdict {
     let is_newer = entry.mtime > now.mtime;
@@ -85,7 +92,7 @@ fn verdict(rule: Rule, entry: &Entry, now: &Metadata) -> Verdict {
     }
     if entry.kind != now.kind {
         return match rule {
-            Rule::Fresh | Rule::GoOn => Verdict::Refuse(NOT_MINE),
+            Rule::Fresh | Rule::GoOn { .. } => Verdict::Refuse(NOT_MINE),
             Rule::Existing(Overwrite::IfChanged | Overwrite::Always) => Verdict::Replace,
             Rule::Existing(Overwrite::IfNewer) if is_newer => Verdict::Replace,
             Rule::Existing(_) => Verdict::Refuse(OTHER_TYPE),
@@ -93,7 +100,8 @@ fn verdict(rule: Rule, entry: &Entry, now: &Metadata) -> Verdict {
     }
     match rule {
         Rule::Fresh => Verdict::Refuse(NOT_MINE),
-        Rule::GoOn | Rule::Existing(Overwrite::IfChanged) => Verdict::Compare,
+        Rule::GoOn { anew: true } if entry.kind == EntryType::File => Verdict::Complete,
+        Rule::GoOn { .. } | Rule::Existing(Overwrite::IfChanged) => Verdict::Compare,
         Rule::Existing(Overwrite::Never) => Verdict::Keep,
         Rule::Existing(Overwrite::IfNewer) if !is_newer => Verdict::Keep,
         Rule::Existing(Overwrite::IfNewer | Overwrite::Always) => Verdict::Replace,
@@ -123,6 +131,11 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
         }
         Ok(Judged::Replace(if is_directory { Placement::InsteadOfDirectory } else { Placement::Over }))
     };
+    // What an interrupted restore left is at most as long as it should be; whether it is a part of that shows when the content is there.
+    let complete = || match entry.size {
+        Some(size) if now.kind == EntryType::File && now.size <= size => Judged::Replace(Placement::OverPart),
+        _ => Judged::Refuse(NOT_MINE),
+    };
     match verdict(session.rule, entry, &now) {
         Verdict::Enter => Ok(Judged::Enter),
         // Other names of it may be linked to it only if it is what they should be.
@@ -130,11 +143,10 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
         Verdict::Keep => Ok(Judged::Keep(None)),
         Verdict::Refuse(why) => Ok(Judged::Refuse(why)),
         Verdict::Replace => replace(),
+        Verdict::Complete => Ok(complete()),
         Verdict::Compare => match same(session, parent, entry, look)? {
             Some(identity) => Ok(Judged::Keep(Some(identity))),
-            // Whether it is whole can't be told, so it's written again: the marker says that the folder was empty.
-            None if session.rule == Rule::GoOn && entry.is_secret() && now.kind == EntryType::File => replace(),
-            None if session.rule == Rule::GoOn => Ok(Judged::Refuse(NOT_MINE)),
+            None if matches!(session.rule, Rule::GoOn { .. }) => Ok(complete()),
             None => replace(),
         },
     }
@@ -147,7 +159,8 @@ fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) ->
     let agrees = now.kind == entry.kind && {
         let mut attributes = lock(&session.attributes);
         // What goes on doesn't ask for attributes: where the file system or the user can't hold them, they never agree.
-        session.rule == Rule::GoOn || attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
+        matches!(session.rule, Rule::GoOn { .. })
+            || attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
     };
     let is_same = agrees
         && match entry.kind {
@@ -195,6 +208,20 @@ fn has_content(file: &File, entry: &Entry) -> io::Result<bool> {
     Ok(is_hole && expected.is_some_and(|expected| hasher.finalize() == blake3::Hash::from_bytes(expected)))
 }
 
+/// Whether `found` could be what a power loss left of `whole`: it isn't longer, and each of its bytes is the same or zero. Nothing is lost with it.
+pub(super) fn is_part_of(found: &File, whole: &File) -> io::Result<bool> {
+    let size = found.metadata()?.len();
+    let mut position = 0;
+    let mut expected = vec![0; 256 << 10];
+    let is_part = read(found, 0, size, &mut |bytes| {
+        let expected = &mut expected[..bytes.len()];
+        let is_there = whole.read_exact_at(expected, position).is_ok();
+        position += bytes.len() as u64;
+        is_there && bytes.iter().zip(&*expected).all(|(byte, good)| *byte == 0 || byte == good)
+    })?;
+    Ok(is_part && found.metadata()?.len() == size)
+}
+
 /// Gives the bytes from `position` to `end` to `each`, as long as that likes them. False if it doesn't, or if the file ends before.
 fn read(file: &File, mut position: u64, end: u64, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut buffer = vec![0; 256 << 10];
@@ -229,7 +256,8 @@ mod tests {
         use EntryType::{Directory, File, Symlink};
         let all = [
             Rule::Fresh,
-            Rule::GoOn,
+            Rule::GoOn { anew: false },
+            Rule::GoOn { anew: true },
             Rule::Existing(Overwrite::Never),
             Rule::Existing(Overwrite::IfChanged),
             Rule::Existing(Overwrite::IfNewer),
@@ -240,24 +268,41 @@ mod tests {
                 Verdict::Enter => 'e',
                 Verdict::Keep => 'k',
                 Verdict::Compare => 'c',
+                Verdict::Complete => 'p',
                 Verdict::Replace => 'R',
                 Verdict::Refuse(_) => '-',
             };
             all.map(|rule| letter(verdict(rule, &entry(wanted, seconds), &there(now)))).iter().collect::<String>()
         };
         for (wanted, seconds, now, expected) in [
-            (File, 4, File, "-ckckR"),
-            (File, 5, File, "-ckckR"),
-            (File, 6, File, "-ckcRR"),
-            (Symlink, 6, Symlink, "-ckcRR"),
-            (Directory, 6, Directory, "eeeeee"),
-            (File, 4, Symlink, "---R-R"),
-            (File, 6, Symlink, "---RRR"),
-            (File, 6, Directory, "---RRR"),
-            (Directory, 4, Symlink, "---R-R"),
-            (Directory, 6, Symlink, "---RRR"),
+            (File, 4, File, "-cpkckR"),
+            (File, 5, File, "-cpkckR"),
+            (File, 6, File, "-cpkcRR"),
+            (Symlink, 6, Symlink, "-cckcRR"),
+            (Directory, 6, Directory, "eeeeeee"),
+            (File, 4, Symlink, "----R-R"),
+            (File, 6, Symlink, "----RRR"),
+            (File, 6, Directory, "----RRR"),
+            (Directory, 4, Symlink, "----R-R"),
+            (Directory, 6, Symlink, "----RRR"),
         ] {
             assert_eq!(of(wanted, seconds, now), expected, "{wanted:?} of {seconds} over {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_no_longer_and_differs_by_zeros_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+            File::open(dir.path().join(name)).unwrap()
+        };
+        let whole = file("whole", b"abcdef");
+        for part in [&b""[..], b"abc", b"abcdef", b"\0\0\0", b"a\0\0def"] {
+            assert!(is_part_of(&file("part", part), &whole).unwrap(), "{part:?}");
+        }
+        for other in [&b"abcdefg"[..], b"abcdef\0", b"abX", b"\0\0\0\0\0X", b"bcdef"] {
+            assert!(!is_part_of(&file("other", other), &whole).unwrap(), "{other:?}");
         }
     }
 

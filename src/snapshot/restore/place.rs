@@ -3,10 +3,10 @@
 use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
-use crate::snapshot::restore::marker::Marker;
+use crate::snapshot::restore::marker::{Marker, Word};
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
-use crate::snapshot::snapshots::Snapshot;
+use crate::snapshot::snapshots::{Snapshot, snapshots};
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
@@ -49,8 +49,26 @@ impl Wanted<'_> {
     }
 
     fn marker(&self, target: &Directory, options: &RestoreOptions) -> Result<Marker, RestoreError> {
-        let marker = Marker::new(self.repo, self.snapshot, self.path, target, &|name| self.has(name))?;
+        let marker = Marker::new(self.repo, self.snapshot.id, self.path, target, &|name| self.has(name))?;
         marker.map_err(|source| RestoreError::Target { path: options.target.clone(), source })
+    }
+
+    /// Why nothing may be restored into a target that holds something: what is in it may be an unfinished restore of another snapshot, or of another part.
+    fn refuse(&self, target: &Directory, options: &RestoreOptions) -> Result<RestoreError, RestoreError> {
+        let path = options.target.clone();
+        let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+        let all = snapshots(self.repo)?;
+        let Some(snapshot) = Marker::snapshot_in(target, all.list.iter().map(|s| s.id)).map_err(failed)? else {
+            return Ok(RestoreError::TargetNotEmpty { path });
+        };
+        for part in [self.path.clone(), SafePath::top()] {
+            // Its name may be another if the snapshot has such names itself; then the part isn't told.
+            let marker = Marker::new(self.repo, snapshot, &part, target, &|_| false)?.map_err(failed)?;
+            if marker.is_in(target).is_some() {
+                return Ok(RestoreError::Unfinished { path, snapshot, part: Some(part) });
+            }
+        }
+        Ok(RestoreError::Unfinished { path, snapshot, part: None })
     }
 }
 
@@ -67,11 +85,11 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
     };
     let is_empty = root.names().map_err(failed)?.is_empty();
     let marker = wanted.marker(&root, options)?;
-    let rule = match existing {
-        Some(rule) => rule,
-        None if is_empty => Rule::Fresh,
-        None if marker.is_in(&root) => Rule::GoOn,
-        None => return Err(RestoreError::TargetNotEmpty { path: options.target.clone() }),
+    let rule = match (existing, marker.is_in(&root)) {
+        (Some(rule), _) => rule,
+        (None, _) if is_empty => Rule::Fresh,
+        (None, Some(word)) => Rule::GoOn { anew: word == Word::Distrusted },
+        (None, None) => return Err(wanted.refuse(&root, options)?),
     };
     Ok(Place { root: Some(root), rule, marker: Some(marker) })
 }
@@ -81,7 +99,7 @@ pub(super) fn open(
     wanted: Wanted<'_>,
     options: &RestoreOptions,
 ) -> Result<(Arc<Directory>, Rule, Marker), RestoreError> {
-    let failed = |source| RestoreError::Target { path: options.target.clone(), source };
+    let failed = |source| RestoreError::of_target(&options.target, source);
     let found = find(wanted, options)?;
     let (root, marker) = if let (Some(root), Some(marker)) = (found.root, found.marker) {
         (root, marker)

@@ -93,7 +93,7 @@ pub fn plan(
         plan: RestorePlan {
             target: options.target.clone(),
             free: free(&options.target),
-            goes_on: found.rule == Rule::GoOn,
+            goes_on: matches!(found.rule, Rule::GoOn { .. }),
             ..RestorePlan::default()
         },
     };
@@ -212,7 +212,7 @@ impl Planner<'_> {
 }
 
 /// Free bytes of the file system that a path is, or will be, on.
-fn free(path: &Path) -> Option<u64> {
+pub fn free(path: &Path) -> Option<u64> {
     let absolute = std::path::absolute(path).ok()?;
     let existing = absolute.ancestors().find(|ancestor| ancestor.exists())?;
     let system = rustix::fs::statvfs(existing).ok()?;

@@ -1,17 +1,18 @@
 //! What all that take part in a restore share: its rule, its counts, and what went wrong.
 
 use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
-use crate::snapshot::restore::RestoreOptions;
 use crate::snapshot::restore::overwrite::Rule;
+use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::target::attributes::{Attribute, AttributeFault, AttributeWriter, Subject, lends_rights};
 use crate::snapshot::target::directory::Identity;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What the system didn't permit: counted, because that is one reason and not thousands of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +43,8 @@ pub(super) struct Counts {
     pub(super) overwritten: AtomicU64,
     pub(super) kept: AtomicU64,
     pub(super) special: AtomicU64,
+    /// Bytes of the files that are in their place, restored now or kept.
+    pub(super) in_place: AtomicU64,
 }
 
 impl Counts {
@@ -59,6 +62,8 @@ pub(super) struct Session<'r> {
     pub(super) denied: Mutex<Denied>,
     pub(super) attributes: Mutex<AttributeWriter>,
     pub(super) counts: Counts,
+    /// What couldn't be written because the disk is full, and why; the first of that kind. It ends the restore, instead of being a problem of each file to come.
+    full: OnceLock<(SafePath, Errno)>,
     /// Whether something of the snapshot couldn't be read.
     pub(super) lost: AtomicBool,
     /// The files with several names that are in their place, by the first of them.
@@ -70,6 +75,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What says that there is no room left, if that is the error. An attribute that doesn't fit into its place in the file system fails in the same way: that isn't asked here.
+pub(super) fn is_full(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error).filter(|errno| matches!(*errno, Errno::NOSPC | Errno::DQUOT))
+}
+
 impl<'r> Session<'r> {
     pub(super) fn new(monitor: &'r dyn Monitor, options: &'r RestoreOptions, rule: Rule) -> Self {
         Self {
@@ -78,6 +88,7 @@ impl<'r> Session<'r> {
             rule,
             problems: Mutex::default(),
             denied: Mutex::default(),
+            full: OnceLock::new(),
             attributes: Mutex::new(AttributeWriter::new(options.attributes)),
             counts: Counts::default(),
             lost: AtomicBool::new(false),
@@ -92,7 +103,33 @@ impl<'r> Session<'r> {
     }
 
     pub(super) fn failed(&self, path: &SafePath, what: &str, error: &io::Error) {
+        if let Some(errno) = is_full(error) {
+            // Only the first counts.
+            let _ = self.full.set((path.clone(), errno));
+            return;
+        }
         self.problem(path, ProblemKind::of(error), format!("{what}: {error}"));
+    }
+
+    /// Whether the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.get().is_some()
+    }
+
+    /// An error if there's no use in going on: the user doesn't want to, or the disk is full.
+    pub(super) fn go_on(&self) -> Result<(), RestoreError> {
+        if self.monitor.interrupted() {
+            return Err(RestoreError::Interrupted);
+        }
+        match self.full.get() {
+            None => Ok(()),
+            Some((path, source)) => Err(RestoreError::Full {
+                target: self.options.target.clone(),
+                path: path.clone(),
+                in_place: self.counts.in_place.load(Ordering::Relaxed),
+                source: (*source).into(),
+            }),
+        }
     }
 
     /// Something of the snapshot can't be read.
@@ -131,6 +168,7 @@ impl<'r> Session<'r> {
         if entry.kind == EntryType::File {
             Counts::one(&self.counts.files);
             self.counts.bytes.fetch_add(size, Ordering::Relaxed);
+            self.counts.in_place.fetch_add(size, Ordering::Relaxed);
             Progress::add(&self.monitor.progress().files_done, 1);
         } else {
             Counts::one(&self.counts.others);
@@ -145,6 +183,7 @@ impl<'r> Session<'r> {
         Counts::one(&self.counts.kept);
         if entry.kind == EntryType::File {
             let size = entry.size.unwrap_or(0);
+            self.counts.in_place.fetch_add(size, Ordering::Relaxed);
             Progress::add(&self.monitor.progress().files_done, 1);
             Progress::add(&self.monitor.progress().bytes_done, size);
             self.monitor.entry(path.as_bytes(), EntryAction::Unmodified, size);

@@ -90,7 +90,7 @@ pub(super) fn walk<'r>(
 impl Walker<'_, '_, '_> {
     /// One entry, in order. Breaks when there's no use in going on.
     fn entry(&mut self, path: &SafePath, entry: &Entry) -> ControlFlow<(), bool> {
-        if self.session.monitor.interrupted() {
+        if self.session.monitor.interrupted() || self.session.is_full() {
             return ControlFlow::Break(());
         }
         let Some(below) = path.below(&self.base) else { return ControlFlow::Continue(false) };
@@ -251,7 +251,7 @@ impl Walker<'_, '_, '_> {
         let identity = new.pinned().metadata().map(|Metadata { device, inode, .. }| (device, inode));
         let placed = match placement {
             Placement::New => new.place(&entry.name),
-            Placement::Over => new.place_over(&entry.name),
+            Placement::Over | Placement::OverPart => new.place_over(&entry.name),
             Placement::InsteadOfDirectory => parent.remove_directory(&entry.name).and_then(|()| new.place(&entry.name)),
         };
         match placed {
@@ -266,7 +266,7 @@ impl Walker<'_, '_, '_> {
 
 /// Whether directories that exist get the attributes of the snapshot, too.
 fn gets_attributes(rule: Rule) -> bool {
-    matches!(rule, Rule::GoOn | Rule::Existing(Overwrite::IfChanged | Overwrite::Always))
+    matches!(rule, Rule::GoOn { .. } | Rule::Existing(Overwrite::IfChanged | Overwrite::Always))
 }
 
 /// Whether this is a pipe, a socket or a device.

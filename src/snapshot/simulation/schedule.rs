@@ -95,7 +95,7 @@ pub(super) fn is_interesting(operation: Operation, key: &str) -> bool {
         Operation::Get | Operation::Length => {
             [key::STOPS, key::SNAPSHOTS, key::GC, key::PINS].iter().any(|prefix| key.starts_with(prefix))
         }
-        Operation::GetRange | Operation::CreateRoot => false,
+        Operation::GetRange | Operation::CreateRoot | Operation::Settle => false,
     }
 }
 

@@ -250,6 +250,11 @@ impl Directory {
         Ok(rustix::fs::unlinkat(&self.fd, checked(name)?, AtFlags::REMOVEDIR)?)
     }
 
+    /// Waits until the names in this directory are on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
     /// Waits until everything written to the file system of this directory is on the disk.
     pub fn sync_file_system(&self) -> io::Result<()> {
         match rustix::fs::syncfs(&self.fd) {

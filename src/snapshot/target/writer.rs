@@ -77,6 +77,16 @@ impl NewFile {
         self.file.set_len(self.size)
     }
 
+    /// Waits until the file is on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// The file, to be read.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Gives the file its name; fails if there is something of that name.
     pub fn place(mut self, name: &[u8]) -> io::Result<File> {
         match self.temporary.take() {

@@ -1,7 +1,7 @@
 //! Restores that were interrupted and are typed again.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use super::{filled, into_existing};
+use super::{data, filled, into_existing};
 use crate::world::{Portrait, World, everything_into, noise, portrait};
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::monitor::Silent;
@@ -71,19 +71,21 @@ fn an_interrupted_restore_goes_on_and_only_that_one() {
     let part = interrupted(&world, id, &options);
     let target = options.target.clone();
     // Another snapshot, another path, or the marker in another folder: refused.
-    let refused = |result: Result<RestoreSummary, RestoreError>| {
-        assert!(matches!(result, Err(RestoreError::TargetNotEmpty { .. })), "{result:?}");
+    let refused = |result: Result<RestoreSummary, RestoreError>, of: Option<&SafePath>| match result {
+        Err(RestoreError::Unfinished { snapshot, part, .. }) => assert_eq!((snapshot, part.as_ref()), (id, of)),
+        other => panic!("{other:?}"),
     };
-    refused(world.run(first, &options));
+    refused(world.run(first, &options), Some(&data()));
     let below: SafePath = "data/many".parse().unwrap();
-    refused(restore::restore(&world.repo(), &world.snapshot(id), Some(&below), &options, &Silent::default()));
+    let other = restore::restore(&world.repo(), &world.snapshot(id), Some(&below), &options, &Silent::default());
+    refused(other, None);
     let is_marker = |name: &OsStr| name.to_string_lossy().starts_with(".nightsafe-restore-");
     let marker =
         std::fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).find(|name| is_marker(name)).unwrap();
     let planted = world.fresh();
     std::fs::create_dir(&planted).unwrap();
     std::fs::copy(target.join(&marker), planted.join(&marker)).unwrap();
-    refused(world.run(id, &everything_into(planted.clone())));
+    refused(world.run(id, &everything_into(planted.clone())), None);
     assert_eq!(std::fs::read_dir(&planted).unwrap().count(), 1);
     assert_eq!(portrait(&target), part);
     // It goes on, twice.
@@ -93,7 +95,53 @@ fn an_interrupted_restore_goes_on_and_only_that_one() {
     // Files marked secret can't be compared, and are written again.
     assert!(summary.kept >= 298 && summary.overwritten <= 2 && summary.files > 0, "{summary:?}");
     assert_eq!(portrait(&target), portrait(&world.source()), "the marker is gone");
-    refused(world.run(id, &options));
+    assert!(matches!(world.run(id, &options), Err(RestoreError::TargetNotEmpty { .. })));
+}
+
+/// After a power loss in the middle of a restore, files that had their names already were empty or short: the same command took them for somebody else's, and refused.
+#[test]
+fn files_that_a_power_loss_tore_are_written_again_and_no_others() {
+    let world = large();
+    world.write("pages", [vec![7; 9_000], noise(9_000)].concat());
+    std::fs::hard_link(world.source().join("pages"), world.source().join("zz-other-name")).unwrap();
+    let id = world.night();
+    let options = everything_into(world.fresh());
+    let part = interrupted(&world, id, &options);
+    let files: Vec<_> = part
+        .iter()
+        .filter(|(path, facts)| path.starts_with("many") && facts.size > Some(100) && facts.first_name.is_none())
+        .map(|(path, _)| path.clone())
+        .collect();
+    let whole = |path: &Path| std::fs::read(world.source().join(path)).unwrap();
+    let torn: [Vec<u8>; 4] = [
+        Vec::new(),
+        whole(&files[1])[..50].to_vec(),
+        vec![0; whole(&files[2]).len()],
+        [&whole(&files[3])[..60], &vec![0; 30]].concat(),
+    ];
+    for (path, bytes) in files.iter().zip(&torn) {
+        std::fs::write(options.target.join(path), bytes).unwrap();
+    }
+    // Two that aren't what a crash leaves: another's text, and a file that somebody appended to.
+    let (foreign, longer) = (&files[4], &files[5]);
+    std::fs::write(options.target.join(foreign), "mine").unwrap();
+    std::fs::write(options.target.join(longer), [whole(longer), b"more".to_vec()].concat()).unwrap();
+    if options.target.join("pages").exists() {
+        std::fs::write(options.target.join("pages"), "").unwrap();
+    }
+    let summary = world.run(id, &options).unwrap();
+    let mut named: Vec<String> = summary.problems.iter().map(|problem| problem.path.to_string()).collect();
+    named.sort();
+    let mut expected = [foreign, longer].map(|path| format!("/data/{}", path.display()));
+    expected.sort();
+    assert_eq!(named, expected);
+    assert!(summary.problems.iter().all(|problem| problem.message.contains("--overwrite if-changed")));
+    assert_eq!(std::fs::read(options.target.join(foreign)).unwrap(), b"mine");
+    for path in [foreign, longer] {
+        std::fs::remove_file(options.target.join(path)).unwrap();
+    }
+    assert_eq!(world.run(id, &options).unwrap().problems, []);
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
 }
 
 #[test]

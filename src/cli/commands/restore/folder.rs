@@ -10,7 +10,7 @@ use crate::repo::repository::{Full, Repo};
 use crate::repo::store::url::StoreUrl;
 use crate::snapshot::manifest::State;
 use crate::snapshot::restore::plan::Listed;
-use crate::snapshot::restore::{self as library, Overwrite, RestoreOptions, RestorePlan, RestoreSummary};
+use crate::snapshot::restore::{self as library, Overwrite, RestoreError, RestoreOptions, RestorePlan, RestoreSummary};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::target::attributes::{AttributeOptions, Ownership};
 use crate::snapshot::tree::path::{SafePath, escape_name};
@@ -134,6 +134,14 @@ pub fn restore(
         "what is in {} is a part of the snapshot only; the same command, typed again, goes on",
         plan.target.display()
     );
+    let result = result.map_err(|error| match error {
+        // The more precise hint first: it's the one that counts.
+        RestoreError::Full { in_place, .. } => match room(&plan, in_place) {
+            Some(hint) => CliError::from_error(Exit::Failed, &error).hint(hint),
+            None => error.into(),
+        },
+        error => CliError::from(error),
+    });
     let summary = context.ended(result, &kept)?;
     if ui.is_json() {
         ui.json(&json::Restore::new(snapshot.id, &plan, &summary))?;
@@ -147,6 +155,14 @@ pub fn restore(
         ui.say(&render_summary(&summary))?;
     }
     Ok(if summary.is_complete() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// What to do when the disk is full and `in_place` bytes of files are there; nothing if it isn't known how much is missing, as where there's a quota.
+fn room(plan: &RestorePlan, in_place: u64) -> Option<String> {
+    let free = library::plan::free(&plan.target)?;
+    let missing = plan.bytes.checked_sub(in_place)?.checked_sub(free).filter(|&missing| missing > 0)?;
+    let missing = units::size(missing);
+    Some(format!("about {missing} more is needed; make room, and the same command, typed again, goes on"))
 }
 
 /// Refuses to delete in a folder that holds the repository, the cache or the key, or lies in one of them: no snapshot holds them.

@@ -79,16 +79,28 @@ impl Folder {
                 }
                 other => other?,
             };
-            if create {
-                // Another process may have created it and be about to crash, so its existence proves nothing.
-                self.settle(&folder[..passed], &directory)?;
+            if create && let Err(error) = self.settle(&folder[..passed], &directory) {
+                // Synchronising it again may succeed without its entry being written, so it has to be made again. One that holds something stays.
+                let _ = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
+                return Err(error);
             }
             directory = next;
         }
         Ok(directory)
     }
 
-    /// Makes the entry of `folder` in its `parent` durable, once in a process.
+    /// Makes everything durable that was written to the file system of this folder.
+    pub(super) fn synchronise_all(&self) -> rustix::io::Result<()> {
+        match rustix::io::retry_on_intr(|| rustix::fs::syncfs(&self.root)) {
+            Err(Errno::NOSYS) => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+
+    /// Makes the entry of `folder` in its `parent` durable, once in a process. That it exists proves nothing: another process may have created it and be about to crash.
     fn settle(&self, folder: &str, parent: &OwnedFd) -> rustix::io::Result<()> {
         let settled = || self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         if !settled().contains(folder) {

@@ -2,7 +2,7 @@
 
 use super::super::{StoreError, StoreErrorKind};
 use super::failure::Secrets;
-use super::{OpenDalStore, Service};
+use super::{OpenDalStore, PATIENCE, Service};
 use ::opendal::Operator;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +44,7 @@ impl OpenDalStore {
             root: service.root,
             moves: service.moves,
             connections: connections.unwrap_or(service.connections),
+            patience: PATIENCE,
             secrets: hidden,
             root_seen: AtomicBool::new(false),
         })
