@@ -227,6 +227,7 @@ impl From<BackupError> for CliError {
                 Self::from_error(Exit::Usage, &error).hint("--as takes one name, without `/`")
             }
             BackupError::Write(_)
+            | BackupError::Stopped(_)
             | BackupError::Unstable(_)
             | BackupError::Walk(_)
             | BackupError::Roots(_)

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs as they are")]
 
 mod binary;
+mod checkpoint;
 mod cli;
 mod config;
 mod damage;
