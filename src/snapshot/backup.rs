@@ -15,6 +15,7 @@ use crate::snapshot::capture::{Capture, Captured};
 use crate::snapshot::history::{History, OwnManifest};
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::source::PostgresSource;
@@ -185,6 +186,9 @@ pub(super) trait Captures {
 
     /// The absolute paths that were asked for.
     fn paths(&self) -> Vec<Vec<u8>>;
+
+    /// What is left out on purpose, root by root.
+    fn exclusions(&self) -> Vec<Exclusion>;
 }
 
 impl Captures for Capture {
@@ -204,6 +208,10 @@ impl Captures for Capture {
 
     fn paths(&self) -> Vec<Vec<u8>> {
         self.paths().map(<[u8]>::to_vec).collect()
+    }
+
+    fn exclusions(&self) -> Vec<Exclusion> {
+        self.exclusions().collect()
     }
 }
 
@@ -303,6 +311,7 @@ fn attempt<A: Access>(
         databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
         application: application.cloned(),
         details: Some(captured.sources),
+        exclusions: Some(capture.exclusions()).filter(|exclusions| !exclusions.is_empty()),
     };
     let summary = BackupSummary {
         snapshot: Some(run.id),
