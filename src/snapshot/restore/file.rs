@@ -137,7 +137,7 @@ impl<'r> Output<'r> {
                 file.place(name)?
             }
         };
-        let identity = Metadata::of_open(&placed).map(|metadata| (metadata.device, metadata.inode));
+        let identity = Metadata::of_open(&placed).map(|metadata| metadata.identity());
         self.session.remember(&self.below, &self.entry, identity);
         self.session.restored(&self.path, &self.entry, self.placement != Placement::New);
         Ok(())
