@@ -74,7 +74,7 @@ impl Scene {
         command
     }
 
-    fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
         self.complete(Command::new(PROGRAM), &arguments)
     }
