@@ -18,6 +18,7 @@ use crate::snapshot::checkpoint::{Cadence, Checkpoints, Progressing, RunCheckpoi
 use crate::snapshot::history::{History, OwnManifest};
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::source::PostgresSource;
@@ -198,6 +199,9 @@ pub(super) trait Captures {
 
     /// The absolute paths that were asked for.
     fn paths(&self) -> Vec<Vec<u8>>;
+
+    /// What is left out on purpose, root by root.
+    fn exclusions(&self) -> Vec<Exclusion>;
 }
 
 impl Captures for Capture {
@@ -218,6 +222,10 @@ impl Captures for Capture {
 
     fn paths(&self) -> Vec<Vec<u8>> {
         self.paths().map(<[u8]>::to_vec).collect()
+    }
+
+    fn exclusions(&self) -> Vec<Exclusion> {
+        self.exclusions().collect()
     }
 }
 
@@ -282,7 +290,8 @@ fn attempt<A: Access>(
     monitor.progress().enter("backing up");
     let sources = |problems: &[Problem]| capture.sources(problems);
     let parent = parent.map(|parent| parent.run);
-    let recorder = Recorder { options, application, started, parent, sources: &sources, paths: capture.paths() };
+    let (paths, exclusions) = (capture.paths(), capture.exclusions());
+    let recorder = Recorder { options, application, started, parent, sources: &sources, paths, exclusions };
     let state = RefCell::new(Progressing::new(history, &options.checkpoints));
     let checkpoints =
         RunCheckpoints { repo, recorder: &recorder, run: run.id, view: &view, writer: &writer, monitor, state };

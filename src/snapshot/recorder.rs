@@ -6,6 +6,7 @@ use crate::snapshot::backup::{BackupOptions, TOOL};
 use crate::snapshot::capture::Captured;
 use crate::snapshot::history::History;
 use crate::snapshot::manifest::application::Application;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, State};
 use crate::snapshot::tree::problem::Problem;
 
@@ -21,6 +22,8 @@ pub(super) struct Recorder<'c> {
     pub sources: &'c dyn Fn(&[Problem]) -> Vec<Source>,
     /// The absolute paths that were asked for.
     pub paths: Vec<Vec<u8>>,
+    /// What is left out on purpose.
+    pub exclusions: Vec<Exclusion>,
 }
 
 impl Recorder<'_> {
@@ -54,6 +57,7 @@ impl Recorder<'_> {
             databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
             application: self.application.cloned(),
             details: Some(captured.sources),
+            exclusions: Some(self.exclusions.clone()).filter(|exclusions| !exclusions.is_empty()),
         };
         (open, sealed)
     }

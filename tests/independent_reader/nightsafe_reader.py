@@ -716,7 +716,7 @@ class Entry:
     def link_key(self):
         """What the names of one file agree in (section 7)."""
         if self.type != FILE:
-            return self.group, self.type, self.target
+            return self.group, self.type, self.target, repr(self.device)
         return self.group, self.type, self.size, self.hash, self.inline, repr(self.extents)
 
 

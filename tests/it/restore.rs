@@ -4,6 +4,7 @@
 mod interrupted;
 mod races;
 mod rights;
+mod spared;
 
 use crate::world::{NAME, World, everything_into, noise, portrait};
 use nightsafe::repo::format::{Class, key};
@@ -54,6 +55,13 @@ impl World {
 
     fn plan(&self, id: RunId, options: &RestoreOptions) -> Result<RestorePlan, RestoreError> {
         restore::plan(&self.repo(), &self.snapshot(id), Some(&data()), options)
+    }
+
+    /// What a pack holds.
+    fn class_of(&self, store_key: &str) -> Class {
+        let (repo, bytes) = (self.repo(), self.bytes(store_key));
+        let whole = WholePack::new(key::parse_pack(store_key).unwrap(), &bytes, repo.id()).unwrap();
+        whole.frames(&repo.read_keys().domain(whole.opening.domain)).unwrap()[0].table.class
     }
 
     /// A snapshot of the folder.
@@ -335,17 +343,28 @@ fn parents_of_what_was_backed_up_are_never_cleaned() {
 #[test]
 fn a_directory_that_cannot_be_read_forbids_deleting() {
     let world = filled();
+    world.night();
+    let old = world.objects("packs/");
+    // The second snapshot has a new top, and what didn't change from the first: of that the list of "sub" goes.
+    world.write("new", "new");
     let id = world.night();
     let target = world.copy_of(id);
-    std::fs::write(target.join("sub/extra"), "").unwrap();
-    // One pack holds everything here; without it nothing of the tree is left.
-    for key in world.objects("packs/").into_keys() {
+    for name in ["extra", "sub/extra"] {
+        std::fs::write(target.join(name), "").unwrap();
+    }
+    for key in old.into_keys().filter(|key| world.class_of(key) == Class::Meta) {
         world.replace(&key, noise(1_000));
     }
+    std::fs::remove_dir_all(world.cache()).unwrap();
     let before = portrait(&target);
     let options = deleting(&target, Overwrite::Never);
-    assert!(world.plan(id, &options).is_err());
-    assert!(world.run(id, &options).map_or(true, |summary| !summary.problems.is_empty() && summary.deleted == 0));
+    let Err(RestoreError::Delete(DeleteRefusal::Unreadable { path, .. })) = world.plan(id, &options) else {
+        panic!("{:?}", world.plan(id, &options));
+    };
+    assert_eq!(path.to_string(), "/data/sub");
+    let summary = world.run(id, &options).unwrap();
+    let named: Vec<_> = summary.problems.iter().map(|problem| problem.path.to_string()).collect();
+    assert_eq!((summary.deleted, named), (0, vec!["/data/sub".to_owned(), "/data".to_owned()]));
     assert_eq!(portrait(&target), before);
 }
 
@@ -357,13 +376,9 @@ fn content_that_cannot_be_read_forbids_deleting() {
     let target = world.copy_of(id);
     std::fs::write(target.join("extra"), "").unwrap();
     std::fs::remove_file(target.join("b")).unwrap();
-    let repo = world.repo();
-    for store_key in world.objects("packs/").into_keys() {
-        let bytes = world.bytes(&store_key);
-        let whole = WholePack::new(key::parse_pack(&store_key).unwrap(), &bytes, repo.id()).unwrap();
-        let frames = whole.frames(&repo.read_keys().domain(whole.opening.domain)).unwrap();
-        if frames[0].table.class == Class::Data {
-            world.replace(&store_key, noise(bytes.len()));
+    for (store_key, length) in world.objects("packs/") {
+        if world.class_of(&store_key) == Class::Data {
+            world.replace(&store_key, noise(usize::try_from(length).unwrap()));
         }
     }
     let summary = world.run(id, &deleting(&target, Overwrite::Never)).unwrap();

@@ -106,6 +106,7 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         databases: vec![],
         application: None,
         details: vec![],
+        exclusions: vec![],
     };
     let (tags, stored) = (manifest.tags.clone(), Some(manifest.time.seconds));
     Snapshot { id: run(n), manifest, hash: [n; 32], write_only: false, stored, tags, protected: false }

@@ -64,6 +64,7 @@ impl From<DeleteRefusal> for CliError {
             DeleteRefusal::Partial { only, .. } => built.hint(format!(
                 "name the folder itself, as SNAP:{only}, or add --allow-incomplete; --dry-run shows what would go"
             )),
+            DeleteRefusal::Rules { .. } => built.hint("restore without --delete"),
             DeleteRefusal::Unreadable { .. } => {
                 built.hint("restore without --delete; `nightsafe check` lists what is damaged")
             }
@@ -103,6 +104,7 @@ mod tests {
             (DeleteRefusal::NotADirectory(path("f")), "without --delete"),
             (DeleteRefusal::Incomplete, "--allow-incomplete"),
             (DeleteRefusal::Partial { path: path("srv"), only: path("srv/app") }, "SNAP:/srv/app"),
+            (DeleteRefusal::Rules { why: "x".to_owned() }, "without --delete"),
             (DeleteRefusal::Unreadable { path: path("d"), why: "x".to_owned() }, "nightsafe check"),
         ] {
             let error = CliError::from(RestoreError::Delete(refusal));

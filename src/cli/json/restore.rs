@@ -35,6 +35,8 @@ pub struct Plan {
     pub kept: Entries,
     pub refused: Entries,
     pub deleted: Entries,
+    pub spared: Entries,
+    pub untouched: Entries,
 }
 
 impl From<&RestorePlan> for Plan {
@@ -52,6 +54,8 @@ impl From<&RestorePlan> for Plan {
             kept: Entries::from(&plan.kept),
             refused: Entries::from(&plan.refused),
             deleted: Entries::from(&plan.deleted),
+            spared: Entries::from(&plan.spared),
+            untouched: Entries::from(&plan.untouched),
         }
     }
 }
@@ -87,6 +91,7 @@ pub struct Restore {
     pub overwritten: u64,
     pub kept: u64,
     pub deleted: u64,
+    pub spared: u64,
     pub left_out: LeftOut,
     pub denied: Denied,
     pub problems: u64,
@@ -109,6 +114,7 @@ impl Restore {
             overwritten: summary.overwritten,
             kept: summary.kept,
             deleted: summary.deleted,
+            spared: summary.spared,
             left_out: LeftOut { set_ids: left_out.set_ids, special: summary.special_left_out, xattrs: left_out.xattrs },
             denied: Denied {
                 owners: denied.owners,
@@ -116,7 +122,7 @@ impl Restore {
                 devices: denied.devices,
                 xattrs: denied.xattrs,
             },
-            problems: summary.problems.len() as u64,
+            problems: summary.problem_count,
             total_duration: summary.seconds,
         }
     }

@@ -10,6 +10,7 @@ use crate::repo::writer::{WriteError, Writer};
 use crate::snapshot::capture::content::{DirectoryStream, Progressed, StoredStream, StreamSink, Waiting};
 use crate::snapshot::capture::file::{Captured, FileSlot, Outcome};
 use crate::snapshot::tree::entry::{Entry, encode_entry};
+use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ enum Slot {
 /// Where the content of a file comes from.
 struct Content {
     slot: Arc<FileSlot>,
-    /// Whether this is the name that it was read by; other names of the same file are not told of.
-    is_first_name: bool,
+    /// Where the entry is, if it's another name than the one that the file is read by.
+    other_name: Option<SafePath>,
 }
 
 /// A directory that isn't stored yet.
@@ -58,6 +59,9 @@ struct Directory<'c> {
 pub trait Finished {
     /// `entry`, by whose name the file was read, has its content now.
     fn file(&mut self, entry: &Entry, captured: &Captured) -> Result<(), WriteError>;
+
+    /// What is at `path` is another name of a file that couldn't be read by its first; only that was reported.
+    fn lost_other_name(&mut self, path: SafePath);
 }
 
 /// Puts directories together.
@@ -111,9 +115,9 @@ impl<'c> Assembler<'c> {
         self.push_slot(Slot::Ready(Box::new(entry)));
     }
 
-    /// Adds a file whose content is on its way, by the name that it's read by or by another one.
-    pub fn add_file(&mut self, entry: Entry, slot: Arc<FileSlot>, is_first_name: bool) {
-        self.push_slot(Slot::File(Box::new(entry), Content { slot, is_first_name }));
+    /// Adds a file whose content is on its way, by the name that it's read by, or by another one, whose path is given.
+    pub fn add_file(&mut self, entry: Entry, slot: Arc<FileSlot>, other_name: Option<SafePath>) {
+        self.push_slot(Slot::File(Box::new(entry), Content { slot, other_name }));
     }
 
     /// Ends the open directory.
@@ -205,11 +209,16 @@ impl<'c> Assembler<'c> {
         let (mut entry, file, waiting) = match slot {
             Slot::File(mut entry, file) => match file.slot.get() {
                 None => return Ok(Slot::File(entry, file)),
-                Some(Outcome::Lost) => return Ok(Slot::Nothing),
+                Some(Outcome::Lost) => {
+                    if let Some(path) = file.other_name {
+                        finished.lost_other_name(path);
+                    }
+                    return Ok(Slot::Nothing);
+                }
                 Some(Outcome::Captured(captured)) => {
                     captured.describe(&mut entry);
                     let Some(stream) = captured.stream() else {
-                        if file.is_first_name {
+                        if file.other_name.is_none() {
                             finished.file(&entry, captured)?;
                         }
                         return Ok(Slot::Ready(entry));
@@ -225,7 +234,7 @@ impl<'c> Assembler<'c> {
             Progressed::Stored(stream) => {
                 put_content(&mut entry, stream);
                 if let Some(Outcome::Captured(captured)) = file.slot.get()
-                    && file.is_first_name
+                    && file.other_name.is_none()
                 {
                     finished.file(&entry, captured)?;
                 }

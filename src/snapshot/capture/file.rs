@@ -10,7 +10,8 @@ use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
-use crate::snapshot::tree::entry::{Entry, Flags};
+use crate::snapshot::source::xattrs::XattrReader;
+use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use crate::snapshot::tree::reference::{Extent, Reference};
@@ -56,6 +57,23 @@ pub struct Origin {
     pub metadata: Metadata,
     /// When the reading began.
     pub read_at: Time,
+    /// Its extended attributes, if it isn't the file that was found but one that took its place.
+    pub replaced: Option<Vec<Xattr>>,
+}
+
+impl Origin {
+    /// What was known when it was read, which may be later than when it was found: content never gets the mode or owner of an older one.
+    fn describe(&self, entry: &mut Entry) {
+        let Metadata { mode, uid, gid, mtime, ctime, .. } = self.metadata;
+        // Names of other owners aren't worth a look from here.
+        entry.user = entry.user.take().filter(|_| entry.uid == uid);
+        entry.group = entry.group.take().filter(|_| entry.gid == gid);
+        (entry.mode, entry.uid, entry.gid, entry.mtime, entry.ctime) = (mode, uid, gid, mtime, Some(ctime));
+        if let Some(xattrs) = &self.replaced {
+            entry.btime = self.metadata.btime;
+            entry.xattrs.clone_from(xattrs);
+        }
+    }
 }
 
 impl Captured {
@@ -78,8 +96,7 @@ impl Captured {
     /// Gives an entry what was found when the file was read.
     pub fn describe(&self, entry: &mut Entry) {
         if let Some(origin) = &self.origin {
-            entry.mtime = origin.metadata.mtime;
-            entry.ctime = Some(origin.metadata.ctime);
+            origin.describe(entry);
         }
         entry.size = Some(self.size);
         entry.extents.clone_from(&self.extents);
@@ -194,6 +211,10 @@ impl FileReaderThread<'_> {
                 self.problem(job, kind, message);
                 Outcome::Lost
             }
+            Err(FileError::Replaced) => {
+                self.problem(job, ProblemKind::Changed, OpenError::Replaced.to_string());
+                Outcome::Lost
+            }
         };
         // The slot is set once, by this thread alone.
         let _ = job.slot.set(outcome);
@@ -209,20 +230,34 @@ impl FileReaderThread<'_> {
         let mut metadata = job.metadata;
         let mut reads = 1;
         loop {
-            match self.read(job, name, metadata, buffer)? {
-                Reading::Done(captured) => return Ok(captured),
-                Reading::Changed(captured) if reads == MAX_READS => return Ok(captured),
-                Reading::Changed(_) => {}
+            match self.read(job, name, metadata, buffer) {
+                Ok(Reading::Done(captured)) => return Ok(captured),
+                Ok(Reading::Changed(captured)) if reads == MAX_READS => return Ok(captured),
+                Ok(Reading::Changed(_)) => {}
+                // That's how programs save a file: the new one is as good. But not if other names of the old one wait for the content that is read here.
+                Err(FileError::Replaced) if reads < MAX_READS && job.metadata.links == 1 => {}
+                Err(error) => return Err(error),
             }
             reads += 1;
             metadata = Metadata::of(job.directory.as_fd(), name).map_err(|error| FileError::of("look", &error))?;
         }
     }
 
+    /// The extended attributes of a file that took the place of the one that was found; nothing if it's that one.
+    fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata) -> Option<Vec<Xattr>> {
+        if metadata.identity() == job.metadata.identity() {
+            return None;
+        }
+        let (xattrs, faults) = XattrReader::default().read(job.directory.as_fd(), &job.at);
+        faults.into_iter().for_each(|fault| self.problem(job, fault.kind, fault.message));
+        Some(xattrs)
+    }
+
     /// Reads a file once.
     fn read(&self, job: &FileJob, name: &[u8], metadata: Metadata, buffer: &mut Buffer) -> Result<Reading, FileError> {
         let read_at = crate::snapshot::backup::now();
         let mut reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
+        let replaced = self.xattrs_of_other(job, &metadata);
         let mut captured = Captured {
             inline: None,
             stream: None,
@@ -230,7 +265,7 @@ impl FileReaderThread<'_> {
             extents: None,
             path: job.path.clone(),
             before: job.before.clone(),
-            origin: Some(Origin { at: job.at.clone(), metadata, read_at }),
+            origin: Some(Origin { at: job.at.clone(), metadata, read_at, replaced }),
             changed: false,
             names: Vec::new(),
             is_secret: job.is_secret,
@@ -330,6 +365,8 @@ enum FileError {
     Repository(WriteError),
     /// The file's fault: a problem of the snapshot.
     Source { kind: ProblemKind, message: String },
+    /// Another file is in its place, or something else is.
+    Replaced,
 }
 
 impl FileError {
@@ -346,10 +383,9 @@ impl From<WriteError> for FileError {
 
 impl From<OpenError> for FileError {
     fn from(error: OpenError) -> Self {
-        let kind = match &error {
-            OpenError::Replaced => ProblemKind::Changed,
-            OpenError::Open(error) => ProblemKind::of(error),
-        };
-        Self::Source { kind, message: error.to_string() }
+        match &error {
+            OpenError::Replaced => Self::Replaced,
+            OpenError::Open(cause) => Self::Source { kind: ProblemKind::of(cause), message: error.to_string() },
+        }
     }
 }

@@ -187,6 +187,11 @@ impl<'c> Ledger<'c> {
 }
 
 impl Finished for Ledger<'_> {
+    fn lost_other_name(&mut self, path: SafePath) {
+        let message = "it is another name of a file that couldn't be read by the first one".to_owned();
+        self.shared.problem(Problem { path, kind: ProblemKind::Other, message });
+    }
+
     fn file(&mut self, entry: &Entry, captured: &Captured) -> Result<(), WriteError> {
         let size = entry.size.unwrap_or(0);
         self.statistics.bytes += size;

@@ -35,6 +35,7 @@ use crate::snapshot::capture::part::FilesPart;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::postgres::source::PostgresSource;
@@ -203,6 +204,11 @@ impl Capture {
     /// The absolute paths that were asked for.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
         self.parts.iter().flat_map(|part| part.roots.paths())
+    }
+
+    /// What is left out on purpose, root by root.
+    pub fn exclusions(&self) -> impl Iterator<Item = Exclusion> {
+        self.parts.iter().flat_map(FilesPart::exclusions)
     }
 
     /// What a person should know before it begins.

@@ -1,6 +1,7 @@
 //! Files and folders that are captured by the same rules.
 
 use crate::snapshot::backup::{BackupError, FilesSource};
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::source::excludes::Excludes;
 use crate::snapshot::source::roots::{RootError, Roots};
 use crate::snapshot::source::secrets::SecretRules;
@@ -57,6 +58,11 @@ impl FilesPart {
     /// The name that it's stored under, unless it's stored by absolute paths.
     pub fn name(&self) -> Option<&[u8]> {
         self.renamed.as_ref().map(|renamed| renamed.name.as_slice())
+    }
+
+    /// What is left out on purpose, root by root.
+    pub fn exclusions(&self) -> impl Iterator<Item = Exclusion> {
+        self.roots.stored().filter_map(|(path, stored)| self.excludes.record(path, stored))
     }
 
     /// The absolute path of a directory, by which the cache knows it.

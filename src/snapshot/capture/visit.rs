@@ -191,7 +191,7 @@ impl<'c> Visit<'c> {
             self.assembler.enter(directory.entry);
             for (entry, slot) in directory.files {
                 self.ledger.statistics.files += 1;
-                self.assembler.add_file(entry, slot, true);
+                self.assembler.add_file(entry, slot, None);
             }
             self.assembler.leave(&mut self.ledger)?;
         }
@@ -246,7 +246,7 @@ impl<'c> Visit<'c> {
             && let Some((first, met)) = self.names.get_mut(&group)
         {
             match first {
-                FirstName::Reading(slot) => self.assembler.add_file(entry, Arc::clone(slot), false),
+                FirstName::Reading(slot) => self.assembler.add_file(entry, Arc::clone(slot), Some(found.path.clone())),
                 FirstName::Known(known) => {
                     Ledger::copy_content(known, &mut entry);
                     self.assembler.add(entry);
@@ -275,7 +275,7 @@ impl<'c> Visit<'c> {
             }
             Recalled::Unknown(before) => {
                 let slot = self.read(found, is_secret, before)?;
-                self.assembler.add_file(entry, Arc::clone(&slot), true);
+                self.assembler.add_file(entry, Arc::clone(&slot), None);
                 group.map(|_| FirstName::Reading(slot))
             }
         };

@@ -2,11 +2,13 @@
 
 pub mod application;
 pub mod database;
+pub mod exclusion;
 
 use crate::repo::cbor::{self, Time};
 use crate::repo::id::RunId;
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
@@ -226,6 +228,9 @@ pub struct SealedPart {
     /// What each source came to, in the order of [`OpenPart::sources`].
     #[n(8)]
     pub details: Option<Vec<SourceDetail>>,
+    /// What was left out on purpose, for each root below which something was to be.
+    #[n(9)]
+    pub exclusions: Option<Vec<Exclusion>>,
 }
 
 /// The complete record of one run: both parts together.
@@ -277,6 +282,8 @@ pub struct Manifest {
     pub application: Option<Application>,
     /// What each source came to.
     pub details: Vec<SourceDetail>,
+    /// What was left out on purpose.
+    pub exclusions: Vec<Exclusion>,
 }
 
 impl Manifest {
@@ -306,6 +313,7 @@ impl Manifest {
             databases: sealed.databases.unwrap_or_default(),
             application: sealed.application,
             details: sealed.details.unwrap_or_default(),
+            exclusions: sealed.exclusions.unwrap_or_default(),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! What is in the target and not in the snapshot: found for a plan, removed by a restore.
 //!
-//! Only below the restored folder, only in directories whose stored list was read to its verified end, never beyond mount points, and never through links.
+//! Only below the restored folder, only in directories whose stored list was read to its verified end, never beyond mount points, and never through links. What the snapshot
+//! left out on purpose is spared ([`super::spared`]), at any depth.
 
 use crate::repo::error::ReadError;
 use crate::repo::reader::Reader;
 use crate::snapshot::browse;
 use crate::snapshot::manifest::State;
 use crate::snapshot::restore::place::Wanted;
+use crate::snapshot::restore::spared::Rules;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
-use crate::snapshot::tree::entry::{Entry, EntryType};
+use crate::snapshot::tree::entry::{Entry, EntryType, Flags};
 use crate::snapshot::tree::path::SafePath;
 use rustix::io::Errno;
 use std::io;
@@ -42,6 +44,14 @@ pub enum DeleteRefusal {
         /// Why.
         why: String,
     },
+    /// What was left out on purpose can't be told from what wasn't there.
+    #[error(
+        "what this snapshot left out can't be understood ({why}): --delete would remove it; a newer nightsafe may know it"
+    )]
+    Rules {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Looks whether a restore may delete at all.
@@ -53,6 +63,7 @@ pub(super) fn permit(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<(),
     if wanted.top.kind != EntryType::Directory {
         return refuse(DeleteRefusal::NotADirectory(wanted.path.clone()));
     }
+    Rules::of(&wanted.snapshot.manifest.exclusions)?;
     if options.allow_incomplete {
         return Ok(());
     }
@@ -122,7 +133,14 @@ pub(super) struct Extra<'a> {
     pub(super) path: SafePath,
 }
 
-/// Gives all extras to `each`, until that breaks.
+impl Extra<'_> {
+    /// Whether it is the marker of a restore that goes on, which lies directly in the target.
+    pub(super) fn is_marker(&self, wanted: Wanted<'_>, marker: &str) -> bool {
+        self.name == marker.as_bytes() && self.path.parent().as_ref() == Some(wanted.path)
+    }
+}
+
+/// Gives all extras to `each`, until that breaks. Nothing is one in a directory whose content was left out as a whole.
 pub(super) fn extras(
     wanted: Wanted<'_>,
     root: Arc<Directory>,
@@ -142,6 +160,7 @@ pub(super) fn extras(
     let mut visit = |path: &SafePath, entry: &Entry, branch: &mut Branch| -> ControlFlow<(), bool> {
         match open(path, base, entry, branch) {
             Ok(None) => ControlFlow::Continue(false),
+            Ok(Some(_)) if entry.flags.contains(Flags::EMPTIED) => ControlFlow::Continue(true),
             Ok(Some(directory)) => match compare(reader, path, entry, &directory, each) {
                 Ok(flow) => flow.map_continue(|()| true),
                 Err(what) => note(path, what),

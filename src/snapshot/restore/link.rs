@@ -2,12 +2,14 @@
 
 use crate::snapshot::restore::overwrite::{Judged, Look, NOT_MINE, Overwrite, Placement, Rule, is_part_of, judge};
 use crate::snapshot::restore::session::{Session, lock};
+use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::ProblemKind;
 use crate::snapshot::tree::reference::Extent;
 use std::io;
+use std::sync::Arc;
 
 /// Another name of a file that has several.
 pub(super) struct LaterName {
@@ -19,22 +21,44 @@ pub(super) struct LaterName {
     pub(super) entry: Entry,
 }
 
-/// Gives a file another name, if what has the first is what was restored or found there.
-pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
+/// Gives files their other names.
+pub(super) struct Linker<'r> {
+    session: &'r Session<'r>,
+    /// Where the first name is.
+    firsts: Branch,
+    /// Where the other one comes.
+    here: Branch,
+}
+
+impl<'r> Linker<'r> {
+    pub(super) fn new(session: &'r Session<'r>, root: &Arc<Directory>) -> Self {
+        Self { session, firsts: Branch::new(Arc::clone(root)), here: Branch::new(Arc::clone(root)) }
+    }
+}
+
+impl Linker<'_> {
+    /// Gives a file another name, if what has the first is what was restored or found there.
+    pub(super) fn link(&mut self, name: &LaterName) {
+        let Self { session, firsts, here } = self;
+        link(session, (firsts, here), name);
+    }
+}
+
+fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName) {
     let LaterName { path, entry, .. } = name;
     let Some(first) = lock(&session.linkable).get(&name.first).copied() else {
         // Why it isn't there was said already, with its first name.
         let message = format!("it is another name of {}, which couldn't be restored", name.first);
         return session.problem(path, ProblemKind::Other, message);
     };
-    let directory = |path: &SafePath| root.descend(&path.parent().unwrap_or_default());
-    let try_it = || -> io::Result<Option<bool>> {
-        let pinned = directory(&name.first)?.pin(name.first.name().unwrap_or_default())?;
+    let folder_of = |path: &SafePath| path.parent().unwrap_or_default();
+    let mut try_it = || -> io::Result<Option<bool>> {
+        let pinned = firsts.go_to(&folder_of(&name.first))?.pin(name.first.name().unwrap_or_default())?;
         let found = pinned.metadata()?;
-        if (found.device, found.inode) != first {
+        if found.identity() != first {
             return Err(io::Error::other("another program replaced its first name"));
         }
-        let here = directory(&name.below)?;
+        let here = others.go_to(&folder_of(&name.below))?;
         if here.look(&entry.name)?.is_some_and(|now| now.is_same_file(&found)) {
             return Ok(None);
         }
@@ -47,7 +71,7 @@ pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
             Judged::Keep(_) => Ok(None),
             Judged::Refuse(why) => Err(io::Error::other(why)),
             Judged::Replace(Placement::OverPart)
-                if !is_part_of(&here.pin(&entry.name)?.open_file()?, &pinned.open_file()?)? =>
+                if !is_part_of(&here.pin(&entry.name)?.open_file()?, &pinned.open_file()?, session.monitor)? =>
             {
                 Err(io::Error::other(NOT_MINE))
             }
@@ -61,6 +85,8 @@ pub(super) fn link(session: &Session<'_>, root: &Directory, name: &LaterName) {
     match try_it() {
         Ok(Some(overwritten)) => session.restored(path, entry, overwritten),
         Ok(None) => session.kept(path, entry),
+        // What was being compared is neither this nor that.
+        Err(_) if session.monitor.interrupted() => {}
         Err(error) => session.failed(path, "link", &error),
     }
 }
@@ -75,6 +101,7 @@ pub(super) struct LinkKey {
     hash: Option<[u8; 32]>,
     inline: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
+    device: Option<(u32, u32)>,
     extents: Option<Vec<Extent>>,
 }
 
@@ -88,6 +115,7 @@ impl LinkKey {
             hash: entry.hash,
             inline: entry.inline.clone(),
             target: entry.target.clone(),
+            device: entry.device,
             extents: entry.extents.clone(),
         })
     }
@@ -116,9 +144,14 @@ mod tests {
             target: Some(target.to_vec()),
             ..Entry::new("l", EntryType::Symlink)
         };
+        let device = |minor: u32| Entry {
+            link_group: Some([1; 8]),
+            device: Some((1, minor)),
+            ..Entry::new("d", EntryType::CharacterDevice)
+        };
         let same = |a: &Entry, b: &Entry| LinkKey::of(a) == LinkKey::of(b);
         assert!(same(&file(1, b"x"), &Entry { name: b"g".to_vec(), mode: 0o600, ..file(1, b"x") }));
-        assert!(same(&stored(1), &stored(1)) && same(&link(b"a"), &link(b"a")));
+        assert!(same(&stored(1), &stored(1)) && same(&link(b"a"), &link(b"a")) && same(&device(3), &device(3)));
         for (a, b) in [
             (file(1, b"x"), file(2, b"x")),
             (file(1, b"x"), file(1, b"y")),
@@ -127,6 +160,7 @@ mod tests {
             (stored(1), Entry { size: Some(101), ..stored(1) }),
             (stored(1), Entry { extents: Some(vec![Extent { offset: 1, length: 99 }]), ..stored(1) }),
             (link(b"a"), link(b"b")),
+            (device(3), device(5)),
             (link(b"a"), file(1, b"a")),
         ] {
             assert!(!same(&a, &b), "{a:?} {b:?}");

@@ -4,6 +4,9 @@
 //! their content hash, given their attributes, and only then linked into place; hard links follow, then what is to be deleted ([`delete`]), and directories get their
 //! attributes last, the innermost first.
 //!
+//! Memory: three windows, some 500 bytes for each directory, whose attributes wait (`walk::LaterDirectory`), and as much for each file that has several names and each further
+//! name. Of problems the first 1,000 are kept.
+//!
 //! Everything goes by handles of directories ([`crate::snapshot::target`]): whatever links are in the target or the snapshot, and whoever swaps what meanwhile, nothing
 //! outside is created, changed or removed. Files that exist are never changed, only replaced: they may have other names elsewhere.
 
@@ -16,6 +19,7 @@ mod overwrite;
 mod place;
 pub mod plan;
 mod session;
+mod spared;
 mod walk;
 pub mod window;
 
@@ -31,17 +35,20 @@ use crate::snapshot::browse::{self, BrowseError};
 use crate::snapshot::monitor::{EntryAction, Monitor};
 use crate::snapshot::restore::delete::{DeleteRefusal, Trouble};
 use crate::snapshot::restore::file::{FileError, Output};
+use crate::snapshot::restore::link::Linker;
 use crate::snapshot::restore::marker::Marker;
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::place::Wanted;
 use crate::snapshot::restore::session::{Session, lock};
+use crate::snapshot::restore::spared::Rules;
 use crate::snapshot::restore::walk::{LaterDirectory, Walked};
 use crate::snapshot::restore::window::{Gatherer, Window};
 use crate::snapshot::snapshots::Snapshot;
-use crate::snapshot::target::attributes::{AttributeOptions, LeftOut, Subject};
+use crate::snapshot::target::attributes::{AttributeOptions, AttributeWriter, LeftOut, Subject};
+use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
-use crate::snapshot::target::removal::{self, Act};
-use crate::snapshot::tree::entry::EntryType;
+use crate::snapshot::target::removal::{self, Act, Candidate};
+use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::io;
@@ -94,13 +101,17 @@ pub struct RestoreSummary {
     pub kept: u64,
     /// What was removed.
     pub deleted: u64,
+    /// What the snapshot doesn't hold and that stayed all the same, because it was left out on purpose. (What is in a folder that was isn't counted.)
+    pub spared: u64,
     /// Pipes, sockets and devices that weren't restored because nobody asked for them.
     pub special_left_out: u64,
     /// Attributes likewise.
     pub left_out: LeftOut,
     /// What the system didn't permit.
     pub denied: Denied,
-    /// What didn't come back as it was.
+    /// How much didn't come back as it was.
+    pub problem_count: u64,
+    /// The first 1,000 of that.
     pub problems: Vec<Problem>,
     /// How long it took.
     pub seconds: f64,
@@ -109,7 +120,7 @@ pub struct RestoreSummary {
 impl RestoreSummary {
     /// Whether all that was asked for is done.
     pub fn is_complete(&self) -> bool {
-        self.problems.is_empty() && self.denied.is_nothing()
+        self.problem_count == 0 && self.denied.is_nothing()
     }
 }
 
@@ -206,26 +217,48 @@ pub fn restore(
     monitor.progress().enter("restoring");
     let session = Session::new(monitor, options, rule);
     let walked = write(&session, wanted, &root)?;
+    let mut linker = Linker::new(&session, &root);
     for name in &walked.later_names {
-        link::link(&session, &root, name);
+        session.go_on()?;
+        linker.link(name);
     }
     session.go_on()?;
-    let deleted = if options.delete { delete_extras(&session, wanted, &root, &marker.name)? } else { 0 };
+    let deletion =
+        if options.delete { delete_extras(&session, wanted, &root, &marker.name)? } else { Deletion::default() };
     session.go_on()?;
+    let mut branch = Branch::new(Arc::clone(&root));
     for directory in walked.directories.iter().rev() {
-        finish(&session, &root, directory);
+        finish(&session, &mut branch, &wanted.base(), directory);
     }
-    synchronise(&root, &marker, options)?;
-    if lock(&session.problems).is_empty() {
-        // Before the folder gets its time, which this changes. With problems it stays: the same command tries again what is missing.
-        marker.remove(&root).map_err(failed)?;
+    synchronise(walked.systems.values().chain([&*root]), &root, &marker, options)?;
+    let attributed = (top.kind == EntryType::Directory && !path.is_top() && is_own_root).then_some(&top);
+    if let Some(top) = attributed {
+        session.apply(Subject::Open(root.as_fd()), &path, top);
     }
-    if top.kind == EntryType::Directory && !path.is_top() && is_own_root {
-        session.apply(Subject::Open(root.as_fd()), &path, &top);
+    if lock(&session.problems).count == 0 {
+        // The last thing of all. With problems it stays: the same command tries again what is missing.
+        remove_marker(&marker, &root, attributed).map_err(failed)?;
     }
-    let mut summary = summary(session, walked.directories.len() as u64, deleted);
+    let mut summary = summary(session, walked.directories.len() as u64, deletion);
     summary.seconds = begun.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// Removes the marker from a folder that has its attributes already, and keeps these.
+fn remove_marker(marker: &Marker, root: &Directory, attributed: Option<&Entry>) -> io::Result<()> {
+    let Some(entry) = attributed else { return marker.remove(root) };
+    let before = root.metadata()?;
+    // It may have come back as one that its owner may not write to.
+    let is_opened = before.mode & 0o300 != 0o300 && root.set_mode(before.mode | 0o300).is_ok();
+    let removed = marker.remove(root);
+    if is_opened {
+        root.set_mode(before.mode)?;
+    }
+    // A time that couldn't be set was told already.
+    if removed.is_ok() && before.mtime == entry.mtime {
+        AttributeWriter::touch(Subject::Open(root.as_fd()), entry)?;
+    }
+    removed
 }
 
 /// Walks, fetches and writes.
@@ -244,52 +277,69 @@ fn write<'r>(session: &'r Session<'r>, wanted: Wanted<'r>, root: &Arc<Directory>
 
 /// Waits until everything is on the disk. The system tells only once that it couldn't bring something there, and may show it all the same until it is read from the disk:
 /// so this restore must not be taken for done, nor what it wrote for right, when it's typed again.
-fn synchronise(root: &Directory, marker: &Marker, options: &RestoreOptions) -> Result<(), RestoreError> {
-    let Err(source) = root.sync_file_system() else { return Ok(()) };
+fn synchronise<'d>(
+    mut systems: impl Iterator<Item = &'d Directory>,
+    root: &Directory,
+    marker: &Marker,
+    options: &RestoreOptions,
+) -> Result<(), RestoreError> {
+    let Err(source) = systems.try_for_each(Directory::sync_file_system) else { return Ok(()) };
     let goes_on = marker.is_in(root).is_some() && marker.distrust(root).is_ok();
     Err(RestoreError::Unsynced { path: options.target.clone(), goes_on, source })
 }
 
 /// Gives a directory its attributes, if it is the one that was restored into.
-fn finish(session: &Session<'_>, root: &Directory, directory: &LaterDirectory) {
-    let found = root.descend(&directory.below).and_then(|found| {
+fn finish(session: &Session<'_>, branch: &mut Branch, base: &SafePath, directory: &LaterDirectory) {
+    let found = branch.go_to(&directory.below).and_then(|found| {
         let is_same = found.identity()? == directory.identity;
         is_same.then_some(found).ok_or_else(|| io::Error::other("another program replaced it"))
     });
+    let path = || base.descend(&directory.below);
     match found {
-        Ok(found) => session.apply(Subject::Open(found.as_fd()), &directory.path, &directory.entry),
-        Err(error) => session.failed(&directory.path, "open", &error),
+        Ok(found) => session.apply(Subject::Open(found.as_fd()), &path(), &directory.entry),
+        Err(error) => session.failed(&path(), "open", &error),
     }
 }
 
-/// Removes what the snapshot doesn't hold. Gives the number of entries.
+/// What came of deleting.
+#[derive(Debug, Clone, Copy, Default)]
+struct Deletion {
+    deleted: u64,
+    spared: u64,
+}
+
+/// Removes what the snapshot doesn't hold.
 fn delete_extras(
     session: &Session<'_>,
     wanted: Wanted<'_>,
     root: &Arc<Directory>,
     marker: &str,
-) -> Result<u64, RestoreError> {
+) -> Result<Deletion, RestoreError> {
+    let mut deletion = Deletion::default();
     if session.lost.load(Ordering::Relaxed) {
         let message = "nothing was deleted, because parts of the snapshot can't be read".to_owned();
         session.problem(wanted.path, ProblemKind::Failed, message);
-        return Ok(0);
+        return Ok(deletion);
     }
     session.monitor.progress().enter("deleting");
-    let mut deleted = 0;
+    let rules = Rules::of(&wanted.snapshot.manifest.exclusions)?;
+    let spared = rules.spared()?;
     let mut each = |extra: &delete::Extra<'_>| {
         if session.monitor.interrupted() {
             return ControlFlow::Break(());
         }
-        if extra.name == marker.as_bytes() {
+        if extra.is_marker(wanted, marker) {
             return ControlFlow::Continue(());
         }
         match extra.parent.try_clone() {
             Ok(parent) => {
-                let removal = removal::remove(parent, extra.name, Act::Remove);
-                deleted += removal.entries;
+                let spare = |candidate: &Candidate<'_>| spared.has(candidate);
+                let removal = removal::remove(parent, extra.name, extra.path.clone(), Act::Remove, &spare);
+                deletion.deleted += removal.entries;
+                deletion.spared += removal.spared;
                 if let Some(message) = removal.message() {
                     session.problem(&extra.path, ProblemKind::Failed, message);
-                } else {
+                } else if removal.entries > 0 {
                     session.monitor.entry(extra.path.as_bytes(), EntryAction::Deleted, 0);
                 }
             }
@@ -310,12 +360,13 @@ fn delete_extras(
         session.problem(path, ProblemKind::Failed, format!("nothing was deleted in it: {why}"));
         Ok(())
     })?;
-    Ok(deleted)
+    Ok(deletion)
 }
 
-fn summary(session: Session<'_>, directories: u64, deleted: u64) -> RestoreSummary {
+fn summary(session: Session<'_>, directories: u64, deletion: Deletion) -> RestoreSummary {
     let attributes = session.attributes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let counts = session.counts;
+    let problems = session.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     RestoreSummary {
         files: counts.files.into_inner(),
         directories,
@@ -323,11 +374,13 @@ fn summary(session: Session<'_>, directories: u64, deleted: u64) -> RestoreSumma
         bytes: counts.bytes.into_inner(),
         overwritten: counts.overwritten.into_inner(),
         kept: counts.kept.into_inner(),
-        deleted,
+        deleted: deletion.deleted,
+        spared: deletion.spared,
         special_left_out: counts.special.into_inner(),
         left_out: attributes.left_out(),
         denied: session.denied.into_inner().unwrap_or_else(PoisonError::into_inner),
-        problems: session.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+        problem_count: problems.count,
+        problems: problems.first,
         seconds: 0.0,
     }
 }

@@ -1,8 +1,9 @@
 //! What happens where something exists already.
 
+use crate::snapshot::monitor::Monitor;
 use crate::snapshot::restore::session::{Session, lock};
-use crate::snapshot::source::metadata::Metadata;
-use crate::snapshot::target::directory::{Directory, Identity};
+use crate::snapshot::source::metadata::{Identity, Metadata};
+use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::node::Pinned;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::reference::Extent;
@@ -164,16 +165,16 @@ fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) ->
     };
     let is_same = agrees
         && match entry.kind {
-            EntryType::File => Some(now.size) == entry.size && same_file(&pinned, entry, look)?,
+            EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
             EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
             EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
             EntryType::Fifo | EntryType::Socket => true,
             EntryType::Directory => false,
         };
-    Ok(is_same.then_some((now.device, now.inode)))
+    Ok(is_same.then_some(now.identity()))
 }
 
-fn same_file(pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
+fn same_file(session: &Session<'_>, pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
     if look == Look::Glance {
         return Ok(true);
     }
@@ -181,20 +182,21 @@ fn same_file(pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {
         // The key of a secret's hash comes with its content.
         return Ok(false);
     }
-    has_content(&pinned.open_file()?, entry)
+    has_content(&pinned.open_file()?, entry, session.monitor)
 }
 
-/// Whether a file holds what the entry describes, zeros in the place of its holes.
-fn has_content(file: &File, entry: &Entry) -> io::Result<bool> {
+/// Whether a file holds what the entry describes, zeros in the place of its holes. Fails if the user wants no more.
+fn has_content(file: &File, entry: &Entry, monitor: &dyn Monitor) -> io::Result<bool> {
+    let read = |from, to, each: &mut dyn FnMut(&[u8]) -> bool| read(file, (from, to), monitor, each);
     let size = entry.size.unwrap_or(0);
     let whole = [Extent { offset: 0, length: size }];
     let mut hasher = blake3::Hasher::new();
     let mut position = 0;
     for extent in entry.extents.as_deref().unwrap_or(&whole) {
         let end = extent.offset.saturating_add(extent.length);
-        let is_hole = read(file, position, extent.offset, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+        let is_hole = read(position, extent.offset, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
         let is_read = is_hole
-            && read(file, extent.offset, end, &mut |bytes| {
+            && read(extent.offset, end, &mut |bytes| {
                 hasher.update(bytes);
                 true
             })?;
@@ -203,17 +205,17 @@ fn has_content(file: &File, entry: &Entry) -> io::Result<bool> {
         }
         position = end;
     }
-    let is_hole = read(file, position, size, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+    let is_hole = read(position, size, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
     let expected = entry.inline.as_ref().map_or(entry.hash, |bytes| Some(*blake3::hash(bytes).as_bytes()));
     Ok(is_hole && expected.is_some_and(|expected| hasher.finalize() == blake3::Hash::from_bytes(expected)))
 }
 
 /// Whether `found` could be what a power loss left of `whole`: it isn't longer, and each of its bytes is the same or zero. Nothing is lost with it.
-pub(super) fn is_part_of(found: &File, whole: &File) -> io::Result<bool> {
+pub(super) fn is_part_of(found: &File, whole: &File, monitor: &dyn Monitor) -> io::Result<bool> {
     let size = found.metadata()?.len();
     let mut position = 0;
     let mut expected = vec![0; 256 << 10];
-    let is_part = read(found, 0, size, &mut |bytes| {
+    let is_part = read(found, (0, size), monitor, &mut |bytes| {
         let expected = &mut expected[..bytes.len()];
         let is_there = whole.read_exact_at(expected, position).is_ok();
         position += bytes.len() as u64;
@@ -223,9 +225,17 @@ pub(super) fn is_part_of(found: &File, whole: &File) -> io::Result<bool> {
 }
 
 /// Gives the bytes from `position` to `end` to `each`, as long as that likes them. False if it doesn't, or if the file ends before.
-fn read(file: &File, mut position: u64, end: u64, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+fn read(
+    file: &File,
+    (mut position, end): (u64, u64),
+    monitor: &dyn Monitor,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> io::Result<bool> {
     let mut buffer = vec![0; 256 << 10];
     while position < end {
+        if monitor.interrupted() {
+            return Err(io::Error::other("interrupted"));
+        }
         let room = usize::try_from(end - position).map_or(buffer.len(), |room| room.min(buffer.len()));
         match file.read_at(&mut buffer[..room], position) {
             Ok(0) => return Ok(false),
@@ -242,6 +252,9 @@ fn read(file: &File, mut position: u64, end: u64, each: &mut dyn FnMut(&[u8]) ->
 mod tests {
     use super::*;
     use crate::repo::cbor::Time;
+    use crate::snapshot::monitor::{EntryAction, Progress, Silent};
+    use crate::snapshot::tree::problem::Problem;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn entry(kind: EntryType, seconds: i64) -> Entry {
         Entry { mtime: Time { seconds, nanoseconds: 0 }, ..Entry::new("x", kind) }
@@ -299,10 +312,10 @@ mod tests {
         };
         let whole = file("whole", b"abcdef");
         for part in [&b""[..], b"abc", b"abcdef", b"\0\0\0", b"a\0\0def"] {
-            assert!(is_part_of(&file("part", part), &whole).unwrap(), "{part:?}");
+            assert!(is_part_of(&file("part", part), &whole, &Silent::default()).unwrap(), "{part:?}");
         }
         for other in [&b"abcdefg"[..], b"abcdef\0", b"abX", b"\0\0\0\0\0X", b"bcdef"] {
-            assert!(!is_part_of(&file("other", other), &whole).unwrap(), "{other:?}");
+            assert!(!is_part_of(&file("other", other), &whole, &Silent::default()).unwrap(), "{other:?}");
         }
     }
 
@@ -314,6 +327,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             File::open(&path).unwrap()
         };
+        let has_content = |file: &File, entry: &Entry| has_content(file, entry, &Silent::default());
         let mut entry = Entry::new("f", EntryType::File);
         (entry.size, entry.inline) = (Some(6), Some(b"abcdef".to_vec()));
         assert!(has_content(&file(b"abcdef"), &entry).unwrap());
@@ -326,5 +340,30 @@ mod tests {
         for other in [&b"xb\0d\0\0"[..], b"\0bxd\0\0", b"\0b\0d\0x", b"\0x\0d\0\0"] {
             assert!(!has_content(&file(other), &entry).unwrap());
         }
+    }
+
+    /// Wants no more when it was asked so often.
+    struct Impatient(Silent, AtomicUsize);
+
+    impl Monitor for Impatient {
+        fn progress(&self) -> &Progress {
+            self.0.progress()
+        }
+        fn problem(&self, _: &Problem) {}
+        fn warning(&self, _: &str) {}
+        fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
+        fn interrupted(&self) -> bool {
+            self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        }
+    }
+
+    /// Once, Ctrl-C was heard only when a file of whatever size had been compared to its end.
+    #[test]
+    fn comparing_a_large_file_can_be_interrupted() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 40).unwrap();
+        let entry = Entry { size: Some(1 << 40), hash: Some([0; 32]), ..Entry::new("f", EntryType::File) };
+        let monitor = Impatient(Silent::default(), AtomicUsize::new(3));
+        assert!(has_content(&file, &entry, &monitor).is_err());
     }
 }

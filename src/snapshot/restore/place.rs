@@ -101,6 +101,7 @@ pub(super) fn open(
 ) -> Result<(Arc<Directory>, Rule, Marker), RestoreError> {
     let failed = |source| RestoreError::of_target(&options.target, source);
     let found = find(wanted, options)?;
+    let is_new = found.root.is_none();
     let (root, marker) = if let (Some(root), Some(marker)) = (found.root, found.marker) {
         (root, marker)
     } else {
@@ -110,12 +111,13 @@ pub(super) fn open(
         if options.existing.is_none() && !root.names().map_err(failed)?.is_empty() {
             return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
         }
-        if wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
-            root.mark_unfinished().map_err(failed)?;
-        }
         let marker = wanted.marker(&root, options)?;
         (root, marker)
     };
+    // It gets its attributes last. Until then nobody else looks into what may be private: also if it was there, since it is empty.
+    if (is_new || found.rule == Rule::Fresh) && wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
+        root.close().map_err(failed)?;
+    }
     if found.rule == Rule::Fresh {
         marker.leave(&root).map_err(failed)?;
     }

@@ -7,12 +7,13 @@ use crate::snapshot::restore::delete::{self, DeleteRefusal, Trouble};
 use crate::snapshot::restore::overwrite::{Judged, Look, Placement, Rule, judge};
 use crate::snapshot::restore::place::{self, Wanted};
 use crate::snapshot::restore::session::Session;
+use crate::snapshot::restore::spared::Rules;
 use crate::snapshot::restore::walk::is_special;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
-use crate::snapshot::target::removal::{Act, remove};
+use crate::snapshot::target::removal::{Act, Candidate, remove};
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use std::io;
@@ -68,6 +69,10 @@ pub struct RestorePlan {
     pub refused: Listed,
     /// What would be removed; of directories all that is in them is counted.
     pub deleted: Listed,
+    /// What the snapshot doesn't hold and that would stay because it was left out on purpose; named are the entries directly in folders that the snapshot holds.
+    pub spared: Listed,
+    /// Folders in which nothing would be deleted: they can't be looked at, or the file system doesn't tell names apart.
+    pub untouched: Listed,
 }
 
 /// Looks at what a restore will bring back, and at what is in the target.
@@ -107,7 +112,7 @@ pub fn plan(
     let mut plan = planner.plan;
     if options.delete {
         let marker = found.marker.map(|marker| marker.name).unwrap_or_default();
-        deletions(wanted, found.root, marker.as_bytes(), &mut plan)?;
+        deletions(wanted, found.root, &marker, &mut plan)?;
     }
     Ok(plan)
 }
@@ -116,7 +121,7 @@ pub fn plan(
 fn deletions(
     wanted: Wanted<'_>,
     root: Option<Arc<Directory>>,
-    marker: &[u8],
+    marker: &str,
     plan: &mut RestorePlan,
 ) -> Result<(), RestoreError> {
     let unreadable =
@@ -132,22 +137,39 @@ fn deletions(
         return unreadable(&path, why);
     }
     let Some(root) = root else { return Ok(()) };
+    let rules = Rules::of(&wanted.snapshot.manifest.exclusions)?;
+    let spared = rules.spared()?;
+    let spare = |candidate: &Candidate<'_>| spared.has(candidate);
+    let mut untouched = Listed::default();
     let mut each = |extra: &delete::Extra<'_>| {
-        if extra.name != marker
+        if !extra.is_marker(wanted, marker)
             && let Ok(parent) = extra.parent.try_clone()
         {
-            let removal = remove(parent, extra.name, Act::Count);
+            let removal = remove(parent, extra.name, extra.path.clone(), Act::Count, &spare);
+            if removal.spared > 0 {
+                plan.spared.add(&extra.path, removal.spared);
+            }
+            if removal.entries > 0 {
+                plan.deleted.add(&extra.path, removal.entries);
+            }
             // Such as a mount point: it stays.
-            let list = if removal.entries == 0 { &mut plan.refused } else { &mut plan.deleted };
-            list.add(&extra.path, removal.entries.max(1));
+            if removal.fault.is_some() {
+                plan.refused.add(&extra.path, 1);
+            }
         }
         ControlFlow::Continue(())
     };
     delete::extras(wanted, root, &mut each, &mut |path, trouble| match trouble {
         Trouble::Unreadable(error) => unreadable(path, error.to_string()),
-        // What can't be looked at isn't deleted; the restore names it.
-        Trouble::Target(_) | Trouble::Mounted | Trouble::Folds => Ok(()),
-    })
+        Trouble::Target(_) | Trouble::Folds => {
+            untouched.add(path, 1);
+            Ok(())
+        }
+        // As it should be; the restore says so.
+        Trouble::Mounted => Ok(()),
+    })?;
+    plan.untouched = untouched;
+    Ok(())
 }
 
 /// Counts.

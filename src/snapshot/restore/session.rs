@@ -3,8 +3,8 @@
 use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
+use crate::snapshot::source::metadata::Identity;
 use crate::snapshot::target::attributes::{Attribute, AttributeFault, AttributeWriter, Subject, lends_rights};
-use crate::snapshot::target::directory::Identity;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
@@ -34,6 +34,16 @@ impl Denied {
     }
 }
 
+/// Most problems that are kept; more are counted. Each was told when it came.
+const MAX_PROBLEMS: usize = 1_000;
+
+/// What went wrong: all is counted, the first are kept.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    pub(super) count: u64,
+    pub(super) first: Vec<Problem>,
+}
+
 /// Counts of a restore.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -58,7 +68,7 @@ pub(super) struct Session<'r> {
     pub(super) monitor: &'r dyn Monitor,
     pub(super) options: &'r RestoreOptions,
     pub(super) rule: Rule,
-    pub(super) problems: Mutex<Vec<Problem>>,
+    pub(super) problems: Mutex<Problems>,
     pub(super) denied: Mutex<Denied>,
     pub(super) attributes: Mutex<AttributeWriter>,
     pub(super) counts: Counts,
@@ -99,7 +109,11 @@ impl<'r> Session<'r> {
     pub(super) fn problem(&self, path: &SafePath, kind: ProblemKind, message: String) {
         let problem = Problem { path: path.clone(), kind, message };
         self.monitor.problem(&problem);
-        lock(&self.problems).push(problem);
+        let mut problems = lock(&self.problems);
+        problems.count += 1;
+        if problems.first.len() < MAX_PROBLEMS {
+            problems.first.push(problem);
+        }
     }
 
     pub(super) fn failed(&self, path: &SafePath, what: &str, error: &io::Error) {
@@ -144,6 +158,10 @@ impl<'r> Session<'r> {
         for fault in faults {
             let mut denied = lock(&self.denied);
             let counter = match &fault.attribute {
+                // A user namespace that doesn't know the number says it's invalid.
+                Attribute::Owner if fault.source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    Some(&mut denied.owners)
+                }
                 _ if fault.source.kind() != io::ErrorKind::PermissionDenied => None,
                 Attribute::Owner => Some(&mut denied.owners),
                 Attribute::SetId => Some(&mut denied.set_ids),

@@ -9,11 +9,11 @@ use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Ru
 use crate::snapshot::restore::place::Wanted;
 use crate::snapshot::restore::session::{Counts, Session, lock};
 use crate::snapshot::restore::window::{Closed, Gatherer};
-use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::metadata::Identity;
 use crate::snapshot::stream;
 use crate::snapshot::target::attributes::Subject;
 use crate::snapshot::target::branch::Branch;
-use crate::snapshot::target::directory::{Directory, Identity};
+use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::ProblemKind;
@@ -27,8 +27,9 @@ use std::sync::Arc;
 const WINDOW_DIRECTORIES: usize = 100;
 
 /// A directory whose attributes come last.
+///
+/// All of a snapshot are remembered until then: their paths below the target and their entries without what leads to their content, some 500 bytes each.
 pub(super) struct LaterDirectory {
-    pub(super) path: SafePath,
     pub(super) below: SafePath,
     pub(super) entry: Entry,
     /// What it must still be then.
@@ -40,6 +41,8 @@ pub(super) struct LaterDirectory {
 pub(super) struct Walked {
     pub(super) directories: Vec<LaterDirectory>,
     pub(super) later_names: Vec<LaterName>,
+    /// A directory on each other file system that something exists on and was restored to, by its device.
+    pub(super) systems: HashMap<u64, Directory>,
 }
 
 /// The walking side.
@@ -50,6 +53,8 @@ struct Walker<'r, 'g, 'w> {
     base: SafePath,
     gatherer: &'g mut Gatherer<'w, Output<'r>>,
     branch: Branch,
+    /// The target's.
+    device: u64,
     /// The directory of the file that was handed on last, and how many there were in this window.
     window: (Option<Arc<Directory>>, usize),
     first_names: HashMap<LinkKey, SafePath>,
@@ -72,9 +77,11 @@ pub(super) fn walk<'r>(
     gatherer: &mut Gatherer<'_, Output<'r>>,
 ) -> Result<Walked, RestoreError> {
     let Wanted { reader, path, top, .. } = wanted;
+    // If that can't be told, each is one of its own, which costs a call at the end.
+    let device = root.metadata().map_or(0, |metadata| metadata.device);
     let (base, branch) = (wanted.base(), Branch::new(root));
-    let (first_names, walked) = (HashMap::new(), Walked::default());
-    let mut walker = Walker { session, wanted, base, gatherer, branch, window: (None, 0), first_names, walked };
+    let (window, first_names, walked) = ((None, 0), HashMap::new(), Walked::default());
+    let mut walker = Walker { session, wanted, base, gatherer, branch, device, window, first_names, walked };
     if top.kind == EntryType::Directory {
         let mut unreadable = |path: &SafePath, error: ReadError| {
             session.unreadable(path, &error);
@@ -113,6 +120,8 @@ impl Walker<'_, '_, '_> {
         let at = At { path, below, entry, parent };
         let judged = match judge(self.session, &at.parent, entry, Look::Closely) {
             Ok(judged) => judged,
+            // What was being compared is neither this nor that.
+            Err(_) if self.session.monitor.interrupted() => return ControlFlow::Break(()),
             Err(error) => {
                 self.session.failed(path, "look at what exists", &error);
                 return ControlFlow::Continue(false);
@@ -185,8 +194,11 @@ impl Walker<'_, '_, '_> {
         let opened = open().and_then(|directory| {
             let metadata = directory.metadata()?;
             let is_own = placement.is_some() || directory.is_unfinished()?;
+            if metadata.device != self.device && !self.walked.systems.contains_key(&metadata.device) {
+                self.walked.systems.insert(metadata.device, directory.try_clone()?);
+            }
             self.branch.enter(name, directory)?;
-            Ok((is_own, (metadata.device, metadata.inode)))
+            Ok((is_own, metadata.identity()))
         });
         let (is_own, identity) = match opened {
             Ok(opened) => opened,
@@ -200,8 +212,8 @@ impl Walker<'_, '_, '_> {
             Counts::one(&self.session.counts.overwritten);
         }
         if is_own || gets_attributes(self.session.rule) {
-            let (path, below, entry) = (at.path.clone(), at.below.clone(), at.entry.clone());
-            self.walked.directories.push(LaterDirectory { path, below, entry, identity });
+            let entry = Entry { references: None, list: None, ..at.entry.clone() };
+            self.walked.directories.push(LaterDirectory { below: at.below.clone(), entry, identity });
         }
         ControlFlow::Continue(true)
     }
@@ -248,7 +260,7 @@ impl Walker<'_, '_, '_> {
             Err(error) => return self.session.failed(path, "create", &error),
         };
         self.session.apply(Subject::Pinned(new.pinned()), path, entry);
-        let identity = new.pinned().metadata().map(|Metadata { device, inode, .. }| (device, inode));
+        let identity = new.pinned().metadata().map(|metadata| metadata.identity());
         let placed = match placement {
             Placement::New => new.place(&entry.name),
             Placement::Over | Placement::OverPart => new.place_over(&entry.name),

@@ -10,6 +10,7 @@ use crate::snapshot::backup::{BackupError, Captures};
 use crate::snapshot::capture::Captured;
 use crate::snapshot::capture::content::{DirectoryStream, resolve};
 use crate::snapshot::checkpoint::Checkpoints;
+use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{Source, State, Statistics};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::tree::entry::{Entry, EntryType, encode_entry};
@@ -193,6 +194,10 @@ impl Captures for MemoryCapture<'_> {
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn exclusions(&self) -> Vec<Exclusion> {
         Vec::new()
     }
 }

@@ -3,7 +3,7 @@
 use crate::snapshot::source::excludes::Reason;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
-use crate::snapshot::tree::entry::{Entry, Xattr};
+use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
 use std::os::fd::BorrowedFd;
@@ -38,6 +38,8 @@ pub struct Found<'a> {
     pub target: Option<Vec<u8>>,
     /// Extended attributes that are kept, sorted by name.
     pub xattrs: Vec<Xattr>,
+    /// Whether what is in it is left out, though it itself isn't.
+    pub is_emptied: bool,
 }
 
 impl Found<'_> {
@@ -48,6 +50,10 @@ impl Found<'_> {
 
     /// Its entry, but for the content; see [`Metadata::entry`].
     pub fn entry(&self, owners: &mut Owners) -> Entry {
-        self.metadata.entry(self.name(), self.target.clone(), self.xattrs.clone(), owners)
+        let mut entry = self.metadata.entry(self.name(), self.target.clone(), self.xattrs.clone(), owners);
+        if self.is_emptied {
+            entry.flags.insert(Flags::EMPTIED);
+        }
+        entry
     }
 }

@@ -1,10 +1,12 @@
 //! What is left out: patterns as in `.gitignore`, marked directories, large files, other file systems.
 
+use crate::snapshot::manifest::exclusion::{Exclusion, ExclusionMarker};
 use crate::snapshot::source::listing::Listing;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::open_quietly;
+use crate::snapshot::tree::check::is_name;
 use crate::snapshot::tree::entry::EntryType;
-use crate::snapshot::tree::path::escape_name;
+use crate::snapshot::tree::path::{SafePath, escape_name};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::OFlags;
@@ -156,7 +158,7 @@ impl Excludes {
             if options.caches { vec![(CACHE_TAG.to_vec(), CACHE_SIGNATURE.to_vec())] } else { Vec::new() };
         for marker in &options.if_present {
             let (name, header) = marker.split_once(':').unwrap_or((marker, ""));
-            if !crate::snapshot::tree::check::is_name(name.as_bytes()) {
+            if !is_name(name.as_bytes()) {
                 return Err(ExcludeError::Marker(marker.clone()));
             }
             markers.push((name.into(), header.into()));
@@ -188,6 +190,37 @@ impl Excludes {
         })
     }
 
+    /// What a manifest says of these excludes below the root with this absolute path, which is stored as `stored`; nothing if nothing is left out.
+    ///
+    /// That other file systems are left out isn't a rule of names: directories whose content is on one are marked themselves.
+    pub fn record(&self, root: &[u8], stored: &SafePath) -> Option<Exclusion> {
+        let is_pattern = |line: &&(Origin, String)| !line.1.trim().is_empty() && !line.1.starts_with('#');
+        let patterns: Vec<String> =
+            self.patterns.iter().filter(is_pattern).map(|(_, line)| relative_to(root, line)).collect();
+        let marker =
+            |(name, begins): &(Vec<u8>, Vec<u8>)| ExclusionMarker { name: name.clone(), begins: begins.clone() };
+        let markers: Vec<_> = self.markers.iter().map(marker).collect();
+        let larger_than = self.larger_than;
+        let is_something = !patterns.is_empty() || !markers.is_empty() || larger_than.is_some();
+        is_something.then(|| Exclusion { root: stored.clone(), patterns, larger_than, markers })
+    }
+
+    /// The excludes that a manifest tells of.
+    pub fn of_record(record: &Exclusion) -> Result<Self, ExcludeError> {
+        let is_bad = |marker: &&ExclusionMarker| !is_name(&marker.name);
+        if let Some(bad) = record.markers.iter().find(is_bad) {
+            return Err(ExcludeError::Marker(String::from_utf8_lossy(&bad.name).into_owned()));
+        }
+        let excludes = Self {
+            patterns: record.patterns.iter().map(|pattern| (Origin::Given, pattern.clone())).collect(),
+            one_file_system: false,
+            larger_than: record.larger_than,
+            markers: record.markers.iter().map(|marker| (marker.name.clone(), marker.begins.clone())).collect(),
+        };
+        excludes.matcher(b"")?;
+        Ok(excludes)
+    }
+
     /// The marker in a directory that has it left out: one of the names in `listing`.
     ///
     /// Markers whose content counts are opened and read; a marker that can't be read marks nothing.
@@ -214,6 +247,11 @@ impl RootExcludes<'_> {
             }
             _ => Decision::Include,
         }
+    }
+
+    /// Whether a directory, of which these are the names, is marked.
+    pub fn marker(&self, dir: BorrowedFd<'_>, listing: &Listing) -> bool {
+        self.excludes.marker(dir, listing).is_some()
     }
 
     /// Sets the device that the root turned out to be on.
@@ -310,6 +348,29 @@ mod tests {
         assert!(!leaves_out(&["/srv/app", "/srv/app/"], "cache"), "a root isn't left out");
         let excludes = compile(&["/var"]);
         assert_ne!(excludes.below(b"/", 0).unwrap().decide(b"var", &file(0)), Decision::Include);
+    }
+
+    #[test]
+    fn a_manifest_tells_of_them_and_gives_them_back() {
+        let options = ExcludeOptions {
+            patterns: vec!["/srv/app/cache".into(), "#a#".into(), "*.log".into(), "!kept.log".into()],
+            caches: true,
+            larger_than: Some(10),
+            one_file_system: true,
+            ..ExcludeOptions::default()
+        };
+        let excludes = Excludes::compile(&options).unwrap();
+        let record = excludes.record(b"/srv/app", &"data".parse().unwrap()).unwrap();
+        assert_eq!(record.patterns, ["/cache", "\\#a#", "*.log", "!kept.log"]);
+        let again = Excludes::of_record(&record).unwrap();
+        assert_eq!(again.record(b"", &record.root), Some(record.clone()));
+        let (one, other) = (excludes.below(b"/srv/app", 0).unwrap(), again.below(b"", 0).unwrap());
+        for (path, size) in [("cache", 0), ("sub/cache", 0), ("#a#", 0), ("b.log", 0), ("kept.log", 0), ("c", 11)] {
+            assert_eq!(one.decide(path.as_bytes(), &file(size)), other.decide(path.as_bytes(), &file(size)), "{path}");
+        }
+        let bytes = crate::repo::cbor::encode(&record);
+        assert_eq!(crate::repo::cbor::decode::<Exclusion>("exclusion", &bytes).unwrap(), record);
+        assert_eq!(compile(&["", " "]).record(b"/srv/app", &SafePath::top()), None);
     }
 
     #[test]

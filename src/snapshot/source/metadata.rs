@@ -11,6 +11,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Bytes of the blocks that file systems count, whatever their own are: stat(2).
 const BLOCK: u64 = 512;
 
+/// What a file is known by, whatever its name is meanwhile.
+///
+/// When a file is gone its inode's number may be given to the next one; the time of creation, where the file system knows it, tells the two apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    btime: Option<Time>,
+}
+
 /// What the file system says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
@@ -80,6 +90,11 @@ impl Metadata {
             links: 1,
             rdev: (0, 0),
         }
+    }
+
+    /// What the file is known by.
+    pub const fn identity(&self) -> Identity {
+        Identity { device: self.device, inode: self.inode, btime: self.btime }
     }
 
     /// Whether both describe the same file, perhaps at different times.

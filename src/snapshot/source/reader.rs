@@ -11,8 +11,12 @@ use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-/// Holes shorter than this are read as data: remembering them would cost more than the zeros.
-const MIN_HOLE: u64 = 64 << 10;
+/// Holes shorter than this, a block of most file systems, are read as data.
+const MIN_HOLE: u64 = 4 << 10;
+/// Holes shorter than this are read as data in a file that would have more than [`MAX_FINE`] extents otherwise. (Restoring makes holes of their zeros again.)
+const MIN_COARSE_HOLE: u64 = 64 << 10;
+/// Most extents that are remembered for the sake of short holes.
+const MAX_FINE: usize = 4_096;
 
 /// A file that couldn't be opened for reading.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +31,7 @@ pub enum OpenError {
 
 /// A read that failed, and where; comes wrapped in the [`io::Error`] of a [`Read`].
 #[derive(Debug, thiserror::Error)]
-#[error("read at byte {offset}: {source}")]
+#[error("at byte {offset}: {source}")]
 pub struct ReadFault {
     /// Where in the file.
     pub offset: u64,
@@ -149,7 +153,37 @@ pub fn open_quietly(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> rustix::
 }
 
 /// Where a file of `size` bytes has data; nothing if it has no holes worth the name, or the file system can't tell.
+///
+/// A file that has too many holes to remember may have a single extent, which tells no more than that there are holes.
 fn data_extents(file: &OwnedFd, size: u64) -> io::Result<Option<Vec<Extent>>> {
+    let whole = Extent { offset: 0, length: size };
+    match extents_between(file, size, MIN_HOLE, MAX_FINE)? {
+        Scan::Extents(extents) => Ok((extents != [whole]).then_some(extents)),
+        Scan::Unknown => Ok(None),
+        Scan::TooMany(_) => match extents_between(file, size, MIN_COARSE_HOLE, MAX_EXTENTS)? {
+            Scan::Extents(extents) => Ok(Some(extents)),
+            Scan::TooMany(mut extents) => {
+                if let Some(last) = extents.last_mut() {
+                    last.length = size - last.offset;
+                }
+                Ok(Some(extents))
+            }
+            Scan::Unknown => Ok(None),
+        },
+    }
+}
+
+/// What came of looking for holes.
+enum Scan {
+    Extents(Vec<Extent>),
+    /// These, and more.
+    TooMany(Vec<Extent>),
+    /// The file system can't tell.
+    Unknown,
+}
+
+/// The data between holes of at least `min_hole` bytes.
+fn extents_between(file: &OwnedFd, size: u64, min_hole: u64, most: usize) -> io::Result<Scan> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
     while at < size {
@@ -157,7 +191,7 @@ fn data_extents(file: &OwnedFd, size: u64) -> io::Result<Option<Vec<Extent>>> {
             Ok(start) if start < size => start,
             // Only a hole is left.
             Ok(_) | Err(Errno::NXIO) => break,
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Scan::Unknown),
             Err(error) => return Err(error.into()),
         };
         let end = match rustix::fs::seek(file, SeekFrom::Hole(start)) {
@@ -166,25 +200,21 @@ fn data_extents(file: &OwnedFd, size: u64) -> io::Result<Option<Vec<Extent>>> {
             Err(Errno::NXIO) => size,
             Err(error) => return Err(error.into()),
         };
-        let is_full = extents.len() == MAX_EXTENTS;
+        let is_full = extents.len() == most;
         match extents.last_mut() {
-            Some(last) if is_full => {
-                last.length = size - last.offset;
-                break;
-            }
-            Some(last) if start.saturating_sub(at) < MIN_HOLE => last.length = end - last.offset,
-            None if start < MIN_HOLE => extents.push(Extent { offset: 0, length: end }),
+            Some(last) if start.saturating_sub(at) < min_hole => last.length = end - last.offset,
+            Some(_) if is_full => return Ok(Scan::TooMany(extents)),
+            None if start < min_hole => extents.push(Extent { offset: 0, length: end }),
             _ => extents.push(Extent { offset: start, length: end - start }),
         }
         at = end;
     }
     match extents.last_mut() {
-        Some(last) if size - at.min(size) < MIN_HOLE => last.length = size - last.offset,
-        None if size < MIN_HOLE => return Ok(None),
+        // Else what is left, if anything is, is a hole.
+        Some(last) if min_hole > MIN_HOLE && size - at.min(size) < min_hole => last.length = size - last.offset,
         _ => {}
     }
-    let whole = Extent { offset: 0, length: size };
-    Ok((extents != [whole]).then_some(extents))
+    Ok(Scan::Extents(extents))
 }
 
 #[cfg(test)]
@@ -239,6 +269,8 @@ mod tests {
             (1 << 20, &[]),
             (8192, &[]),
             ((1 << 20) + 17, &[128 << 10, 700 << 10]),
+            (1 << 20, &[8 << 10, 24 << 10, 32 << 10]),
+            (4000, &[]),
         ] {
             let pieces: Vec<(u64, &[u8])> = at.iter().map(|&at| (at, &data[..])).collect();
             sparse(&path, size, &pieces);
@@ -247,8 +279,7 @@ mod tests {
             let (bytes, finished) = rebuilt(reader);
             assert_eq!(bytes, std::fs::read(&path).unwrap(), "{size} {at:?}");
             assert_eq!((finished.size, finished.changed), (size, false));
-            assert!(size < MIN_HOLE || stream_len < size, "{size} {at:?} reads its holes");
-            assert!(size >= MIN_HOLE || finished.extents.is_none());
+            assert!(stream_len < size, "{size} {at:?} reads its holes");
             let holes_apart = |pair: &[Extent]| pair[1].offset - pair[0].end().unwrap() >= MIN_HOLE;
             assert!(finished.extents.iter().all(|extents| extents.windows(2).all(holes_apart)));
         }
@@ -258,16 +289,22 @@ mod tests {
     fn a_file_with_too_many_holes_is_read_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let file = File::create(&path).unwrap();
         let pieces = MAX_EXTENTS as u64 + 10;
-        for i in 0..pieces {
-            file.write_all_at(b"x", i * 2 * MIN_HOLE).unwrap();
-        }
-        drop(file);
-        let reader = open(&path);
-        let extents = reader.extents().unwrap();
+        let spread = |spacing: u64, pieces: u64| {
+            let file = File::create(&path).unwrap();
+            for i in 0..pieces {
+                file.write_all_at(b"x", i * spacing).unwrap();
+            }
+            open(&path).extents().map(<[_]>::to_vec)
+        };
+        let extents = spread(2 * MIN_COARSE_HOLE, pieces).unwrap();
         assert_eq!(extents.len(), MAX_EXTENTS);
-        assert_eq!(extents.last().unwrap().end(), Some((pieces - 1) * 2 * MIN_HOLE + 1));
+        assert_eq!(extents.last().unwrap().end(), Some((pieces - 1) * 2 * MIN_COARSE_HOLE + 1));
+        // Many short holes: a few are remembered, more are read; that there are any is always told.
+        let few = MAX_FINE as u64 - 1;
+        assert_eq!(spread(2 * MIN_HOLE, few).unwrap().len(), MAX_FINE - 1);
+        let many = 2 * few;
+        assert_eq!(spread(2 * MIN_HOLE, many).unwrap(), [Extent { offset: 0, length: (many - 1) * 2 * MIN_HOLE + 1 }]);
     }
 
     #[test]

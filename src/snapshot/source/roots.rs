@@ -166,6 +166,11 @@ impl Roots {
         self.asked.iter().map(|root| root.path.as_slice())
     }
 
+    /// The roots: their absolute paths, and where each is stored.
+    pub fn stored(&self) -> impl Iterator<Item = (&[u8], &SafePath)> {
+        self.asked.iter().map(|root| (root.path.as_slice(), &root.stored))
+    }
+
     fn insert(&mut self, asked: &Asked) {
         let path = join(&asked.components);
         let mut node = 0;

@@ -118,8 +118,15 @@ impl<'a> Walk<'a> {
         for fault in faults {
             visit(Event::Problem(Problem { path: SafePath::top(), kind: fault.kind, message: fault.message }))?;
         }
-        let found =
-            Found { dir: fd.as_fd(), at: b".", path: &self.path, metadata: described, target: None, xattrs: read };
+        let found = Found {
+            dir: fd.as_fd(),
+            at: b".",
+            path: &self.path,
+            metadata: described,
+            target: None,
+            xattrs: read,
+            is_emptied: false,
+        };
         visit(Event::Enter(found))?;
         if let Some(root) = scope {
             self.rules[root].set_device(metadata.device);
@@ -218,7 +225,7 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         let xattrs = read_xattrs(&mut self.xattrs, dir, at, &self.path, visit)?;
-        visit(Event::Entry(Found { dir, at, path: &self.path, metadata, target, xattrs }))?;
+        visit(Event::Entry(Found { dir, at, path: &self.path, metadata, target, xattrs, is_emptied: false }))?;
         self.path.pop();
         Ok(())
     }
@@ -266,11 +273,13 @@ impl<'a> Walk<'a> {
         for problem in inside.problems {
             visit(Event::Problem(problem))?;
         }
+        let is_emptied = inside.empty.is_some();
         if let Some(reason) = inside.empty {
             visit(Event::Excluded(&self.path, reason))?;
         }
         let xattrs = read_xattrs(&mut self.xattrs, parent.as_fd(), &at, &self.path, visit)?;
-        visit(Event::Enter(Found { dir: parent.as_fd(), at: &at, path: &self.path, metadata, target: None, xattrs }))?;
+        let dir = parent.as_fd();
+        visit(Event::Enter(Found { dir, at: &at, path: &self.path, metadata, target: None, xattrs, is_emptied }))?;
         self.stack.push(Frame { fd, at, metadata, names: inside.names, next: 0, node, scope });
         self.close_outer();
         Ok(())

@@ -170,6 +170,11 @@ impl AttributeWriter {
         faults.0
     }
 
+    /// Sets the time of the last change again, after something in a directory changed it.
+    pub fn touch(subject: Subject<'_>, entry: &Entry) -> io::Result<()> {
+        subject.set_mtime(entry.mtime)
+    }
+
     /// Whether something has the extended attributes of `entry` already, and no others, as far as they are asked for.
     pub fn agree_in_xattrs(&self, entry: &Entry, pinned: &Pinned) -> io::Result<bool> {
         if !self.options.xattrs {

@@ -1,9 +1,12 @@
 //! The directories of the target from its top down to where a walk is.
 //!
-//! Only the innermost are held open, however deep the tree is. An outer one is opened again from the top, one component at a time, and must then be the one that
-//! it was: who moves directories meanwhile gets an error, never a write somewhere else.
+//! Only the innermost are held open, however deep the tree is. An outer one is opened again from the top, one component at a time, together with those around it, and must
+//! then be the one that it was: who moves directories meanwhile gets an error, never a write somewhere else. So going all the way down and up through n levels opens
+//! n²/128 directories: 131,072 for the deepest tree that there can be.
 
-use crate::snapshot::target::directory::{Directory, Identity};
+use crate::snapshot::source::metadata::Identity;
+use crate::snapshot::target::directory::Directory;
+use crate::snapshot::tree::path::SafePath;
 use std::io;
 use std::sync::Arc;
 
@@ -58,18 +61,29 @@ impl Branch {
         if let Some(directory) = &last.directory {
             return Ok(Arc::clone(directory));
         }
-        let mut directory = self.top.try_clone()?;
-        for level in &self.levels {
-            directory = directory.child(&level.name)?;
-        }
-        if directory.identity()? != last.identity {
-            return Err(io::Error::other("another program moved this folder"));
-        }
-        let directory = Arc::new(directory);
-        if let Some(last) = self.levels.last_mut() {
-            last.directory = Some(Arc::clone(&directory));
+        let mut directory = Arc::clone(&self.top);
+        let inner = self.levels.len().saturating_sub(MAX_OPEN);
+        for (depth, level) in self.levels.iter_mut().enumerate() {
+            directory = Arc::new(directory.child(&level.name)?);
+            if depth >= inner {
+                if directory.identity()? != level.identity {
+                    return Err(io::Error::other("another program moved this folder"));
+                }
+                level.directory = Some(Arc::clone(&directory));
+            }
         }
         Ok(directory)
+    }
+
+    /// Goes up and down to the directory at `path` below the top. Those that are on the way to both stay open.
+    pub fn go_to(&mut self, path: &SafePath) -> io::Result<Arc<Directory>> {
+        let shared = self.levels.iter().zip(path.components()).take_while(|(level, name)| level.name == *name).count();
+        self.ascend(shared);
+        for name in path.components().skip(shared) {
+            let child = self.current()?.child(name)?;
+            self.enter(name, child)?;
+        }
+        self.current()
     }
 }
 
@@ -91,11 +105,28 @@ mod tests {
             branch.ascend(depth);
             assert_eq!((branch.depth(), branch.current().unwrap().identity().unwrap()), (depth, *identity));
         }
+        let mut branch = Branch::new(Arc::new(Directory::open(dir.path()).unwrap()));
+        branch.go_to(&"d/".repeat(MAX_OPEN * 2).parse().unwrap()).unwrap();
         branch.ascend(10);
         std::fs::rename(dir.path().join("d/d"), dir.path().join("elsewhere")).unwrap();
         std::fs::create_dir_all(dir.path().join("d/d/d/d/d/d/d/d/d/d")).unwrap();
         assert!(branch.current().is_err());
         branch.ascend(0);
         assert!(branch.current().is_ok());
+    }
+
+    #[test]
+    fn going_to_a_path_opens_what_is_not_open_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        std::fs::create_dir_all(dir.path().join("a/bb")).unwrap();
+        let mut branch = Branch::new(Arc::new(Directory::open(dir.path()).unwrap()));
+        for (path, depth) in [("a/b/c", 3), ("a/bb", 2), ("a/b", 2), ("", 0), ("a", 1), ("a/b/c", 3)] {
+            let found = branch.go_to(&path.parse().unwrap()).unwrap();
+            let expected = Directory::open(&dir.path().join(path)).unwrap();
+            assert_eq!((found.identity().unwrap(), branch.depth()), (expected.identity().unwrap(), depth), "{path}");
+        }
+        assert!(branch.go_to(&"a/x".parse().unwrap()).is_err());
+        assert!(branch.go_to(&"a/bb".parse().unwrap()).is_ok(), "a failure changes nothing");
     }
 }

@@ -4,9 +4,9 @@
 //! `RESOLVE_BENEATH`, which not every kernel and sandbox has, would add nothing. Where something is removed, `RESOLVE_NO_XDEV` does: it tells mount points.
 
 use crate::snapshot::source::listing::Listing;
-use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::metadata::{Identity, Metadata};
 use crate::snapshot::target::node::{NewNode, Pinned};
-use crate::snapshot::target::writer::{NewFile, temporary_name};
+use crate::snapshot::target::writer::{self, NewFile, temporary_name};
 use crate::snapshot::tree::check::is_name;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
@@ -19,9 +19,6 @@ use std::path::Path;
 /// What new directories may be used for until their own mode is set: by their owner alone. The sticky bit, which nobody needs on a directory that is closed to
 /// all others, marks it as one that isn't finished, so that a restore which goes on after an interruption knows its own.
 const PRIVATE_DIRECTORY: Mode = Mode::RWXU.union(Mode::SVTX);
-
-/// What a directory is known by, whatever its name is meanwhile: device and inode.
-pub type Identity = (u64, u64);
 
 /// An open directory that is restored into.
 ///
@@ -55,8 +52,12 @@ impl Directory {
     pub fn create_child(&self, name: &[u8]) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, checked(name)?, PRIVATE_DIRECTORY)?;
         let child = self.child(name)?;
+        let user = rustix::process::geteuid().as_raw();
+        if !is_made_by(user, child.metadata()?.uid, || writer::owner_of_new(&self.fd))? {
+            return Err(io::Error::other("another program put a folder of somebody else in its place"));
+        }
         // In a folder with the setgid bit it has that, too, which would make it another mode than the one that tells it from finished ones.
-        child.mark_unfinished()?;
+        child.close()?;
         Ok(child)
     }
 
@@ -142,7 +143,7 @@ impl Directory {
 
     /// What it is known by.
     pub fn identity(&self) -> io::Result<Identity> {
-        self.metadata().map(|metadata| (metadata.device, metadata.inode))
+        self.metadata().map(|metadata| metadata.identity())
     }
 
     /// Whether this directory is one that a restore made and didn't finish: closed to others, marked, and of whoever runs this.
@@ -152,9 +153,22 @@ impl Directory {
         Ok(own && metadata.mode == PRIVATE_DIRECTORY.as_raw_mode())
     }
 
+    /// Sets its mode.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?)
+    }
+
     /// Marks it so.
     pub fn mark_unfinished(&self) -> io::Result<()> {
         Ok(rustix::fs::fchmod(&self.fd, PRIVATE_DIRECTORY)?)
+    }
+
+    /// Marks it so, where the file system has modes and this user may set them; else it stays as it is, and what is wrong with its mode is told when it gets its own.
+    pub fn close(&self) -> io::Result<()> {
+        match self.mark_unfinished() {
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::OPNOTSUPP)) => Ok(()),
+            answer => answer,
+        }
     }
 
     /// The names in it, sorted.
@@ -267,6 +281,14 @@ impl Directory {
     }
 }
 
+/// Whether a directory that was just made, and opened by its name, is the one that was made: who replaced it meanwhile could only do that by one of their own.
+///
+/// It belongs to `user`, or to whom the file system gives whatever is new: NFS takes root for nobody (`root_squash`), FAT and CIFS know one owner only. `owner_of_new` finds out
+/// who that is.
+fn is_made_by(user: u32, owner: u32, owner_of_new: impl FnOnce() -> io::Result<u32>) -> io::Result<bool> {
+    Ok(owner == user || owner == owner_of_new()?)
+}
+
 /// The name, if it can't lead anywhere else.
 fn checked(name: &[u8]) -> io::Result<&[u8]> {
     let error = || io::Error::new(io::ErrorKind::InvalidInput, "not the name of a directory entry");
@@ -300,6 +322,21 @@ mod tests {
             assert!(root.create_hard_link(name, &pinned).is_err() && root.hard_link_over(name, &pinned).is_err());
         }
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_told_from_one_that_the_file_system_gives_away() {
+        let (root, nobody, other) = (0, 65_534, 1_000);
+        let squashed = || Ok(nobody);
+        assert!(is_made_by(root, root, || panic!("not asked for")).unwrap());
+        assert!(is_made_by(root, nobody, squashed).unwrap(), "root_squash");
+        assert!(!is_made_by(root, other, squashed).unwrap());
+        assert!(!is_made_by(root, other, || Ok(root)).unwrap());
+        assert!(is_made_by(root, other, || Err(io::ErrorKind::StorageFull.into())).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Directory::open(dir.path()).unwrap();
+        assert_eq!(writer::owner_of_new(&folder.fd).unwrap(), rustix::process::geteuid().as_raw());
+        assert!(folder.names().unwrap().is_empty(), "what was asked with is gone");
     }
 
     #[test]

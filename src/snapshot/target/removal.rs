@@ -3,11 +3,13 @@
 //! Each directory is opened in the one above without following links, and nothing beyond a mount point is touched. Memory: the names of the directories on one path.
 
 use crate::snapshot::source::listing::Listing;
+use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::EntryType;
-use crate::snapshot::tree::path::escape_name;
+use crate::snapshot::tree::path::{SafePath, escape_name};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// What was removed, or would be, and what stands in the way of the rest.
@@ -15,6 +17,8 @@ use std::sync::Arc;
 pub struct Removal {
     /// Entries of all types.
     pub entries: u64,
+    /// Entries that stay because they are to be spared; what is in a spared directory isn't counted.
+    pub spared: u64,
     /// The first entry that couldn't be removed, as a path from the directory that was begun in, and why.
     pub fault: Option<(Vec<u8>, io::Error)>,
 }
@@ -28,69 +32,143 @@ pub enum Act {
     Remove,
 }
 
+/// Something that would be removed, unless it is spared.
+pub struct Candidate<'a> {
+    /// Where it is, below the path that removing began with.
+    pub path: &'a SafePath,
+    /// What it is.
+    pub metadata: &'a Metadata,
+    /// If it's a directory that isn't spared for its name: the directory, open, and the names in it.
+    pub inside: Option<(BorrowedFd<'a>, &'a Listing)>,
+}
+
+/// Tells what stays. A directory that holds something that stays does, too.
+pub type Spare<'s> = &'s dyn Fn(&Candidate<'_>) -> bool;
+
 /// A directory whose entries are being removed.
 struct Frame {
     name: Vec<u8>,
     names: Listing,
     next: usize,
+    /// Whether something in it stays.
+    keeps: bool,
 }
 
-/// Removes `name` in `dir`, with all below it, as far as that is possible; or counts it.
-pub fn remove(dir: Directory, name: &[u8], act: Act) -> Removal {
-    let mut removal = Removal::default();
-    let mut branch = Branch::new(Arc::new(dir));
-    let mut stack: Vec<Frame> = Vec::new();
-    visit(&mut branch, name, act, &mut stack, &mut removal);
-    while let Some(frame) = stack.last_mut() {
-        if let Some(name) = frame.names.get(frame.next).map(<[u8]>::to_vec) {
-            frame.next += 1;
-            visit(&mut branch, &name, act, &mut stack, &mut removal);
+/// What there is of a name.
+enum There {
+    Nothing,
+    Spared,
+    Other,
+    Directory(Listing),
+}
+
+/// A removing that goes on.
+struct Remover<'s> {
+    act: Act,
+    spare: Spare<'s>,
+    branch: Branch,
+    stack: Vec<Frame>,
+    path: SafePath,
+    removal: Removal,
+}
+
+/// Removes `name` in `dir`, with all below it, as far as that is possible; or counts it. Its path is given to `spare`.
+pub fn remove(dir: Directory, name: &[u8], path: SafePath, act: Act, spare: Spare<'_>) -> Removal {
+    let (branch, stack, removal) = (Branch::new(Arc::new(dir)), Vec::new(), Removal::default());
+    let mut remover = Remover { act, spare, branch, stack, path, removal };
+    remover.visit(name);
+    while let Some(frame) = remover.stack.last_mut() {
+        let Some(name) = frame.names.get(frame.next).map(<[u8]>::to_vec) else {
+            remover.leave();
             continue;
-        }
-        let Some(Frame { name, .. }) = stack.pop() else { break };
-        branch.ascend(stack.len());
-        let removed = match act {
-            Act::Count => Ok(()),
-            Act::Remove => branch.current().and_then(|dir| dir.remove_directory(&name)),
         };
-        note(&mut removal, &stack, &name, removed);
+        frame.next += 1;
+        if remover.path.push(&name).is_ok() {
+            remover.visit(&name);
+        }
     }
-    removal
+    remover.removal
 }
 
-fn visit(branch: &mut Branch, name: &[u8], act: Act, stack: &mut Vec<Frame>, removal: &mut Removal) {
-    let mut one = || {
-        let dir = branch.current()?;
-        match dir.look(name)? {
-            None => Ok(None),
-            Some(metadata) if metadata.kind == EntryType::Directory => {
-                let child = dir.child_of_same_mount(name)?;
-                let names = child.names()?;
-                branch.enter(name, child)?;
-                Ok(Some(Some(names)))
+impl Remover<'_> {
+    /// One entry, whose path is the current one; a directory is entered.
+    fn visit(&mut self, name: &[u8]) {
+        match self.look(name) {
+            Ok(There::Directory(names)) => {
+                self.stack.push(Frame { name: name.to_vec(), names, next: 0, keeps: false });
+                return;
             }
-            Some(_) if act == Act::Count => Ok(Some(None)),
-            Some(_) => dir.remove(name).map(|()| Some(None)),
+            // Gone by itself.
+            Ok(There::Nothing) => {}
+            Ok(There::Spared) => {
+                self.removal.spared += 1;
+                self.keep();
+            }
+            Ok(There::Other) => self.note(name, Ok(())),
+            Err(error) => self.note(name, Err(error)),
         }
-    };
-    match one() {
-        // Gone by itself.
-        Ok(None) => {}
-        Ok(Some(Some(names))) => stack.push(Frame { name: name.to_vec(), names, next: 0 }),
-        Ok(Some(None)) => note(removal, stack, name, Ok(())),
-        Err(error) => note(removal, stack, name, Err(error)),
+        self.path.pop();
     }
-}
 
-fn note(removal: &mut Removal, stack: &[Frame], name: &[u8], result: io::Result<()>) {
-    match result {
-        Ok(()) => removal.entries += 1,
-        Err(error) if removal.fault.is_none() => {
-            let mut path: Vec<&[u8]> = stack.iter().map(|frame| frame.name.as_slice()).collect();
-            path.push(name);
-            removal.fault = Some((path.join(&b'/'), error));
+    /// Removes what isn't a directory, and opens what is one.
+    fn look(&mut self, name: &[u8]) -> io::Result<There> {
+        let dir = self.branch.current()?;
+        let Some(metadata) = dir.look(name)? else { return Ok(There::Nothing) };
+        if (self.spare)(&Candidate { path: &self.path, metadata: &metadata, inside: None }) {
+            return Ok(There::Spared);
         }
-        Err(_) => {}
+        if metadata.kind == EntryType::Directory {
+            let child = dir.child_of_same_mount(name)?;
+            let names = child.names()?;
+            let inside = Some((child.as_fd(), &names));
+            if (self.spare)(&Candidate { path: &self.path, metadata: &metadata, inside }) {
+                return Ok(There::Spared);
+            }
+            self.branch.enter(name, child)?;
+            return Ok(There::Directory(names));
+        }
+        if self.act == Act::Remove {
+            dir.remove(name)?;
+        }
+        Ok(There::Other)
+    }
+
+    /// The innermost directory is done with.
+    fn leave(&mut self) {
+        let Some(Frame { name, keeps, .. }) = self.stack.pop() else { return };
+        self.branch.ascend(self.stack.len());
+        if keeps {
+            self.keep();
+        } else {
+            let removed = match self.act {
+                Act::Count => Ok(()),
+                Act::Remove => self.branch.current().and_then(|dir| dir.remove_directory(&name)),
+            };
+            self.note(&name, removed);
+        }
+        self.path.pop();
+    }
+
+    /// The innermost directory can't go.
+    fn keep(&mut self) {
+        if let Some(frame) = self.stack.last_mut() {
+            frame.keeps = true;
+        }
+    }
+
+    fn note(&mut self, name: &[u8], result: io::Result<()>) {
+        match result {
+            Ok(()) => self.removal.entries += 1,
+            Err(error) => {
+                // What is above it can't go either, and needs no try.
+                self.keep();
+                if self.removal.fault.is_none() {
+                    let mut path: Vec<&[u8]> = self.stack.iter().map(|frame| frame.name.as_slice()).collect();
+                    path.push(name);
+                    self.removal.fault = Some((path.join(&b'/'), error));
+                }
+            }
+        }
     }
 }
 
@@ -125,14 +203,43 @@ mod tests {
         for _ in 0..300 {
             deep = deep.create_child(&[b'x'; 60]).unwrap();
         }
-        let open = || Directory::open(dir.path()).unwrap();
-        let counted = remove(open(), b"a", Act::Count);
+        let remove = |name: &str, act| {
+            let folder = Directory::open(dir.path()).unwrap();
+            super::remove(folder, name.as_bytes(), name.parse().unwrap(), act, &|_| false)
+        };
+        let counted = remove("a", Act::Count);
         assert_eq!((counted.entries, counted.fault.is_none()), (305, true));
         assert!(at("a/b/file").exists());
-        assert_eq!(remove(open(), b"a", Act::Remove).entries, 305);
-        assert_eq!(remove(open(), b"link", Act::Remove).entries, 1);
-        assert_eq!(remove(open(), b"absent", Act::Remove).entries, 0);
+        assert_eq!(remove("a", Act::Remove).entries, 305);
+        assert_eq!(remove("link", Act::Remove).entries, 1);
+        assert_eq!(remove("absent", Act::Remove).entries, 0);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(outside.path().join("kept").exists());
+    }
+    #[test]
+    fn what_is_spared_stays_with_the_directories_that_it_is_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["a/cache/deep", "a/b/marked", "a/gone/deep"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        for file in ["a/x.log", "a/y", "a/cache/deep/z", "a/b/marked/.keep", "a/b/marked/z", "a/gone/deep/z"] {
+            std::fs::write(at(file), "").unwrap();
+        }
+        let spare = |candidate: &Candidate<'_>| {
+            let path = candidate.path.as_bytes();
+            let is_marked = candidate.inside.is_some_and(|(_, names)| names.contains(b".keep"));
+            path.ends_with(b".log") || path == b"top/a/cache" || is_marked
+        };
+        let remove = |act| {
+            let folder = Directory::open(dir.path()).unwrap();
+            super::remove(folder, b"a", "top/a".parse().unwrap(), act, &spare)
+        };
+        for act in [Act::Count, Act::Remove] {
+            let removal = remove(act);
+            assert_eq!((removal.entries, removal.spared, removal.fault.is_none()), (4, 3, true), "{act:?}");
+        }
+        let left = ["a/x.log", "a/cache/deep/z", "a/b/marked/.keep", "a/b/marked/z"];
+        assert!(left.into_iter().all(|path| at(path).exists()) && !at("a/y").exists() && !at("a/gone").exists());
     }
 }

@@ -1,5 +1,6 @@
 //! A file in the making: without a name until it is complete.
 
+use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::reference::Extent;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -13,6 +14,9 @@ use std::os::unix::fs::FileExt;
 /// What a new file may be used for until its own mode is set: by its owner alone.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// Bytes of a block of most file systems: what is less than one takes up no less.
+const BLOCK: usize = 4 << 10;
+
 /// A file that is being restored.
 ///
 /// The bytes of its stream are written by [`Write`] or, in any order, by [`NewFile::write_at`]; then [`NewFile::complete`] gives it its size, and [`NewFile::place`] its name. Dropped before
@@ -25,6 +29,8 @@ pub struct NewFile {
     /// Its name so far, where it couldn't be made without.
     temporary: Option<String>,
     size: u64,
+    /// Whether blocks of zeros stay holes.
+    is_sparse: bool,
     /// Where its data goes, each with the place in the stream at which it begins.
     extents: Vec<(u64, Extent)>,
     stream_len: u64,
@@ -49,7 +55,8 @@ impl NewFile {
             stream_len = end.and_then(|_| stream_len.checked_add(extent.length)).ok_or_else(beyond)?;
         }
         let (file, temporary) = create(&dir)?;
-        Ok(Self { dir, file, temporary, size, extents, stream_len, position: 0 })
+        let is_sparse = entry.extents.is_some();
+        Ok(Self { dir, file, temporary, size, is_sparse, extents, stream_len, position: 0 })
     }
 
     /// Writes bytes of the stream, from `position` in the stream on; of a sparse file they go where its extents are.
@@ -60,11 +67,29 @@ impl NewFile {
             let within = position - start;
             let room = extent.length.checked_sub(within).filter(|&room| room > 0).ok_or_else(beyond)?;
             let (now, later) = bytes.split_at(usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len())));
-            self.file.write_all_at(now, extent.offset + within)?;
+            self.put(now, extent.offset + within)?;
             position += now.len() as u64;
             bytes = later;
         }
         Ok(())
+    }
+
+    /// Writes bytes to their place in the file. Zeros needn't be written to a new file: in a sparse one they make up the holes that were too short to be remembered.
+    fn put(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while self.is_sparse && !bytes.is_empty() {
+            let until =
+                usize::try_from(BLOCK as u64 - offset % BLOCK as u64).map_or(bytes.len(), |n| n.min(bytes.len()));
+            let mut end = until;
+            if bytes[..until].iter().any(|&byte| byte != 0) {
+                // As much as there is up to the next block of zeros, at once.
+                let blocks = bytes[until..].chunks(BLOCK);
+                end += blocks.take_while(|block| block.iter().any(|&byte| byte != 0)).map(<[u8]>::len).sum::<usize>();
+                self.file.write_all_at(&bytes[..end], offset)?;
+            }
+            bytes = &bytes[end..];
+            offset += end as u64;
+        }
+        self.file.write_all_at(bytes, offset)
     }
 
     /// Gives the file its size, holes included.
@@ -160,6 +185,15 @@ fn create(dir: &OwnedFd) -> io::Result<(File, Option<String>)> {
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => create_named(dir),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whose a new file in `dir` is. It's asked of a file that nobody else can have put there, and which is gone after that.
+pub(super) fn owner_of_new(dir: &OwnedFd) -> io::Result<u32> {
+    let (file, temporary) = create(dir)?;
+    if let Some(temporary) = temporary {
+        rustix::fs::unlinkat(dir, temporary, AtFlags::empty())?;
+    }
+    Ok(Metadata::of_open(&file)?.uid)
 }
 
 fn create_named(dir: &OwnedFd) -> io::Result<(File, Option<String>)> {
@@ -265,6 +299,25 @@ mod tests {
         );
         let fd = OwnedFd::from(File::open(dir.path()).unwrap());
         assert!(NewFile::new(fd, &entry(9, Some(vec![Extent { offset: 2, length: u64::MAX }]))).is_err());
+    }
+
+    #[test]
+    fn zeros_of_a_sparse_file_become_holes() {
+        let dir = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..300_000).map(|i| u8::from(i / 10_000 % 3 == 1)).collect();
+        let whole = vec![Extent { offset: 0, length: 300_000 }];
+        let mut blocks = Vec::new();
+        for (name, extents) in [("dense", None), ("sparse", Some(whole))] {
+            let [mut file, _] = both(&dir, &entry(300_000, extents));
+            for piece in content.chunks(777) {
+                file.write_all(piece).unwrap();
+            }
+            file.complete().unwrap();
+            file.place(name.as_bytes()).unwrap();
+            assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), content, "{name}");
+            blocks.push(std::fs::metadata(dir.path().join(name)).unwrap().blocks());
+        }
+        assert!(blocks[1] * 3 < blocks[0] * 2, "{blocks:?}");
     }
 
     proptest! {

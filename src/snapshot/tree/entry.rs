@@ -81,6 +81,9 @@ impl Flags {
     /// The file changed while it was read.
     pub const CHANGED: Self = Self(1 << 1);
 
+    /// What was in the directory was left out on purpose: it holds a marker, or is on another file system.
+    pub const EMPTIED: Self = Self(1 << 2);
+
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

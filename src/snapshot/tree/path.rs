@@ -113,6 +113,12 @@ impl SafePath {
         Ok(child)
     }
 
+    /// The path that lies at `below` under this one.
+    pub fn descend(&self, below: &Self) -> Self {
+        let between: &[u8] = if self.is_top() || below.is_top() { b"" } else { b"/" };
+        Self([self.0.as_slice(), between, below.0.as_slice()].concat())
+    }
+
     /// What is left of this path below `parent`; nothing if it isn't below it.
     pub fn below(&self, parent: &Self) -> Option<Self> {
         let rest = self.0.strip_prefix(parent.0.as_slice())?;

@@ -57,7 +57,9 @@ impl ProblemKind {
 
     /// The kind that fits what the system said.
     pub fn of(error: &io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
+        // A reader may have wrapped what the system said, to say where.
+        let wrapped = || error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error();
+        match error.raw_os_error().or_else(wrapped).map(Errno::from_raw_os_error) {
             Some(Errno::ACCESS | Errno::PERM) => Self::Denied,
             Some(Errno::NOENT | Errno::STALE) => Self::Vanished,
             Some(Errno::NAMETOOLONG | Errno::TOOBIG | Errno::FBIG | Errno::OVERFLOW) => Self::TooLong,

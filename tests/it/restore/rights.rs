@@ -8,6 +8,7 @@ use nightsafe::snapshot::restore::{Overwrite, RestoreOptions};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -81,4 +82,59 @@ fn what_is_not_permitted_takes_one_line() {
     let json = restore("theirs/json", &["--owner", "keep", "--json", "--dry-run"]).unwrap().json();
     assert_eq!((&json["dry_run"], &json["plan"]["created"]["count"]), (&true.into(), &50.into()), "{json}");
     assert!(!scene.at("theirs/json").exists());
+}
+
+/// Once, a dry run said nothing of folders that it couldn't look into.
+#[test]
+fn a_dry_run_names_where_nothing_can_be_deleted() {
+    if !is_root() {
+        return eprintln!("skipped: only root makes what others may not look at");
+    }
+    let scene = Scene::new();
+    std::fs::create_dir(scene.at("source/closed")).unwrap();
+    std::fs::write(scene.at("source/closed/file"), "x").unwrap();
+    assert_eq!(scene.back_up().code, Some(0));
+    std::fs::create_dir_all(scene.at("theirs/closed/extra")).unwrap();
+    std::fs::write(scene.at("theirs/extra"), "").unwrap();
+    std::fs::set_permissions(scene.at("theirs/closed"), PermissionsExt::from_mode(0o700)).unwrap();
+    let (target, existing) = (scene.at("theirs"), ["--into-existing", "--delete", "--dry-run", "--json"]);
+    let mut arguments = vec!["restore", "latest:/data", "--target", target.to_str().unwrap()];
+    arguments.extend(existing);
+    let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
+    let said: Said = match as_somebody(&scene) {
+        Ok(command) => scene.complete(command, &arguments).output().unwrap().into(),
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    let plan = &said.json()["plan"];
+    assert_eq!((said.code, &plan["untouched"]["paths"]), (Some(3), &serde_json::json!(["/data/closed"])), "{said:?}");
+    assert_eq!(plan["deleted"]["paths"], serde_json::json!(["/data/extra"]), "{said:?}");
+}
+
+/// Once, each owner that a user namespace doesn't know (which says that the number is invalid) was a problem of its own.
+#[test]
+fn owners_that_a_user_namespace_does_not_know_take_one_line() {
+    if !is_root() {
+        return eprintln!("skipped: only root gives files to others");
+    }
+    let scene = Scene::new();
+    for n in 0..5 {
+        std::fs::write(scene.at(&format!("source/{n}")), "x").unwrap();
+        std::os::unix::fs::chown(scene.at(&format!("source/{n}")), Some(12_345), Some(54_321)).unwrap();
+    }
+    assert_eq!(scene.back_up().code, Some(0));
+    let namespace = || {
+        let mut command = Command::new("unshare");
+        command.arg("--map-root-user");
+        command
+    };
+    if !namespace().arg("true").status().is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: no user namespaces here (unshare)");
+    }
+    let mut command = namespace();
+    command.arg(env!("CARGO_BIN_EXE_nightsafe"));
+    let target = scene.at("target");
+    let arguments = ["restore", "latest:/data", "--target", target.to_str().unwrap()].map(OsStr::new);
+    let said: Said = scene.complete(command, &arguments).output().unwrap().into();
+    assert_eq!((said.code, said.err.lines().count()), (Some(3), 1), "{said:?}");
+    assert!(said.err.contains("not permitted to this user: 5 owners"), "{said:?}");
 }

@@ -5,7 +5,7 @@ mod postgres;
 mod summary;
 
 use postgres::PostgresArgs;
-pub use summary::{besides, render_problems, shown_time};
+pub use summary::{besides, render_first_problems, render_problems, shown_time};
 
 use crate::cli::commands::Context;
 use crate::cli::config::Period;

@@ -11,14 +11,19 @@ use std::fmt::Write as _;
 
 /// Problems, the first `most` of them; the snapshot `id` holds the rest.
 pub fn render_problems(problems: &[Problem], most: usize, id: Option<&str>) -> String {
+    render_first_problems(problems, problems.len() as u64, most, id)
+}
+
+/// Of `count` problems the first, at most `most` of them.
+pub fn render_first_problems(first: &[Problem], count: u64, most: usize, id: Option<&str>) -> String {
     let mut text = String::new();
-    for problem in problems.iter().take(most) {
+    for problem in first.iter().take(most) {
         let lead = style::paint(style::WARNING, "problem:");
         writeln!(text, "{lead} {problem}").expect("writing to a String can't fail");
     }
-    if let Some(more) = problems.len().checked_sub(most).filter(|&more| more > 0) {
+    if let Some(more) = count.checked_sub(most as u64).filter(|&more| more > 0) {
         let rest = id.map(|id| format!(": nightsafe show {id} --problems")).unwrap_or_default();
-        writeln!(text, "and {} more{rest}", units::count(more as u64)).expect("writing to a String can't fail");
+        writeln!(text, "and {} more{rest}", units::count(more)).expect("writing to a String can't fail");
     }
     text
 }

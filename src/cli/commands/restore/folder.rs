@@ -1,7 +1,7 @@
 //! `restore --target`: files into a folder.
 
 use crate::cli::commands::Context;
-use crate::cli::commands::backup::{besides, render_problems};
+use crate::cli::commands::backup::{besides, render_first_problems};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::settings::SecretSource;
@@ -130,7 +130,7 @@ pub fn restore(
         } else {
             ui.say(&render_lists(&plan))?;
         }
-        return Ok(if plan.refused.count == 0 { Exit::Done } else { Exit::Incomplete });
+        return Ok(if plan.refused.count == 0 && plan.untouched.count == 0 { Exit::Done } else { Exit::Incomplete });
     }
     let result = context.watched(|monitor| library::restore(repo, snapshot, path, options, monitor));
     let kept = format!(
@@ -150,7 +150,7 @@ pub fn restore(
         ui.json(&json::Restore::new(snapshot.id, &plan, &summary))?;
     } else {
         if !summary.problems.is_empty() {
-            ui.tell(&render_problems(&summary.problems, LISTED, None));
+            ui.tell(&render_first_problems(&summary.problems, summary.problem_count, LISTED, None));
         }
         if let Some(denied) = render_denied(&summary) {
             ui.alert(&denied);
@@ -216,7 +216,9 @@ fn render_plan(
         ("size", format!("{}; {free}", units::size(plan.bytes))),
     ];
     if looks {
-        let counts = lists(plan).map(|(what, list)| format!("{} {what}", units::count(list.count)));
+        let always = ["new", "replaced", "kept", "deleted", "in the way"];
+        let shown = lists(plan).into_iter().filter(|(what, list)| always.contains(what) || list.count > 0);
+        let counts: Vec<_> = shown.map(|(what, list)| format!("{} {what}", units::count(list.count))).collect();
         let lead = if plan.goes_on { "goes on: " } else { "" };
         rows.push(("there", format!("{lead}{}", counts.join(", "))));
     }
@@ -251,13 +253,15 @@ fn render_checkpoint(snapshot: &Snapshot) -> String {
 }
 
 /// What would happen to entries, and to which.
-fn lists(plan: &RestorePlan) -> [(&'static str, &Listed); 5] {
+fn lists(plan: &RestorePlan) -> [(&'static str, &Listed); 7] {
     [
         ("new", &plan.created),
         ("replaced", &plan.overwritten),
         ("kept", &plan.kept),
         ("deleted", &plan.deleted),
         ("in the way", &plan.refused),
+        ("left alone, as the backup did", &plan.spared),
+        ("without deleting, since they can't be looked at", &plan.untouched),
     ]
 }
 
@@ -339,11 +343,15 @@ fn render_summary(summary: &RestoreSummary) -> String {
         let changes = changes.map(|(count, what)| format!("{} {what}", units::count(count)));
         writeln!(text, "{}", changes.join(", ")).expect("writing to a String can't fail");
     }
-    let verdict = match summary.problems.len() {
+    if summary.spared > 0 {
+        writeln!(text, "{} left alone, as the backup did", units::count(summary.spared))
+            .expect("writing to a String can't fail");
+    }
+    let verdict = match summary.problem_count {
         0 if summary.is_complete() => style::paint(style::GOOD, &format!("restored and verified: {what}")),
         0 => style::paint(style::WARNING, &format!("restored and verified, but for what isn't permitted: {what}")),
         n => {
-            let problems = units::counted(n as u64, "problem");
+            let problems = units::counted(n, "problem");
             style::paint(style::WARNING, &format!("restored with {problems}: {what}"))
         }
     };
@@ -380,7 +388,7 @@ mod tests {
         This snapshot is incomplete: `nightsafe show` lists what it lacks.
         ");
         insta::assert_snapshot!(style::plain(&render_summary(&summary)), @r"restored and verified: 20 360 files (2.0 GiB) and 1 205 folders, 1 link or device in 20 s, 102 MiB/s");
-        summary.problems = test_data::problems(1);
+        (summary.problems, summary.problem_count) = (test_data::problems(1), 1);
         insta::assert_snapshot!(style::plain(&render_summary(&summary)), @r"restored with 1 problem: 20 360 files (2.0 GiB) and 1 205 folders, 1 link or device in 20 s, 102 MiB/s");
     }
 

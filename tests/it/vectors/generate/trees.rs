@@ -313,6 +313,7 @@ fn parts() {
         databases: None,
         application: None,
         details: None,
+        exclusions: None,
     };
     let vector = |part: &str, name: &str, about: &str, expect: &str, bytes: &[u8]| {
         write_file(&format!("{part}-part{name}"), about, &format!("{part}-part"), expect, &[], bytes);
