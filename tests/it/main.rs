@@ -8,6 +8,7 @@ mod diff;
 mod faults;
 mod forget;
 mod full_store;
+mod fuzz;
 mod independent_reader;
 mod intercept;
 mod kill;
