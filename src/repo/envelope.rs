@@ -2,7 +2,7 @@
 //! section 8). What the parts say, as CBOR, is the snapshots' business.
 
 use crate::repo::codec::{Cursor, Malformed};
-use crate::repo::format::{Kind, key};
+use crate::repo::format::{Kind, MAX_OBJECT, key};
 use crate::repo::id::{DomainId, RunId};
 use crate::repo::keys::{Access, Certificate, ReadKeys, RunKey, Signer, Wrap, WriteKeys};
 use crate::repo::record::{Fault, ObjectError, Parsed, verify};
@@ -28,7 +28,7 @@ pub struct Envelope {
 /// The object of a manifest: `open` and `sealed` are the two parts as CBOR; `wrap` is one of `run_key`.
 ///
 /// # Errors
-/// If a part has 4 GiB or more.
+/// If it is longer than an object may be, so that nobody would open it.
 pub fn seal_manifest(
     keys: &WriteKeys,
     run: RunId,
@@ -57,7 +57,11 @@ pub fn seal_manifest(
     part(keys.domain().index(), OPEN, open)
         .and_then(|()| part(run_key.seal_key(), SEALED, sealed))
         .map_err(|error| ObjectError { key: store_key.clone(), fault: error.into() })?;
-    Ok(keys.sign_object(&store_key, object))
+    let signed = keys.sign_object(&store_key, object);
+    if signed.len() as u64 > MAX_OBJECT {
+        return Err(ObjectError { key: store_key, fault: Malformed("manifest: longer than an object may be").into() });
+    }
+    Ok(signed)
 }
 
 /// The manifest of `run`, as found under its name.

@@ -8,6 +8,8 @@ pub const MAGIC: &[u8; 5] = b"nsafe";
 pub const VERSION: u8 = 1;
 /// ChaCha20-Poly1305, BLAKE3, HPKE with X25519, Ed25519, zstd.
 pub const SUITE: u8 = 1;
+/// What a zstd frame begins with (RFC 8878, section 3.1.1); skippable frames begin otherwise.
+pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 8;
 

@@ -570,7 +570,7 @@ def parse_directory(data, what):
     while cursor.left():
         length = cursor.varint()
         check(length <= MAX_ENTRY, f"{what}: an entry of more than 16 MiB")
-        child = Entry(cbor(cursor.take(length), what), what)
+        child = Entry(cbor(cursor.take(length), what, 1 << 20), what)
         name = child.name
         check(is_name(name), f"{what}: a name that must not be")
         check(name > last, f"{what}: names out of order or twice")

@@ -100,9 +100,10 @@ def write_varint(value):
     return bytes(out) + bytes([value])
 
 
-def cbor(data, what):
-    """Decodes one CBOR item (section 1): six types, one spelling, nesting of at most 16."""
+def cbor(data, what, most_items=1 << 24):
+    """Decodes one CBOR item (section 1): six types, one spelling, nesting of at most 16, and so many items in it."""
     cursor = Cursor(data, what)
+    cursor.items_left = most_items
     value = cbor_item(cursor, 0)
     cursor.end()
     return value
@@ -111,6 +112,8 @@ def cbor(data, what):
 def cbor_item(cursor, depth):
     """One data item (RFC 8949, section 3)."""
     what = cursor.what
+    check(cursor.items_left > 0, f"{what}: too many items of CBOR")
+    cursor.items_left -= 1
     major, info = divmod(cursor.number(1), 32)
     check(info < 28, f"{what}: CBOR of indefinite length or reserved")
     check(major < 6, f"{what}: CBOR of a type that the format doesn't use")

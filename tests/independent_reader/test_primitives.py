@@ -178,6 +178,8 @@ class Codecs(unittest.TestCase):
         cbor(b"\x81" * 16 + b"\x00", "test")
         self.reject(cbor, b"\x81" * 17 + b"\x00", "test")
         self.reject(cbor, b"\xa1\x00" * 17 + b"\x00", "test")
+        cbor(b"\x83\x00\x00\x00", "test", 4)
+        self.reject(cbor, b"\x83\x00\x00\x00", "test", 3)
 
     def test_record(self):
         record = Record({0: [], 1: 5, 2: [-1, 999_999_999], 3: b"abc", 9: "x"}, "test")

@@ -13,6 +13,7 @@ mod fidelity;
 mod forget;
 mod full_disk;
 mod full_store;
+mod fuzz;
 mod independent_reader;
 mod intercept;
 mod json;

@@ -54,8 +54,8 @@ fn beside(compose: &Path) -> Vec<PathBuf> {
     beside
 }
 
-/// What `env_file` says: `env_file: A`, `env_file: [A, B]`, or lines of `- A` and `- path: A` below it.
-fn env_files(text: &str) -> BTreeSet<String> {
+/// The files that `env_file` names in the text of a compose file: `env_file: A`, `env_file: [A, B]`, or lines of `- A` and `- path: A` below it.
+pub fn env_files(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut lines = text.lines().map(without_comment).peekable();
     while let Some(line) = lines.next() {

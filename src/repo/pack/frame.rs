@@ -4,7 +4,7 @@
 //! id that was asked for. So neither index nor trailer has to be believed.
 
 use crate::repo::codec::{Cursor, Malformed, put_varint};
-use crate::repo::format::{Class, MAX_CHUNK, MAX_FRAME, MAX_FRAME_CHUNKS, SUITE};
+use crate::repo::format::{Class, MAX_CHUNK, MAX_FRAME, MAX_FRAME_CHUNKS, SUITE, ZSTD_MAGIC};
 use crate::repo::id::{ChunkId, FrameId, RepositoryId, RunId};
 use crate::repo::keys::domain::{IdKeys, SecretRoot};
 use crate::repo::keys::wrap::RunKey;
@@ -17,8 +17,6 @@ use std::ops::Range;
 pub const FRAME_TARGET: usize = 512 << 10;
 /// Frames of class secret are padded to a multiple of this.
 pub(super) const SECRET_BLOCK: usize = 4096;
-/// What a zstd frame begins with (RFC 8878, section 3.1.1); skippable frames begin otherwise.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A frame that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

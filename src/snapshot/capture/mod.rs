@@ -18,6 +18,7 @@ mod database;
 pub mod file;
 mod ledger;
 mod part;
+mod problems;
 mod visit;
 
 use crate::chunker::{Buffer, Gear};
@@ -32,6 +33,7 @@ use crate::snapshot::capture::database::{DatabaseCapture, Made};
 use crate::snapshot::capture::file::{FileJob, FileReaderThread, FileSlot, Outcome};
 use crate::snapshot::capture::ledger::Ledger;
 use crate::snapshot::capture::part::FilesPart;
+use crate::snapshot::capture::problems::Problems;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
@@ -107,7 +109,7 @@ struct Shared<'c> {
     monitor: &'c dyn Monitor,
     data: Vec<Mutex<Lane>>,
     secret: Mutex<Lane>,
-    problems: Mutex<Vec<Problem>>,
+    problems: Mutex<Problems>,
     failure: Failure<WriteError>,
 }
 
@@ -311,7 +313,7 @@ impl Capture {
             BackupError::Write(WriteError::Stopped) => shared.failure.take().unwrap_or(WriteError::Stopped).into(),
             other => other,
         })?;
-        let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner));
+        let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner)).finish();
         let Ledger { statistics, secrets, seen, .. } = ledger;
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Captured { top, statistics, problems, secrets, databases, sources, seen })

@@ -4,6 +4,7 @@
 //! ordinals mostly continue where they were left.
 
 use crate::repo::codec::{Cursor, Malformed, put_varint, unzigzag, zigzag};
+use crate::repo::format::ZSTD_MAGIC;
 use crate::repo::id::FrameId;
 use crate::snapshot::tree::reference::Reference;
 use std::collections::{HashMap, HashSet};
@@ -193,6 +194,26 @@ impl Iterator for ListReader<'_> {
     }
 }
 
+/// The window that a zstd frame asks for, in bytes; `None` where none begins (RFC 8878, section 3.1.1.1).
+fn window(frame: &[u8]) -> Option<u64> {
+    let (descriptor, rest) = frame.strip_prefix(&ZSTD_MAGIC)?.split_first()?;
+    let is_single_segment = descriptor >> 5 & 1 == 1;
+    if !is_single_segment {
+        let (exponent, mantissa) = (rest.first()? >> 3, rest.first()? & 7);
+        let base = 1u64 << (10 + exponent);
+        return Some(base + base / 8 * u64::from(mantissa));
+    }
+    // What is in it is the window. Its length stands behind the id of a dictionary.
+    let mut length = Cursor::new(MALFORMED.0, rest);
+    length.bytes([0, 1, 2, 4][usize::from(descriptor & 3)]).ok()?;
+    match descriptor >> 6 {
+        0 => length.u8().ok().map(u64::from),
+        1 => length.u16().ok().map(|length| u64::from(length) + 256),
+        2 => length.u32().ok().map(u64::from),
+        _ => length.array().ok().map(u64::from_le_bytes),
+    }
+}
+
 /// One column: varints out of a zstd frame that must end with them.
 struct Column<'a> {
     input: zstd::stream::read::Decoder<'static, IoCursor<&'a [u8]>>,
@@ -211,6 +232,10 @@ impl<'a> Column<'a> {
         let packed = cursor.bytes(packed)?;
         // A slot's difference needs at most 10 bytes; a value at least one.
         if raw_left < n || raw_left > n.saturating_mul(10) {
+            return Err(MALFORMED);
+        }
+        // The decompressor itself would skip what isn't data, and looks at the window only where it needs one.
+        if window(packed).is_none_or(|window| window > 1 << MAX_WINDOW_LOG) {
             return Err(MALFORMED);
         }
         let input = zstd::stream::read::Decoder::with_buffer(IoCursor::new(packed)).map_err(|_| MALFORMED)?;
@@ -361,6 +386,43 @@ mod tests {
         assert!(List::decode(&with(1, &[&column[..], &column].concat())).is_err(), "two frames");
         assert!(List::decode(&with(1, &[&column[..], &[0]].concat())).is_err(), "bytes behind the frame");
         assert!(List::decode(&with(1, &column[..column.len() - 1])).is_err(), "a cut frame");
+    }
+
+    /// The list of an empty stream has empty columns, and a decompressor makes as much of a skippable frame (RFC 8878, section 3.1.2): such a list was taken, with whatever the frame held.
+    /// The fuzzer's second look at what was taken found it.
+    #[test]
+    fn a_skippable_frame_is_no_empty_column() {
+        let good = raw(0, &[], 0, [&[], &[], &[]]);
+        let column = zstd::bulk::compress(&[], LEVEL).unwrap();
+        let head = good.strip_suffix(&column[..]).unwrap().strip_suffix(&[column.len().to_le_bytes()[0], 0]).unwrap();
+        let with = |packed: &[u8]| [head, &[packed.len().to_le_bytes()[0], 0], packed].concat();
+        assert!(List::decode(&with(&column)).is_ok());
+        assert!(List::decode(&with(b"\x50\x2a\x4d\x18\x04\0\0\0data")).is_err());
+        assert!(List::decode(&with(b"")).is_err(), "no frame at all");
+    }
+
+    /// Where a frame gives the length of what is in it and that fits, a decompressor doesn't look at the window: one of 16 MiB and more was taken, which other readers refuse.
+    #[test]
+    fn a_window_counts_where_the_length_is_known_too() {
+        let with = |window: u8| {
+            let mut list = vec![VERSION];
+            put_varint(&mut list, 1_000);
+            list.extend([7; 32]);
+            list.push(1);
+            list.extend_from_slice(frame(1).as_bytes());
+            put_varint(&mut list, 256);
+            for value in [0, 0, 1] {
+                // Magic; two bytes of length; window; 256 more than this length; the last block, which repeats a byte 256 times (RFC 8878, section 3.1.1).
+                let column = [&ZSTD_MAGIC[..], &[0x40, window, 0, 0, 0x03, 0x08, 0, value]].concat();
+                put_varint(&mut list, column.len() as u64);
+                put_varint(&mut list, 256);
+                list.extend(column);
+            }
+            List::decode(&list)
+        };
+        assert_eq!(with(13 << 3).unwrap().references.len(), 256, "8 MiB");
+        assert!(with(13 << 3 | 1).is_err(), "9 MiB");
+        assert!(with(14 << 3).is_err(), "16 MiB");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::io::{self, Read};
 /// Longest entry, in bytes: room for its largest references (3 MiB), extents (1.5 MiB) and many extended attributes.
 pub const MAX_ENTRY: usize = 16 << 20;
 
+/// Most items of CBOR in an entry: four for each of the most references or three for each of the most extents, and many extended attributes. What they need in memory is bounded by it.
+pub const MAX_ENTRY_ITEMS: u64 = 1 << 20;
+
 /// What the buffer keeps for the next entry; what a larger entry needed is given back.
 const KEPT_BUFFER: usize = 256 << 10;
 
@@ -63,7 +66,7 @@ impl<R: Read> EntryReader<R> {
         if self.buffer.len() != expected {
             return Err(TreeError::Truncated);
         }
-        let entry: Entry = cbor::decode("directory entry", &self.buffer)?;
+        let entry: Entry = cbor::decode_up_to(MAX_ENTRY_ITEMS, "directory entry", &self.buffer)?;
         entry.check()?;
         if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
             return Err(TreeError::Order(entry.name));

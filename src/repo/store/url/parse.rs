@@ -91,9 +91,12 @@ fn expected(service: &Service) -> &'static str {
 
 /// The option that the secret in an address belongs into, if there is one: `user:password@host`, or a query (`?secret_access_key=…`, `?sig=…`).
 pub(super) fn secret_in_address(text: &str) -> Option<&'static str> {
-    let address = text.split_once("//").map_or(text, |(_, address)| address);
-    let authority = address.split('/').next().unwrap_or(address);
-    if authority.split_once('@').is_some_and(|(user, _)| user.contains(':')) {
+    // Behind `//` the last `@` ends the user, who may be called by an address of e-mail (RFC 3986, section 3.2.1); elsewhere the first, since a path may follow that holds one.
+    let login = match text.split_once("//") {
+        Some((_, address)) => address.split('/').next().and_then(|authority| authority.rsplit_once('@')),
+        None => text.split('/').next().and_then(|authority| authority.split_once('@')),
+    };
+    if login.is_some_and(|(user, _)| user.contains(':')) {
         return Some("password");
     }
     let query = text.contains("//").then(|| text.split_once('?')).flatten();

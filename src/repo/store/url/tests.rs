@@ -145,6 +145,22 @@ fn secrets_in_urls_are_refused_and_not_repeated() {
     assert!(error.contains("NIGHTSAFE_STORE_PASSWORD"), "{error}");
 }
 
+/// Where users are called by their address of e-mail, its `@` was taken for the one before the host: the password behind it wasn't seen, became a part of the user's name, and stood in
+/// messages and logs. Fuzzing found it.
+#[test]
+fn a_password_behind_a_user_with_an_at_sign_is_seen() {
+    for text in
+        ["webdav:https://me@example.org:hunter2@h/x", "sftp://me@example.org:hunter2@h/x", "s3:https://a@b:hunter2@h/b"]
+    {
+        let error = refused(text);
+        assert!(matches!(error, UrlError::SecretInUrl { .. }), "{text}: {error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+    for text in ["webdav:https://me@example.org@h/x", "sftp:me@h:mail@example:x", "sftp://h/mail@example:x"] {
+        assert!(StoreUrl::parse(text).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn options_are_checked_against_the_service() {
     let s3 = StoreUrl::parse("s3:b").unwrap();

@@ -102,6 +102,8 @@ fn lists() {
     bad("n-lie", "2⁶⁰ references", &with(&|l| l.n = 1 << 60));
     bad("bytes", "more references than bytes", &with(&|l| l.bytes = 3));
     bad("bytes-none", "no bytes, but references", &with(&|l| l.bytes = 0));
+    let skippable = empty.encode_with(|_| (b"\x50\x2a\x4d\x18\0\0\0\0".to_vec(), 0));
+    bad("skippable", "of an empty stream, whose columns are skippable frames", &skippable);
     bad("no-references", "bytes, but no references", &Parts { bytes: 1, ..empty }.encode());
     bad("raw", "another raw length", &good.encode_with(|raw| (zstd_frame(raw), raw.len() as u64 + 1)));
     let two = |raw: &[u8]| ([zstd_frame(&raw[..1]), zstd_frame(&raw[1..])].concat(), raw.len() as u64);
@@ -114,6 +116,17 @@ fn lists() {
         (encoder.finish().unwrap(), raw.len() as u64)
     };
     bad("window", "a window of 16 MiB", &good.encode_with(wide));
+    // 256 references of one frame, each where the one before left it. No compressor asks for a window beyond a length that it gives, so it's written by hand (RFC 8878, section 3.1.1):
+    // magic, descriptor, window, 256 more than this length, and a block that repeats a byte.
+    let alike = Parts {
+        bytes: 1_000,
+        frames: vec![0xaa],
+        n: 256,
+        columns: [vec![0; 256], vec![0; 256], vec![1; 256]],
+        ..good.clone()
+    };
+    let known = |raw: &[u8]| ([b"\x28\xb5\x2f\xfd\x40\x70\0\0\x03\x08\0", &raw[..1]].concat(), 256);
+    bad("window-known", "a window of 16 MiB, though the length of what is in it is given", &alike.encode_with(known));
 }
 
 fn entry(name: &str, kind: EntryType) -> Entry {
