@@ -62,7 +62,7 @@ impl Disk {
     /// Fills it up, but for about so many KiB.
     pub fn fill(&self, but_for_kibibytes: u64) -> PathBuf {
         let filler = self.path().join("filler");
-        let free = rustix::fs::statvfs(&self.path()).unwrap();
+        let free = rustix::fs::statvfs(self.path()).unwrap();
         let free = (free.f_bavail * free.f_frsize).saturating_sub(but_for_kibibytes << 10);
         std::fs::write(&filler, vec![1; usize::try_from(free).unwrap()]).unwrap();
         filler

@@ -1,5 +1,6 @@
 //! kill -9 at random moments of every verb that writes, while two other hosts back up: nothing is lost, and nothing has to be unlocked.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::print_stdout, reason = "totals for the documents")]
 
 mod restore;
 

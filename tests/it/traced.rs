@@ -1,5 +1,4 @@
 //! The program under `strace`: its system calls recorded, or made to fail. A library before the C library wouldn't see them, since most are made without it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
 
 use crate::binary::{Said, Scene};

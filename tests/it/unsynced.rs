@@ -1,6 +1,7 @@
 //! A disk that fails when something is to be brought to it: each `fsync` and each call that gives a name fails in turn. The run ends with an error that names the object,
 //! nothing is committed that wasn't synchronised, and the next run succeeds.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::print_stdout, reason = "totals for the documents")]
 
 use crate::binary::Scene;
 use crate::traced::{self, Call};

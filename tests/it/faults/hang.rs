@@ -1,5 +1,6 @@
 //! A service that stops answering: at each request of a backup, a restore and a check, once and for good. The time limit of a call ends the wait, what passes is tried
 //! again, and what doesn't is an error that names the object.
+#![expect(clippy::print_stdout, reason = "totals for the documents")]
 
 use crate::world::{NAME, World, everything_into, noise, portrait};
 use nightsafe::repo::repository::{AnyRepo, CacheDir, CreateOptions, Repo, open};

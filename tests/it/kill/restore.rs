@@ -1,4 +1,5 @@
 //! kill -9 at random moments of a restore: the same command, typed again, finishes it, and meanwhile nothing under a real name is wrong.
+#![expect(clippy::print_stdout, reason = "totals for the documents")]
 
 use super::{Scene, kills, random};
 use crate::disk::{Disk, in_memory};

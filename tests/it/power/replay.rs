@@ -63,7 +63,7 @@ pub struct State {
 pub struct Chance(pub u64);
 
 impl Chance {
-    /// The next one. This is SplitMix64.
+    /// The next one. This is `SplitMix64`.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -81,7 +81,7 @@ impl Chance {
 const MOST: usize = 64;
 
 fn is_temporary(name: &str) -> bool {
-    name.ends_with(".tmp")
+    name.strip_suffix("tmp").is_some_and(|name| name.ends_with('.'))
 }
 
 impl Replay {

@@ -102,7 +102,7 @@ fn an_interrupted_restore_goes_on_and_only_that_one() {
 #[test]
 fn files_that_a_power_loss_tore_are_written_again_and_no_others() {
     let world = large();
-    world.write("pages", [vec![7; 9_000], noise(9_000)].concat());
+    world.write("pages", [&[7; 9_000][..], &noise(9_000)].concat());
     std::fs::hard_link(world.source().join("pages"), world.source().join("zz-other-name")).unwrap();
     let id = world.night();
     let options = everything_into(world.fresh());
@@ -117,7 +117,7 @@ fn files_that_a_power_loss_tore_are_written_again_and_no_others() {
         Vec::new(),
         whole(&files[1])[..50].to_vec(),
         vec![0; whole(&files[2]).len()],
-        [&whole(&files[3])[..60], &vec![0; 30]].concat(),
+        [&whole(&files[3])[..60], &[0; 30]].concat(),
     ];
     for (path, bytes) in files.iter().zip(&torn) {
         std::fs::write(options.target.join(path), bytes).unwrap();
