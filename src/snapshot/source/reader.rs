@@ -210,8 +210,8 @@ fn extents_between(file: &OwnedFd, size: u64, min_hole: u64, most: usize) -> io:
         at = end;
     }
     match extents.last_mut() {
-        // Else what is left, if anything is, is a hole.
-        Some(last) if min_hole > MIN_HOLE && size - at.min(size) < min_hole => last.length = size - last.offset,
+        Some(last) if size - at.min(size) < min_hole => last.length = size - last.offset,
+        None if size < min_hole => extents.push(Extent { offset: 0, length: size }),
         _ => {}
     }
     Ok(Scan::Extents(extents))
@@ -279,7 +279,8 @@ mod tests {
             let (bytes, finished) = rebuilt(reader);
             assert_eq!(bytes, std::fs::read(&path).unwrap(), "{size} {at:?}");
             assert_eq!((finished.size, finished.changed), (size, false));
-            assert!(stream_len < size, "{size} {at:?} reads its holes");
+            assert!(size >= MIN_HOLE || finished.extents.is_none());
+            assert!(size < MIN_HOLE || stream_len < size, "{size} {at:?} reads its holes");
             let holes_apart = |pair: &[Extent]| pair[1].offset - pair[0].end().unwrap() >= MIN_HOLE;
             assert!(finished.extents.iter().all(|extents| extents.windows(2).all(holes_apart)));
         }

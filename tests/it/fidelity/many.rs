@@ -3,13 +3,17 @@
 use super::facts::survey;
 use super::{differences, remove_all};
 use crate::binary::{Said, Scene};
+use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs a command; gives what it said, its greatest memory in MiB, and the seconds that it took.
 fn measured(command: &mut Command) -> (Said, u64, f64) {
     let begun = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Into files, since nobody reads before it ends.
+    let mut said = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+    let [out, err] = said.each_ref().map(|file| Stdio::from(file.try_clone().unwrap()));
+    let mut child = command.stdout(out).stderr(err).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
@@ -19,7 +23,14 @@ fn measured(command: &mut Command) -> (Said, u64, f64) {
         peak = line.unwrap_or(0).max(peak);
         std::thread::sleep(Duration::from_millis(20));
     }
-    (child.wait_with_output().unwrap().into(), peak >> 10, begun.elapsed().as_secs_f64())
+    let seconds = begun.elapsed().as_secs_f64();
+    let [out, err] = said.each_mut().map(|file| {
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    });
+    (Said { code: child.wait().unwrap().code(), out, err }, peak >> 10, seconds)
 }
 
 /// Backs up that many small files twice and restores them. Gives a line of figures for each.

@@ -200,7 +200,6 @@ pub fn build_sparse(base: &Path) {
     file("hole in the middle", 2 * mib, &[(0, 5_000), (2 * mib - 5_000, 5_000)]);
     file("hole at the end", 2 * mib + 1, &[(0, 10_000)]);
     file("a small hole", 20 << 10, &[(0, 8 << 10), (16 << 10, 4 << 10)]);
-    file("less than a block", 1_000, &[]);
     let many: Vec<(u64, usize)> = (0..300).map(|n| (n * (32 << 10), 4 << 10)).collect();
     file("many holes", 300 * (32 << 10), &many);
     // More than are remembered one by one.
