@@ -368,9 +368,11 @@ impl Capture {
         let mut directories = made.directories.clone();
         let Some(so_far) = assembler.so_far(directories.make_contiguous())? else { return Ok(()) };
         let mut problems = shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        problems.extend_from_slice(lacks);
-        problems.extend(self.parts.iter().map(|part| Problem::not_begun(part.name().unwrap_or_default())));
-        if problems.is_empty() {
+        let not_begun = self.parts.iter().map(|part| Problem::not_begun(part.name().unwrap_or_default()));
+        for problem in lacks.iter().cloned().chain(not_begun) {
+            problems.push(problem);
+        }
+        if problems.count() == 0 {
             return Ok(()); // it's all there is, and the run is about to end
         }
         let mut statistics = Statistics::default();
@@ -380,7 +382,7 @@ impl Capture {
         checkpoints.take(Captured {
             top,
             statistics,
-            problems,
+            problems: problems.finish(),
             secrets: Vec::new(),
             databases,
             sources,

@@ -10,6 +10,7 @@ const ROOM: usize = 64 << 20;
 const EACH: usize = 64;
 
 /// The problems of a run. Where a whole disk can't be read there may be any number of them, and a manifest that holds them all would be one that no reader opens.
+#[derive(Clone)]
 pub(super) struct Problems {
     listed: Vec<Problem>,
     room: usize,
@@ -38,6 +39,11 @@ impl Problems {
             }
             None => self.more += 1,
         }
+    }
+
+    /// How many there are, listed or not.
+    pub(super) fn count(&self) -> u64 {
+        self.listed.len() as u64 + self.more
     }
 
     /// All of them, or so many that there is room for, and one that says how many there are besides.

@@ -330,20 +330,22 @@ impl<'c> Visit<'c> {
         let mut statistics = self.ledger.statistics;
         statistics.files = statistics.files.saturating_sub(so_far.unfinished.len() as u64 + at_hand);
         count_made(self.made.iter(), &mut statistics);
-        let reached = problems.len();
+        let before = problems.count();
         for (nth, part) in self.capture.parts.iter().enumerate().skip(self.part) {
             let name = part.name().unwrap_or_default();
             let is_begun = nth == self.part && !so_far.at.is_top();
             problems.push(if is_begun { Problem::reached(so_far.at.clone()) } else { Problem::not_begun(name) });
         }
-        problems.extend(so_far.unfinished.into_iter().map(Problem::unfinished));
-        if problems.len() == reached {
+        for file in so_far.unfinished {
+            problems.push(Problem::unfinished(file));
+        }
+        if problems.count() == before {
             return Ok(()); // everything was captured, and the run is about to end
         }
         let captured = Captured {
             top: so_far.top,
             statistics,
-            problems,
+            problems: problems.finish(),
             secrets: self.ledger.secrets.clone(),
             databases: self.databases.clone(),
             sources: self.details.clone(),

@@ -127,7 +127,10 @@ impl<'r> Output<'r> {
         file.complete().map_err(FileError::Write)?;
         if self.placement == Placement::OverPart {
             let found = self.parent.pin(&self.entry.name).and_then(|found| found.open_file());
-            if !found.and_then(|found| is_part_of(&found, file.file(), self.session.monitor)).map_err(FileError::Write)? {
+            if !found
+                .and_then(|found| is_part_of(&found, file.file(), self.session.monitor))
+                .map_err(FileError::Write)?
+            {
                 self.session.problem(&self.path, ProblemKind::Other, NOT_MINE.to_owned());
                 return Ok(State::Failed);
             }
