@@ -342,10 +342,12 @@ fn is_passing(case: &Case) -> bool {
     !case.lasts && matches!(case.kind, Kind::Before | Kind::After)
 }
 
-/// Whether a message names an object: by its key, or by the id that is its name.
+/// Whether a message names an object: by its key, by the id that is its name, or by that of the run that wrote it.
 fn names(text: &str, key: &str) -> bool {
     let name = key.trim_end_matches('/').rsplit('/').next().unwrap_or(key);
-    text.contains(key) || !name.is_empty() && text.contains(name)
+    let run = name.rsplit_once('-').map_or("", |(run, _)| run);
+    let is_told = |id: &str| id.len() > 8 && text.contains(id);
+    text.contains(key) || !name.is_empty() && text.contains(name) || is_told(run)
 }
 
 /// Tries one case of every `stride`, and prints the totals.
