@@ -104,7 +104,9 @@ fn try_all(name: &str, mutations: u32, run: fn(&[u8])) {
         run(input);
     };
     attempt(&[]);
-    inputs.iter().for_each(|input| attempt(input));
+    for input in &inputs {
+        attempt(input);
+    }
     let mut mutator = Mutator(name.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte)));
     for _ in 0..mutations {
         attempt(&mutator.mutation(&inputs));
