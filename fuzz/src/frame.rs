@@ -120,7 +120,7 @@ fn parse(class: Class, plain: &[u8]) -> Option<Found<'_>> {
     }
     let all: usize = chunks.iter().map(|(length, _)| length).sum();
     let raw_length: usize = chunks.iter().filter(|(_, absent)| absent.is_none()).map(|(length, _)| length).sum();
-    let blocks = !is_secret || plain.len() % 4096 == 0;
+    let blocks = !is_secret || plain.len().is_multiple_of(4096);
     (all <= MAX_FRAME && raw_length > 0 && blocks).then_some(Found {
         compressed: *codec == 1,
         root,

@@ -70,10 +70,10 @@ fn bitmap(n: usize, bits: &[u8]) {
     if let Some(found) = found {
         let held = found.runs().into_iter().flat_map(|(first, count)| (usize::from(first)..).take(usize::from(count)));
         assert!(held.eq(set.iter().copied()));
-        assert_eq!(
-            Presence::of(n, |i| set.contains(&i)).as_ref(),
-            if n < 2_000 { Some(&found) } else { Presence::of(n, |i| set.contains(&i)).as_ref().and(Some(&found)) }
-        );
+        // What is asked for each chunk takes its time.
+        if n < 2_000 {
+            assert_eq!(Presence::of(n, |i| set.contains(&i)).as_ref(), Some(&found));
+        }
     }
 }
 

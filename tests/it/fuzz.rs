@@ -81,14 +81,15 @@ struct Tried<'a>(&'a [u8]);
 impl Drop for Tried<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let digits: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-            panic_message(&format!("the input, in hex: {digits}"));
+            let digits =
+                self.0.iter().fold("the input, in hex: ".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+            show(&digits);
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "the message of a test that fails")]
-fn panic_message(text: &str) {
+fn show(text: &str) {
     eprintln!("{text}");
 }
 
@@ -103,7 +104,9 @@ fn try_all(name: &str, mutations: u32, run: fn(&[u8])) {
         run(input);
     };
     attempt(&[]);
-    inputs.iter().for_each(|input| attempt(input));
+    for input in &inputs {
+        attempt(input);
+    }
     let mut mutator = Mutator(name.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte)));
     for _ in 0..mutations {
         attempt(&mutator.mutation(&inputs));

@@ -1,5 +1,7 @@
 //! What couldn't be captured, as far as a manifest has room for it.
 
+use crate::repo::cbor::MAX_ITEMS;
+use crate::repo::format::MAX_OBJECT;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 
@@ -8,6 +10,12 @@ const ROOM: usize = 64 << 20;
 
 /// What a problem counts besides its path and message. It also bounds how many there are: to a million.
 const EACH: usize = 64;
+
+// A problem has four items of CBOR.
+const _: () = assert!(
+    (ROOM / EACH) as u64 * 4 < MAX_ITEMS && (ROOM as u64) < MAX_OBJECT,
+    "the most that is listed fits a manifest"
+);
 
 /// The problems of a run. Where a whole disk can't be read there may be any number of them, and a manifest that holds them all would be one that no reader opens.
 #[derive(Clone)]
@@ -84,12 +92,5 @@ mod tests {
             (4, "997 more problems aren't listed here: there are too many")
         );
         assert!(finished(0, 0).is_empty());
-    }
-
-    #[test]
-    fn the_most_that_is_listed_fits_a_manifest() {
-        use crate::repo::cbor::MAX_ITEMS;
-        use crate::repo::format::MAX_OBJECT;
-        assert!((ROOM / EACH) as u64 * 4 < MAX_ITEMS && (ROOM as u64) < MAX_OBJECT);
     }
 }

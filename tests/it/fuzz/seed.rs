@@ -53,16 +53,16 @@ fn vector(vector: &Vector) {
             let kind = kinds.iter().position(|kind| key.starts_with(kind)).unwrap_or_default();
             put("record", &[&[u8::try_from(kind).unwrap_or_default()], &hex(vector.get("body"))[..]].concat());
             put("cbor", &hex(vector.get("body")));
-            put("object", &with_key)
+            put("object", &with_key);
         }
         "manifest" => {
             put("manifest", &[&[0], &hex(vector.get("open"))[..]].concat());
             put("manifest", &[&[2], &hex(vector.get("sealed"))[..]].concat());
-            put("object", &with_key)
+            put("object", &with_key);
         }
         "credential" => {
             put("object", &with_key);
-            bundle(vector)
+            bundle(vector);
         }
         "key-file" => put("key_text", &vector.bytes),
         "varint" => put("cbor", &vector.bytes),
@@ -82,7 +82,7 @@ fn vector(vector: &Vector) {
         "open-part" => put("manifest", &[&[0], &vector.bytes[..]].concat()),
         "sealed-part" => {
             put("cbor", &vector.bytes);
-            put("manifest", &[&[2], &vector.bytes[..]].concat())
+            put("manifest", &[&[2], &vector.bytes[..]].concat());
         }
         _ => {}
     }
@@ -99,7 +99,7 @@ fn bundle(vector: &Vector) {
     let length = usize::from(u16::from_le_bytes([padded[0], padded[1]]));
     let label = [&[0xa3, 1, 0x61, b'x', 2, 0x82, 0, 0, 3, 0x60][..]].concat();
     let bundle = padded.get(2..2 + length).unwrap_or_default();
-    put("credential", &[&[vector.bytes[9] - 1], &padded[..2], bundle, &label].concat())
+    put("credential", &[&[vector.bytes[9] - 1], &padded[..2], bundle, &label].concat());
 }
 
 fn frame(vector: &Vector) {
@@ -214,8 +214,11 @@ fn index() {
     }
 }
 
-/// Target, and texts with the byte before them.
-const TEXTS: &[(&str, &[(Option<u8>, &str)])] = &[
+/// Texts, with the byte before them.
+type Texts = &'static [(Option<u8>, &'static str)];
+
+/// Targets, and texts for them.
+const TEXTS: &[(&str, Texts)] = &[
     ("key_text", &[(None, "correct horse"), (None, "e\u{301}\r\n"), (None, "\u{fb01}\u{1e9b}\u{323}")]),
     (
         "names",
