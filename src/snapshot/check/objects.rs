@@ -62,9 +62,8 @@ pub(super) fn read_objects(repo: &Repo<Full>, all: &Snapshots, monitor: &dyn Mon
         let Some(why) = fault(repo, *kind, key)? else { return Ok(()) };
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         match (why, kind) {
-            (Why::Unknown(why), _) => found.warnings.push(format!("{key}: {why}")),
-            // The trailers of packs say the same.
-            (Why::Damaged(why), Kind::Segment) => found.warnings.push(format!("{key}: {why}")),
+            // The trailers of packs say the same as a segment.
+            (Why::Unknown(why), _) | (Why::Damaged(why), Kind::Segment) => found.warnings.push(format!("{key}: {why}")),
             (Why::Damaged(why), _) => found.damages.push(damage(key, why)),
         }
         Ok::<(), RepoError>(())

@@ -101,7 +101,7 @@ fn lost(part: Part, number: u64, unaccounted: u64) -> Damage {
 }
 
 fn hex(part: Part) -> String {
-    part.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:08x}", u32::from_be_bytes(part))
 }
 
 /// A manifest in its credential's sequence.
