@@ -30,6 +30,8 @@ fn candidates() -> Vec<Candidate> {
             bytes: 1 << 30,
             protected: false,
             stored: Some(seconds + 60),
+            checkpoint_of: None,
+            sequence: n.into(),
         }
     };
     (0..NUMBER).map(one).collect()

@@ -212,6 +212,7 @@ impl Builder {
             statistics,
             sources: Vec::new(),
             brings_back: None,
+            checkpoint_of: None,
         };
         let sealed = SealedPart {
             needs: None,
@@ -223,6 +224,7 @@ impl Builder {
             databases: None,
             application: None,
             details: None,
+            exclusions: None,
         };
         let (open, sealed) = (cbor::encode(&open), cbor::encode(&sealed));
         let wrap = &durable.opening.wrap;

@@ -248,11 +248,12 @@ fn assert_holds_a_part(world: &World, checkpoint: &Snapshot, before: &Portrait) 
             assert_eq!(
                 (&facts.content, facts.size, facts.mode, facts.mtime),
                 (&whole.content, whole.size, whole.mode, whole.mtime),
-                "{path:?}"
+                "{}",
+                path.display()
             );
             files += 1;
         } else {
-            assert!(before.contains_key(&path), "{path:?}");
+            assert!(before.contains_key(&path), "{}", path.display());
         }
     }
     assert_eq!(files, checkpoint.manifest.statistics.files);

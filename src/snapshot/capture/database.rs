@@ -58,6 +58,9 @@ pub(super) struct Made {
     pub details: Vec<SourceDetail>,
 }
 
+/// Offers a checkpoint of what is captured, given what it lacks.
+pub(super) type OfferCheckpoint<'c> = dyn Fn(&Made, &[Problem]) -> Result<(), BackupError> + 'c;
+
 /// What captures databases.
 pub(super) struct DatabaseCapture<'c> {
     /// Where chunks go.
@@ -69,7 +72,7 @@ pub(super) struct DatabaseCapture<'c> {
     /// Where problems go.
     pub problem: &'c dyn Fn(Problem),
     /// Offers a checkpoint, given what is captured and what it lacks.
-    pub checkpoint: &'c dyn Fn(&Made, &[Problem]) -> Result<(), BackupError>,
+    pub checkpoint: &'c OfferCheckpoint<'c>,
     /// Whether an earlier snapshot had the same sources, as far as known.
     pub has_parent: bool,
 }

@@ -249,7 +249,9 @@ impl FileReaderThread<'_> {
             return None;
         }
         let (xattrs, faults) = XattrReader::default().read(job.directory.as_fd(), &job.at);
-        faults.into_iter().for_each(|fault| self.problem(job, fault.kind, fault.message));
+        for fault in faults {
+            self.problem(job, fault.kind, fault.message);
+        }
         Some(xattrs)
     }
 

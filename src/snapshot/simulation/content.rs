@@ -90,7 +90,7 @@ impl MemoryCapture<'_> {
     }
 
     /// Stores the directory of these entries.
-    fn top<A: Access>(&self, repo: &Repo<A>, writer: &Writer, entries: &[Entry]) -> Result<Entry, BackupError> {
+    fn top<A: Access>(repo: &Repo<A>, writer: &Writer, entries: &[Entry]) -> Result<Entry, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
         let mut meta = writer.lane(Class::Meta);
         let mut stream = DirectoryStream::new(&gear);
@@ -148,7 +148,7 @@ impl Captures for MemoryCapture<'_> {
             if self.checkpoints.as_ref().is_some_and(|chance| nth > 0 && chance.borrow_mut().percent(50)) {
                 lane.flush()?;
                 settle(&mut entries, std::mem::take(&mut waiting), writer)?;
-                let top = self.top(repo, writer, &entries)?;
+                let top = Self::top(repo, writer, &entries)?;
                 // It's the checkpoint's manifest that is put next by this actor.
                 self.world.lock().captured[self.actor] = content.clone();
                 if checkpoints.take(captured(top))? {
@@ -184,7 +184,7 @@ impl Captures for MemoryCapture<'_> {
             let seen = (entry.hash.unwrap_or_default(), entry.references.clone().unwrap_or_default());
             self.now_seen.borrow_mut().insert(String::from_utf8_lossy(&entry.name).into_owned(), seen);
         }
-        let top = self.top(repo, writer, &entries)?;
+        let top = Self::top(repo, writer, &entries)?;
         self.world.lock().captured[self.actor] = content;
         Ok(captured(top))
     }

@@ -114,6 +114,7 @@ impl SafePath {
     }
 
     /// The path that lies at `below` under this one.
+    #[must_use]
     pub fn descend(&self, below: &Self) -> Self {
         let between: &[u8] = if self.is_top() || below.is_top() { b"" } else { b"/" };
         Self([self.0.as_slice(), between, below.0.as_slice()].concat())

@@ -76,5 +76,7 @@ fn many_files_come_back() {
 #[expect(clippy::print_stderr, reason = "the figures are what it is for")]
 fn a_million_files_come_back() {
     let files = std::env::var("NIGHTSAFE_TEST_FILES").ok().and_then(|number| number.parse().ok()).unwrap_or(1_000_000);
-    round(files).into_iter().for_each(|line| eprintln!("{line}"));
+    for line in round(files) {
+        eprintln!("{line}");
+    }
 }
