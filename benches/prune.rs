@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 use nightsafe::repo::cbor::{self, Time};
+use nightsafe::repo::clock::Clock;
 use nightsafe::repo::envelope;
 use nightsafe::repo::format::{Class, key};
 use nightsafe::repo::id::{FrameId, PackHash, PackId, RunId};
@@ -173,6 +174,7 @@ impl Builder {
     fn night(&mut self, night: u32) {
         let run = self.repo.keys().new_run();
         let start = WriterStart {
+            clock: Clock::default(),
             store: Arc::clone(self.repo.store()),
             keys: Arc::clone(self.repo.keys()),
             run,

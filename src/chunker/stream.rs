@@ -110,6 +110,7 @@ impl<'a, R: Read> Chunks<'a, R> {
 /// The chunks of bytes that are pushed, for what is produced rather than read.
 ///
 /// Its memory follows what is pending: at most twice the longest chunk, and little for a short stream.
+#[derive(Clone)]
 pub struct Cutter<'g> {
     gear: &'g Gear,
     profile: Profile,

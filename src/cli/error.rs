@@ -215,6 +215,7 @@ impl From<BackupError> for CliError {
             BackupError::Write(WriteError::Store(error)) => error.into(),
             BackupError::RenameOne | BackupError::SameName(_) => Self::from_error(Exit::Usage, &error),
             BackupError::Write(_)
+            | BackupError::Stopped(_)
             | BackupError::Unstable(_)
             | BackupError::Walk(_)
             | BackupError::Roots(_)

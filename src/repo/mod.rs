@@ -3,6 +3,7 @@
 //! `docs/format.md` specifies the bytes, `docs/protocol.md` the order in which they are written.
 
 pub mod cbor;
+pub mod clock;
 pub mod codec;
 #[cfg(test)]
 pub(crate) mod determined;

@@ -7,22 +7,27 @@ use crate::repo::format::key;
 use crate::repo::id::{PackId, RunId};
 use crate::repo::repository::{Access, Repo};
 use crate::repo::run::{self, Commit, Run};
+use crate::repo::store::Store;
+use crate::repo::store::dry_run::DryRun;
 use crate::repo::view::View;
 use crate::repo::writer::{Durable, WriteError, Writer, WriterStart};
 use crate::snapshot::application::fingerprint_key;
 use crate::snapshot::capture::application::ApplicationSource;
 use crate::snapshot::capture::{Capture, Captured};
+use crate::snapshot::checkpoint::{Cadence, Checkpoints, Progressing, RunCheckpoints};
 use crate::snapshot::history::{History, OwnManifest};
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::source::PostgresSource;
+use crate::snapshot::recorder::Recorder;
 use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
 use crate::snapshot::source::walk::WalkError;
 use crate::snapshot::tree::problem::Problem;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,6 +82,8 @@ pub struct BackupOptions {
     pub no_cache: bool,
     /// Whether to store nothing.
     pub dry_run: bool,
+    /// When what is done so far is committed as a snapshot of its own; never in a dry run.
+    pub checkpoints: Cadence,
 }
 
 /// What a backup did.
@@ -130,6 +137,9 @@ pub enum BackupError {
     /// The user wanted it.
     #[error("interrupted")]
     Interrupted,
+    /// A pruner took the run for dead, which was found out before its end. It's begun again; this is an error only where that isn't possible.
+    #[error("a prune declared this run ({0}) dead while it went on")]
+    Stopped(RunId),
     /// Packs kept vanishing while the run went on.
     #[error(
         "packs that this run needs were removed {0} times while it went on: something else deletes objects of this repository"
@@ -177,6 +187,7 @@ pub(super) trait Captures {
         repo: &Repo<A>,
         writer: &Writer,
         known_total: bool,
+        checkpoints: &dyn Checkpoints,
         monitor: &dyn Monitor,
     ) -> Result<Captured, BackupError>;
 
@@ -193,9 +204,10 @@ impl Captures for Capture {
         repo: &Repo<A>,
         writer: &Writer,
         known_total: bool,
+        checkpoints: &dyn Checkpoints,
         monitor: &dyn Monitor,
     ) -> Result<Captured, BackupError> {
-        self.run(repo, writer, known_total, monitor)
+        self.run(repo, writer, known_total, checkpoints, monitor)
     }
 
     fn sources(&self, problems: &[Problem]) -> Vec<Source> {
@@ -240,74 +252,66 @@ fn attempt<A: Access>(
     monitor.progress().enter("reading the index");
     let history = History::load(repo)?;
     let parent = history.parent(&options.host, options.app.as_deref()).cloned();
-    if let Some(parent) = &parent {
+    let whole = parent.as_ref().filter(|parent| !parent.is_checkpoint);
+    let known_total = whole.is_some();
+    if let Some(parent) = whole {
         // About what it was the last time: good enough for the time left.
         monitor.progress().files_total.store(parent.files, Ordering::Relaxed);
         monitor.progress().bytes_total.store(parent.bytes, Ordering::Relaxed);
     }
-    let mut run = Run::announce(repo, started, &options.host, TOOL)?;
+    // A dry run relies on nothing in the end, so nobody needs to know of it.
+    let (mut run, store) = if options.dry_run {
+        (Run::pretend(repo), Arc::new(DryRun(Arc::clone(repo.store()))) as Arc<dyn Store>)
+    } else {
+        (Run::announce(repo, started, &options.host, TOOL)?, Arc::clone(repo.store()))
+    };
     let view = Arc::new(View::for_writing(repo)?);
     run.pin(repo, history.reach.iter().copied().filter(|pack| view.packs().number(pack).is_some()))?;
     let fence = run.fence(repo, &view)?;
     let writer = Writer::start(WriterStart {
-        store: Arc::clone(repo.store()),
+        store,
         keys: Arc::clone(repo.keys()),
         run: run.id,
         view: Arc::clone(&view),
         fence,
+        clock: options.checkpoints.clock.clone(),
     })?;
     monitor.progress().enter("backing up");
-    let captured = capture_until_stable(repo, &mut run, &view, &writer, capture, parent.is_some(), monitor)?;
+    let sources = |problems: &[Problem]| capture.sources(problems);
+    let parent = parent.map(|parent| parent.run);
+    let recorder = Recorder { options, application, started, parent, sources: &sources, paths: capture.paths() };
+    let state = RefCell::new(Progressing::new(history, &options.checkpoints));
+    let checkpoints =
+        RunCheckpoints { repo, recorder: &recorder, run: run.id, view: &view, writer: &writer, monitor, state };
+    let once = || capture.run(repo, &writer, known_total, &checkpoints, monitor);
+    let mut captured = match capture_until_stable(repo, &mut run, &view, &writer, &once) {
+        Err(BackupError::Stopped(dead)) => return Ok(Attempt::Again(dead)),
+        captured => captured?,
+    };
+    let mut state = checkpoints.state.into_inner();
     let written = writer.written();
-    let mut statistics = captured.statistics;
-    statistics.raw_added = written.raw_bytes.load(Ordering::Relaxed);
-    statistics.chunks_added = written.chunks.load(Ordering::Relaxed);
+    captured.statistics.raw_added = written.raw_bytes.load(Ordering::Relaxed);
+    captured.statistics.chunks_added = written.chunks.load(Ordering::Relaxed);
     monitor.progress().enter("finishing");
     let durable = writer.finish()?;
-    statistics.stored_added = durable.own.iter().map(|(_, length)| length).sum();
-    statistics.packs_added = durable.own.len() as u64;
-    statistics.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    captured.statistics.stored_added = durable.own.iter().map(|(_, length)| length).sum();
+    captured.statistics.packs_added = durable.own.len() as u64;
+    captured.statistics.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if options.dry_run {
-        return Ok(Attempt::Done(Box::new(dry_summary(captured, statistics, begun))));
+        return Ok(Attempt::Done(Box::new(dry_summary(captured, begun))));
     }
     let look = run::last_look(repo, &view, &durable.own, &durable.relied)?;
     if look.own_lost || !look.lost.is_empty() {
         return Ok(Attempt::Again(run.id));
     }
-    let state = state_of(&captured.problems);
-    let sources = capture.sources(&captured.problems);
-    let open = OpenPart {
-        needs: None,
-        time: started,
-        zone: options.zone.clone(),
-        host: options.host.clone(),
-        app: options.app.clone(),
-        tags: options.tags.clone(),
-        state,
-        sequence: history.last().map_or(0, |last| last.sequence + 1),
-        previous: history.last().map(|last| last.hash),
-        parent: parent.map(|parent| parent.run),
-        replaces: Some(replaces.to_vec()).filter(|runs| !runs.is_empty()),
-        tool: TOOL.to_owned(),
-        statistics,
-        sources,
-        brings_back: None,
-    };
-    let sealed = SealedPart {
-        needs: None,
-        root: captured.top,
-        paths: capture.paths().into_iter().map(Into::into).collect(),
-        problems: captured.problems,
-        secrets: captured.secrets,
-        user: options.user.clone(),
-        databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
-        application: application.cloned(),
-        details: Some(captured.sources),
-    };
+    let seen = captured.seen.take();
+    let history = state.history(repo);
+    let (mut open, sealed) = recorder.parts(captured, history);
+    open.replaces = Some(replaces.to_vec()).filter(|runs| !runs.is_empty());
     let summary = BackupSummary {
         snapshot: Some(run.id),
-        state,
-        statistics,
+        state: open.state,
+        statistics: open.statistics,
         problems: sealed.problems.clone(),
         sources: open.sources.clone(),
         details: sealed.details.clone().unwrap_or_default(),
@@ -317,7 +321,7 @@ fn attempt<A: Access>(
     commit(repo, run, &view, &durable, history, &open, &sealed).map(|commit| match commit {
         Ok(()) => {
             // What can't be kept costs time the next time, no more.
-            let _ = captured.seen.map(|mut seen| seen.commit());
+            let _ = seen.map(|mut seen| seen.commit());
             Attempt::Done(Box::new(summary))
         }
         Err(dead) => Attempt::Again(dead),
@@ -330,12 +334,10 @@ fn capture_until_stable<A: Access>(
     run: &mut Run,
     view: &View,
     writer: &Writer,
-    capture: &impl Captures,
-    known_total: bool,
-    monitor: &dyn Monitor,
+    once: &dyn Fn() -> Result<Captured, BackupError>,
 ) -> Result<Captured, BackupError> {
     for _ in 0..MAX_PASSES {
-        let captured = capture.run(repo, writer, known_total, monitor).map_err(|error| match error {
+        let captured = once().map_err(|error| match error {
             BackupError::Write(error) => writer.first_error(error).into(),
             other => other,
         })?;
@@ -357,7 +359,7 @@ fn commit<A: Access>(
     run: Run,
     view: &View,
     durable: &Durable,
-    history: History,
+    history: &mut History,
     open: &OpenPart,
     sealed: &SealedPart,
 ) -> Result<Result<(), RunId>, BackupError> {
@@ -372,20 +374,7 @@ fn commit<A: Access>(
     }
     let reach = durable.relied.iter().filter_map(|&number| view.pack_id(number));
     let reach = reach.chain(durable.own.iter().map(|(id, _)| *id)).collect();
-    history.add(
-        OwnManifest {
-            run: run.id,
-            sequence: open.sequence,
-            hash,
-            time: open.time,
-            host: open.host.clone(),
-            app: open.app.clone(),
-            state: open.state,
-            files: open.statistics.files,
-            bytes: open.statistics.bytes,
-        },
-        reach,
-    );
+    history.add(OwnManifest::of(run.id, hash, open), reach);
     // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
     let _ = view.save();
     run.unpin(repo);
@@ -393,11 +382,11 @@ fn commit<A: Access>(
 }
 
 /// What a dry run would have done.
-fn dry_summary(captured: Captured, statistics: Statistics, begun: Instant) -> BackupSummary {
+fn dry_summary(captured: Captured, begun: Instant) -> BackupSummary {
     BackupSummary {
         snapshot: None,
         state: state_of(&captured.problems),
-        statistics,
+        statistics: captured.statistics,
         problems: captured.problems,
         sources: Vec::new(),
         details: captured.sources,

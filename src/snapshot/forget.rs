@@ -66,6 +66,8 @@ impl From<&Snapshot> for Candidate {
             tags: snapshot.tags.clone(),
             write_only: snapshot.write_only,
             complete: snapshot.is_complete(),
+            checkpoint_of: manifest.checkpoint_of,
+            sequence: manifest.sequence,
             bytes: manifest.statistics.bytes,
             protected: snapshot.protected,
             stored: snapshot.stored,

@@ -45,6 +45,28 @@ pub struct OwnManifest {
     /// Their bytes.
     #[n(8)]
     pub bytes: u64,
+    /// Whether it's what a run had done by then.
+    #[n(9)]
+    #[cbor(default)]
+    pub is_checkpoint: bool,
+}
+
+impl OwnManifest {
+    /// What is kept of a manifest with this open part.
+    pub fn of(run: RunId, hash: [u8; 32], open: &OpenPart) -> Self {
+        Self {
+            run,
+            sequence: open.sequence,
+            hash,
+            time: open.time,
+            host: open.host.clone(),
+            app: open.app.clone(),
+            state: open.state,
+            files: open.statistics.files,
+            bytes: open.statistics.bytes,
+            is_checkpoint: open.checkpoint_of.is_some(),
+        }
+    }
 }
 
 /// What the cache file holds.
@@ -93,16 +115,17 @@ impl History {
         self.manifests.values().max_by_key(|manifest| (manifest.sequence, manifest.run))
     }
 
-    /// The snapshot that a new one of this app on this host continues: the newest.
+    /// The snapshot that a new one of this app on this host continues: the newest, of those that a run took on its way the last.
     pub fn parent(&self, host: &str, app: Option<&str>) -> Option<&OwnManifest> {
         let of_same = self.manifests.values().filter(|m| m.host == host && m.app.as_deref() == app);
-        of_same.max_by_key(|manifest| (manifest.time, manifest.run))
+        of_same.max_by_key(|manifest| (manifest.time, manifest.sequence, manifest.run))
     }
 
     /// Adds a manifest that was committed, and keeps all for the next time. A cache that can't be written costs time only.
-    pub fn add(mut self, manifest: OwnManifest, reach: Vec<PackId>) {
+    pub fn add(&mut self, manifest: OwnManifest, reach: Vec<PackId>) {
         self.manifests.insert(manifest.run, manifest);
-        let kept = Kept { manifests: self.manifests.into_values().collect(), reach };
+        self.reach = reach;
+        let kept = Kept { manifests: self.manifests.values().cloned().collect(), reach: self.reach.clone() };
         let body = cbor::encode(&kept);
         let bytes = [blake3::hash(&body).as_bytes(), &body[..]].concat();
         let temporary = self.file.with_extension(format!("{}.tmp", std::process::id()));
@@ -128,15 +151,5 @@ fn fetch<A: Access>(repo: &Repo<A>, run: RunId) -> Result<Option<OwnManifest>, R
     let Ok(envelope) = envelope::open_manifest(&**repo.keys(), run, &bytes) else { return Ok(None) };
     let Ok(open) = cbor::decode::<OpenPart>("manifest", envelope.open_part()) else { return Ok(None) };
     let hash = *blake3::hash(&bytes).as_bytes();
-    Ok(Some(OwnManifest {
-        run,
-        sequence: open.sequence,
-        hash,
-        time: open.time,
-        host: open.host,
-        app: open.app,
-        state: open.state,
-        files: open.statistics.files,
-        bytes: open.statistics.bytes,
-    }))
+    Ok(Some(OwnManifest::of(run, hash, &open)))
 }

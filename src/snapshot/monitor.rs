@@ -1,5 +1,6 @@
 //! What long work tells while it goes on, and how it's interrupted.
 
+use crate::repo::id::RunId;
 use crate::snapshot::tree::problem::Problem;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,6 +61,8 @@ pub trait Monitor: Sync {
     fn warning(&self, text: &str);
     /// An entry is done.
     fn entry(&self, path: &[u8], action: EntryAction, bytes: u64);
+    /// What a long run had done by now is committed as a snapshot of its own, with so many files and bytes of them.
+    fn checkpoint(&self, _snapshot: RunId, _files: u64, _bytes: u64) {}
     /// Whether the user wants the work to stop.
     fn interrupted(&self) -> bool;
 }

@@ -99,7 +99,7 @@ fn load_those(
             Err(error) => return Err(error),
         }
     }
-    snapshots.list.sort_by_key(|snapshot| (snapshot.time(), snapshot.id));
+    snapshots.list.sort_by_key(|snapshot| (snapshot.time(), snapshot.manifest.sequence, snapshot.id));
     Ok(snapshots)
 }
 
@@ -113,6 +113,9 @@ pub fn load(repo: &Repo<Full>, id: RunId) -> Result<Snapshot, RepoError> {
     let open: OpenPart = needs::decode("manifest", envelope.open_part()).map_err(|why| damaged(&why))?;
     let sealed: SealedPart = needs::decode("manifest", &sealed).map_err(|why| damaged(&why))?;
     sealed.root.check_top().map_err(|why| damaged(&why))?;
+    if !open.has_rightful_checkpoint(id) {
+        return Err(damaged(&"it claims to be a checkpoint, and is complete or of a run of another credential"));
+    }
     let manifest = Manifest::join(open, sealed);
     Ok(Snapshot {
         id,

@@ -4,6 +4,7 @@
 //! same fence as a backup, and commits a manifest with the same content under a new id.
 
 use crate::repo::cbor::{self, Time};
+use crate::repo::clock::Clock;
 use crate::repo::envelope;
 use crate::repo::error::{ReadError, RepoError};
 use crate::repo::format::{MAX_OBJECT, key};
@@ -192,12 +193,15 @@ fn commit_again(
         run: run.id,
         view: Arc::clone(&view),
         fence,
+        clock: Clock::default(),
     })?;
     let durable = writer.finish()?;
     open.sequence = history.last().map_or(0, |last| last.sequence + 1);
     open.previous = history.last().map(|last| last.hash);
     open.brings_back = Some(open.brings_back.unwrap_or(forgotten));
     open.needs = None;
+    // Somebody wants just this one, whatever its run came to.
+    open.checkpoint_of = None;
     if !run::last_look(repo, &view, &[], &sound)?.lost.is_empty() {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 
 mod binary;
+mod checkpoint;
 mod cli;
 mod config;
 mod damage;

@@ -9,12 +9,13 @@ use crate::cli::ui::{clean, style, units};
 use crate::repo::cbor::Time;
 use crate::repo::id::RunId;
 use crate::snapshot::manifest::State;
-use crate::snapshot::snapshots::{self as library, Filter, Snapshot};
+use crate::snapshot::policy::{self, Candidate, Options};
+use crate::snapshot::snapshots::{self as library, Filter, Snapshot, Snapshots};
 use crate::snapshot::tree::path::escape_name;
 use anstyle::Style;
 use clap::Args;
 use jiff::tz::TimeZone;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 /// How many paths of a snapshot a table names.
@@ -24,7 +25,8 @@ const PATHS: usize = 2;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Grouped by app, the newest last. ADDED is what a snapshot made the repository grow by. With --forgotten, those that
-were forgotten and aren't pruned yet, each with the time since when.
+were forgotten and aren't pruned yet, each with the time since when. A checkpoint is what a long backup had done
+by then; it's incomplete.
 
 Examples:
   nightsafe snapshots
@@ -51,7 +53,6 @@ pub fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<Exit, CliErro
     };
     let filter = Filter::from(args.filter);
     let mut list: Vec<&Snapshot> = all.list.iter().filter(|snapshot| filter.admits(snapshot)).collect();
-    list.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.id));
     if context.ui.is_json() {
         let message = |snapshot: &Snapshot| json::Snapshot {
             forgotten: since.get(&snapshot.id).map(|&time| units::rfc3339(time)),
@@ -61,10 +62,30 @@ pub fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<Exit, CliErro
     } else if args.forgotten && all.list.is_empty() {
         context.ui.print("no snapshot is forgotten and still there\n")?;
     } else {
-        context.ui.print(&render(&list, all.list.len(), &since, context.ui.zone()))?;
+        let overtaken = if args.forgotten { BTreeSet::new() } else { overtaken(&all) };
+        list.retain(|snapshot| !overtaken.contains(&snapshot.id));
+        context.ui.print(&render(&list, all.list.len() - overtaken.len(), &since, context.ui.zone()))?;
+        if !overtaken.is_empty() {
+            context.ui.note(&render_overtaken(overtaken.len()));
+        }
     }
     // One that can't be read was perhaps forgotten for that.
     Ok(if args.forgotten { Exit::Done } else { exit_of_reading(&all) })
+}
+
+/// Checkpoints that later snapshots stand for. Those that somebody protects are shown.
+fn overtaken(all: &Snapshots) -> BTreeSet<RunId> {
+    let candidates: Vec<Candidate> = all.list.iter().map(Candidate::from).collect();
+    let mut overtaken = policy::overtaken(&candidates, &Options::default());
+    for candidate in candidates.iter().filter(|candidate| candidate.protected) {
+        overtaken.remove(&candidate.id);
+    }
+    overtaken
+}
+
+fn render_overtaken(count: usize) -> String {
+    let checkpoints = units::counted(count as u64, "checkpoint");
+    format!("{checkpoints} not shown: later snapshots stand for them; `nightsafe forget` by rules forgets them")
 }
 
 /// The tables, one for each app.
@@ -119,6 +140,7 @@ fn table(snapshots: &[&Snapshot], since: &Since, zone: &TimeZone) -> String {
             (Some(&since), ..) => format!("forgotten {}", units::time(since, zone)),
             (None, true, false) => "ok".to_owned(),
             (None, true, true) => "protected".to_owned(),
+            (None, false, _) if m.checkpoint_of.is_some() => "checkpoint".to_owned(),
             (None, false, _) => "incomplete".to_owned(),
         };
         let cells = [
@@ -186,6 +208,25 @@ mod tests {
 
         2 snapshots
         ");
+    }
+
+    #[test]
+    fn checkpoints_are_called_so_unless_something_stands_for_them() {
+        let mut list = [1, 2, 3].map(test_data::snapshot);
+        for snapshot in &mut list[..2] {
+            snapshot.manifest.state = State::Incomplete;
+            snapshot.manifest.checkpoint_of = Some(test_data::run(9));
+        }
+        list[1].manifest.sequence += 1;
+        let shown = render(&[&list[1]], 1, &Since::new(), &TimeZone::UTC);
+        assert!(style::plain(&shown).contains("checkpoint"), "{shown}");
+        let mut all = Snapshots { list: list[..2].to_vec(), ..Snapshots::default() };
+        assert_eq!(overtaken(&all), [list[0].id].into());
+        all.list = list.to_vec();
+        assert_eq!(overtaken(&all), [list[0].id, list[1].id].into(), "a later one is complete");
+        all.list[0].protected = true;
+        assert_eq!(overtaken(&all), [list[1].id].into());
+        assert!(render_overtaken(1).starts_with("1 checkpoint not shown"));
     }
 
     #[test]

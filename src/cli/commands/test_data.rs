@@ -91,6 +91,7 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         root: Entry::new("", EntryType::Directory),
         parent: (n > 1).then(|| run(n - 1)),
         brings_back: None,
+        checkpoint_of: None,
         tool: "nightsafe 0.1.0".to_owned(),
         statistics: statistics(),
         sources: vec![source()],

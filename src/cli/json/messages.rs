@@ -1,8 +1,9 @@
 //! Messages that any long work writes.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
-use super::{action, name, path, problem_kind};
+use super::{action, name, path, problem_kind, short_id};
 use crate::cli::error::CliError;
+use crate::repo::id::RunId;
 use crate::snapshot::monitor::EntryAction;
 use crate::snapshot::tree::problem;
 use serde::Serialize;
@@ -55,6 +56,24 @@ impl Status {
         self.percent_done = (total > 0).then(|| done as f64 / total as f64 * 100.0);
         let known = total > 0 && self.bytes_per_second > 0;
         self.seconds_left = known.then(|| (total - done) as f64 / self.bytes_per_second as f64);
+    }
+}
+
+/// `checkpoint`: what a backup has done so far can be restored.
+#[derive(Debug, Clone, Serialize)]
+pub struct Checkpoint {
+    pub message_type: &'static str,
+    pub snapshot_id: String,
+    pub short_id: String,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Checkpoint {
+    /// The message for a checkpoint.
+    pub fn new(snapshot: RunId, files: u64, bytes: u64) -> Self {
+        let (snapshot_id, short_id) = (snapshot.to_string(), short_id(snapshot));
+        Self { message_type: "checkpoint", snapshot_id, short_id, files, bytes }
     }
 }
 

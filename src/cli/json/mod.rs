@@ -23,7 +23,7 @@ pub use configuration::{ConfigCheck, Configuration};
 pub use databases::{Database, Extension, Ledger, Role, Table};
 pub use diff::{Changed, ChangedApplication, ChangedDatabase, Diff, aspect, modifier};
 pub use forget::{ForgetGroup, Protection, Tagged};
-pub use messages::{ExitError, Problem, Status, Verbose, Warning};
+pub use messages::{Checkpoint, ExitError, Problem, Status, Verbose, Warning};
 pub use pruned::{Pruned, Undone};
 pub use record::DumpRecord;
 pub use repair::{RepairIndex, RepairPacks, RepairSnapshots};
@@ -99,5 +99,6 @@ fn problem_kind(kind: ProblemKind) -> &'static str {
         ProblemKind::Unsupported => "unsupported",
         ProblemKind::Denied => "denied",
         ProblemKind::Failed => "failed",
+        ProblemKind::NotReached => "not_reached",
     }
 }

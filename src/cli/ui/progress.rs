@@ -3,10 +3,14 @@
 use crate::cli::json;
 use crate::cli::signals::Signals;
 use crate::cli::ui::{Ui, Verbosity, lock, style, units};
+use crate::repo::cbor::Time;
+use crate::repo::id::RunId;
+use crate::snapshot::backup::now;
 use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
 use crate::snapshot::tree::path::escape_name;
 use crate::snapshot::tree::problem::Problem;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::tz::TimeZone;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,6 +140,16 @@ impl Monitor for Watch<'_> {
         }
     }
 
+    fn checkpoint(&self, snapshot: RunId, files: u64, bytes: u64) {
+        if self.ui.is_json() {
+            if self.ui.verbosity() > Verbosity::Quiet {
+                drop(self.ui.json(&json::Checkpoint::new(snapshot, files, bytes)));
+            }
+        } else {
+            self.ui.note(&render_checkpoint(snapshot, now(), files, bytes, self.ui.zone()));
+        }
+    }
+
     fn interrupted(&self) -> bool {
         self.signals.interrupted()
     }
@@ -177,6 +191,17 @@ pub fn render_status(status: &json::Status) -> String {
         add(format!("{} left", units::duration(left)));
     }
     text
+}
+
+/// That a checkpoint was taken.
+fn render_checkpoint(snapshot: RunId, at: Time, files: u64, bytes: u64, zone: &TimeZone) -> String {
+    format!(
+        "checkpoint {} at {}: {} ({}) could be restored if it ended here",
+        json::short_id(snapshot),
+        units::time(at, zone),
+        units::counted(files, "file"),
+        units::size(bytes)
+    )
 }
 
 fn render_entry(path: &[u8], what: EntryAction, bytes: u64) -> String {
@@ -238,6 +263,14 @@ mod tests {
         status.bytes_total = 0;
         status.estimate();
         assert_eq!((status.percent_done, status.seconds_left), (None, None), "nothing to divide by");
+    }
+
+    #[test]
+    fn a_checkpoint_takes_a_line() {
+        use crate::cli::commands::test_data::{NOON, run};
+        let line = render_checkpoint(run(1), NOON, 345, 7, &TimeZone::UTC);
+        assert!(line.starts_with("checkpoint 954mjja9 at 2026-11-20 12:05: 345 files ("), "{line}");
+        assert!(line.ends_with("could be restored if it ended here"), "{line}");
     }
 
     #[test]

@@ -33,6 +33,7 @@
 //!
 //! [`url`] finds the store for a URL, [`probe`] tries what this contract promises.
 
+pub mod dry_run;
 pub mod faulty;
 pub mod key;
 pub mod local;

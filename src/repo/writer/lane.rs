@@ -5,7 +5,7 @@ use crate::repo::id::ChunkId;
 use crate::repo::index::ChunkPlace;
 use crate::repo::keys::domain::IdKeys;
 use crate::repo::pack::frame::{FrameBuilder, FrameShape, RawFrame};
-use crate::repo::writer::{Shared, WriteError, count, lock};
+use crate::repo::writer::{Numbered, Shared, WriteError, count, lock};
 use crossbeam_channel::Sender;
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ struct Filling {
 /// Puts chunks that belong together into the same frames.
 pub struct Lane {
     shared: Arc<Shared>,
-    frames: Option<Sender<RawFrame>>,
+    frames: Option<Sender<Numbered<RawFrame>>>,
     class: Class,
     shape: FrameShape,
     filling: Option<Filling>,
@@ -60,7 +60,12 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, frames: Option<Sender<RawFrame>>, class: Class, shape: FrameShape) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        frames: Option<Sender<Numbered<RawFrame>>>,
+        class: Class,
+        shape: FrameShape,
+    ) -> Self {
         Self { shared, frames, class, shape, filling: None, believed: None }
     }
 
@@ -87,13 +92,15 @@ impl Lane {
         let open = self.filling.take_if(|filling| !filling.builder.is_empty());
         let Some(Filling { number, builder }) = open else { return Ok(()) };
         let frame = builder.finish(self.id_keys());
+        // Before it has an id: who can refer to it, and waits for all that is under way, has to wait for it too.
+        let flight = self.shared.frames_sent.begin();
         if !self.shared.view.numbers().set(number, &frame.id) {
             return Err(self.shared.fail(WriteError::Numbers));
         }
-        self.send(frame)
+        self.send((flight, frame))
     }
 
-    fn send(&self, frame: RawFrame) -> Result<(), WriteError> {
+    fn send(&self, frame: Numbered<RawFrame>) -> Result<(), WriteError> {
         let sender = self.frames.as_ref().ok_or(WriteError::Stopped)?;
         if self.shared.failure.is_set() || sender.send(frame).is_err() {
             return Err(WriteError::Stopped);

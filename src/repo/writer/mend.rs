@@ -11,7 +11,7 @@ use crate::repo::pack::frame::{FrameShape, RawFrame};
 use crate::repo::pack::presence::Presence;
 use crate::repo::pack::table::{Table, TableChunk};
 use crate::repo::tables::known_tables;
-use crate::repo::writer::{Shared, lock};
+use crate::repo::writer::{Numbered, Shared, lock};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 
@@ -53,7 +53,7 @@ impl Mend {
 }
 
 /// Where a mended chunk is, and a frame that has to be stored now.
-pub(super) type Mended = ((u32, u16), Option<RawFrame>);
+pub(super) type Mended = ((u32, u16), Option<Numbered<RawFrame>>);
 
 impl Mending {
     /// Other packs were lost: their frames' tables have to be looked for, too.
@@ -102,11 +102,14 @@ impl Mending {
             _ if state.open.len() > MOST_OPEN => state.open.pop_front(),
             _ => None,
         };
-        Ok(Some(((place, done.map(Mend::finish)), true)))
+        // Numbered here, where others still see it as open: whoever waits for all that is under way doesn't miss it.
+        let done = done.map(|mend| (shared.frames_sent.begin(), mend.finish()));
+        Ok(Some(((place, done), true)))
     }
 
-    /// What is still open, to be stored as it is.
-    pub(super) fn finish(&self) -> Vec<RawFrame> {
-        lock(&self.state).open.drain(..).map(Mend::finish).collect()
+    /// What is still open, to be stored as it is. What is met of these frames later goes into further copies.
+    pub(super) fn finish(&self, shared: &Shared) -> Vec<Numbered<RawFrame>> {
+        let mut state = lock(&self.state);
+        state.open.drain(..).map(|mend| (shared.frames_sent.begin(), mend.finish())).collect()
     }
 }

@@ -9,13 +9,17 @@
 //!
 //! The first error of any thread stops all of them and is the one that callers get.
 
+mod flight;
 mod lane;
 mod mend;
 mod seal;
+mod settle;
 mod upload;
 
 pub use lane::{Lane, PendingRef};
+pub use settle::Settled;
 
+use crate::repo::clock::Clock;
 use crate::repo::failure::Failure;
 use crate::repo::format::Class;
 use crate::repo::id::{ChunkId, FrameId, PackId, RunId};
@@ -30,6 +34,7 @@ use crate::repo::parallel;
 use crate::repo::run::Fence;
 use crate::repo::store::{Store, StoreError};
 use crate::repo::view::View;
+use crate::repo::writer::flight::Flight;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -102,6 +107,11 @@ struct Shared {
     secrets: Mutex<HashMap<ChunkId, (u32, u16)>>,
     open_packs: [Mutex<Option<PackBuilder>>; 3],
     segments: upload::Segments,
+    /// Frames on their way into packs.
+    frames_sent: Flight,
+    /// Packs on their way into the store.
+    packs_sent: Flight,
+    clock: Clock,
     /// Sealers that still work: the last one closes the open packs.
     sealing: AtomicUsize,
     failure: Failure<WriteError>,
@@ -162,12 +172,15 @@ pub struct WriterStart {
     pub view: Arc<View>,
     /// What the fence let pass.
     pub fence: Fence,
+    /// What time it is, for segments.
+    pub clock: Clock,
 }
 
 /// Stores the chunks of one run.
 pub struct Writer {
     shared: Arc<Shared>,
-    frames: Option<Sender<RawFrame>>,
+    frames: Option<Sender<Numbered<RawFrame>>>,
+    packs: Option<Sender<Numbered<FinishedPack>>>,
     sealers: Vec<JoinHandle<()>>,
     uploaders: Vec<JoinHandle<()>>,
 }
@@ -210,6 +223,9 @@ impl Writer {
             secrets: Mutex::default(),
             open_packs: [const { Mutex::new(None) }; 3],
             segments: upload::Segments::default(),
+            frames_sent: Flight::default(),
+            packs_sent: Flight::default(),
+            clock: start.clock,
             sealing: AtomicUsize::new(cores),
             failure: Failure::default(),
             written: Written::default(),
@@ -217,7 +233,7 @@ impl Writer {
             keys,
         });
         let (frames, frames_in) = bounded(2 * cores);
-        let mut writer = Self { shared, frames: Some(frames), sealers: Vec::new(), uploaders: Vec::new() };
+        let mut writer = Self { shared, frames: Some(frames), packs: None, sealers: Vec::new(), uploaders: Vec::new() };
         // After `writer`, so that it's dropped before it when a thread can't be had: uploaders end when nobody can send to them.
         let (packs, packs_in) = bounded(1);
         for _ in 0..uploads {
@@ -228,6 +244,7 @@ impl Writer {
             let handle = writer.spawn("seal", seal::work, (frames_in.clone(), packs.clone()))?;
             writer.sealers.push(handle);
         }
+        writer.packs = Some(packs);
         Ok(writer)
     }
 
@@ -278,6 +295,11 @@ impl Writer {
         self.shared.failure.is_set()
     }
 
+    /// Nothing more is stored: whoever puts chunks fails before long.
+    pub fn abandon(&self) {
+        self.shared.failure.set(WriteError::Stopped);
+    }
+
     /// The error that stopped the writer, if one did; else the one given.
     pub fn first_error(&self, otherwise: WriteError) -> WriteError {
         self.shared.failure.take().unwrap_or(otherwise)
@@ -297,7 +319,7 @@ impl Writer {
 
     /// Stores what is left and waits until everything is durable. All lanes must have been flushed.
     pub fn finish(mut self) -> Result<Durable, WriteError> {
-        for frame in self.shared.mending.finish() {
+        for frame in self.shared.mending.finish(&self.shared) {
             // That nobody takes it any more means that something failed, which `join` finds.
             let _ = self.frames.as_ref().map(|frames| frames.send(frame));
         }
@@ -319,12 +341,18 @@ impl Writer {
     /// Ends the threads, last stage last. A panic in one of them goes on here.
     fn join(&mut self) {
         self.frames = None;
-        for handle in self.sealers.drain(..).chain(self.uploaders.drain(..)) {
-            if let Err(panic) = handle.join()
-                && !std::thread::panicking()
-            {
-                std::panic::resume_unwind(panic);
-            }
+        join_all(&mut self.sealers);
+        self.packs = None;
+        join_all(&mut self.uploaders);
+    }
+}
+
+fn join_all(threads: &mut Vec<JoinHandle<()>>) {
+    for handle in threads.drain(..) {
+        if let Err(panic) = handle.join()
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 }
@@ -336,8 +364,11 @@ impl Drop for Writer {
     }
 }
 
+/// Something on its way to the next stage, with its number among all that were.
+type Numbered<T> = (u64, T);
+
 /// The two ends a sealer works between.
-type SealChannels = (Receiver<RawFrame>, Sender<FinishedPack>);
+type SealChannels = (Receiver<Numbered<RawFrame>>, Sender<Numbered<FinishedPack>>);
 
 /// Adds to a counter.
 fn count(counter: &AtomicU64, n: usize) {

@@ -7,11 +7,11 @@ use crate::repo::needs::Needs;
 use crate::repo::pack::builder::{FinishedPack, PlacedFrame};
 use crate::repo::pack::presence::Presence;
 use crate::repo::record::{self, Segment, SegmentPack};
-use crate::repo::writer::{Shared, WriteError, count, lock};
+use crate::repo::writer::{Numbered, Shared, WriteError, count, lock};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A segment is written after so many packs …
 const SEGMENT_PACKS: usize = 64;
@@ -28,7 +28,8 @@ pub(super) struct Segments {
 struct State {
     /// Those that no segment names yet.
     unnamed: Vec<SegmentPack>,
-    oldest_unnamed: Option<Instant>,
+    /// When the oldest of them was stored, by the writer's clock.
+    oldest_unnamed: Option<Duration>,
     written: u64,
     own: Vec<(PackId, u64)>,
 }
@@ -37,17 +38,27 @@ impl Segments {
     pub(super) fn own_packs(&self) -> Vec<(PackId, u64)> {
         lock(&self.state).own.clone()
     }
+
+    /// Notes a pack that was stored; whether a segment is due now.
+    fn is_due_with(&self, pack: (PackId, u64), names: SegmentPack, now: Duration) -> bool {
+        let mut state = lock(&self.state);
+        state.own.push(pack);
+        state.unnamed.push(names);
+        let since = *state.oldest_unnamed.get_or_insert(now);
+        state.unnamed.len() >= SEGMENT_PACKS || now.saturating_sub(since) >= SEGMENT_AGE
+    }
 }
 
 /// Works until no sealer is left.
 #[expect(clippy::needless_pass_by_value, reason = "the thread's end of the channel closes when it ends")]
-pub(super) fn work(shared: &Shared, packs: Receiver<FinishedPack>) {
-    for pack in &packs {
+pub(super) fn work(shared: &Shared, packs: Receiver<Numbered<FinishedPack>>) {
+    for (flight, pack) in &packs {
         if shared.failure.is_set() {
             continue; // drain, so that nobody waits for room
         }
-        if let Err(error) = store(shared, &pack) {
-            shared.fail(error);
+        match store(shared, &pack) {
+            Ok(()) => shared.packs_sent.land(flight),
+            Err(error) => drop(shared.fail(error)),
         }
     }
 }
@@ -60,13 +71,7 @@ fn store(shared: &Shared, pack: &FinishedPack) -> Result<(), WriteError> {
     shared.view.add_own(pack.id, length, pack.trailer_length, &places)?;
     count(&shared.written.packs, 1);
     count(&shared.written.stored_bytes, pack.bytes.len());
-    let due = {
-        let mut state = lock(&shared.segments.state);
-        state.own.push((pack.id, length));
-        state.unnamed.push(pack.segment_pack());
-        let since = *state.oldest_unnamed.get_or_insert_with(Instant::now);
-        state.unnamed.len() >= SEGMENT_PACKS || since.elapsed() >= SEGMENT_AGE
-    };
+    let due = shared.segments.is_due_with((pack.id, length), pack.segment_pack(), shared.clock.now());
     if due { write_segment(shared) } else { Ok(()) }
 }
 

@@ -4,6 +4,8 @@
 //! parent would make thousands of tiny ones; instead directories wait, while others fill the frame. What waits is bounded: beyond
 //! [`MAX_WAITING`] entries the open frames are closed early.
 
+mod so_far;
+
 use crate::repo::writer::{WriteError, Writer};
 use crate::snapshot::capture::content::{DirectoryStream, Progressed, StoredStream, StreamSink, Waiting};
 use crate::snapshot::capture::file::{Captured, FileSlot, Outcome};
@@ -159,7 +161,7 @@ impl<'c> Assembler<'c> {
     fn advance(&mut self, number: u64, finished: &mut dyn Finished) -> Result<(), WriteError> {
         let Some(mut directory) = self.directories.remove(&number) else { return Ok(()) };
         while let Some(slot) = directory.slots.pop_front() {
-            match self.settle(slot, finished)? {
+            match self.settle_slot(slot, finished)? {
                 Slot::Ready(entry) => {
                     self.waiting_slots -= 1;
                     directory.first_slot += 1;
@@ -199,7 +201,7 @@ impl<'c> Assembler<'c> {
     }
 
     /// Goes on with one slot as far as possible.
-    fn settle(&mut self, slot: Slot, finished: &mut dyn Finished) -> Result<Slot, WriteError> {
+    fn settle_slot(&mut self, slot: Slot, finished: &mut dyn Finished) -> Result<Slot, WriteError> {
         let (mut entry, file, waiting) = match slot {
             Slot::File(mut entry, file) => match file.slot.get() {
                 None => return Ok(Slot::File(entry, file)),

@@ -110,6 +110,7 @@ impl StreamSink<'_> {
 }
 
 /// A stream of class meta that grows, entry by entry.
+#[derive(Clone)]
 pub struct DirectoryStream<'c> {
     cutter: Cutter<'c>,
     references: Vec<PendingRef>,

@@ -14,6 +14,7 @@ use crate::chunker::Gear;
 use crate::repo::cbor::Time;
 use crate::repo::format::Class;
 use crate::repo::writer::{WriteError, Writer};
+use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, StoredArchive};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::file::{Before, Captured, FileSlot, Outcome};
@@ -47,7 +48,7 @@ const GLOBALS: &str = "globals.sql";
 const SECRET_CHUNK: usize = 256 << 10;
 
 /// What the databases of all sources came to.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Made {
     /// A directory for each source, sorted by name.
     pub directories: VecDeque<MadeDirectory>,
@@ -67,6 +68,8 @@ pub(super) struct DatabaseCapture<'c> {
     pub monitor: &'c dyn Monitor,
     /// Where problems go.
     pub problem: &'c dyn Fn(Problem),
+    /// Offers a checkpoint, given what is captured and what it lacks.
+    pub checkpoint: &'c dyn Fn(&Made, &[Problem]) -> Result<(), BackupError>,
     /// Whether an earlier snapshot had the same sources, as far as known.
     pub has_parent: bool,
 }
@@ -74,7 +77,7 @@ pub(super) struct DatabaseCapture<'c> {
 /// Why a database wasn't captured.
 enum Fault {
     /// The repository's fault: ends the run.
-    Repository(WriteError),
+    Repository(BackupError),
     /// The source's fault: a problem of the snapshot.
     Source(String),
 }
@@ -82,7 +85,7 @@ enum Fault {
 impl From<PostgresError> for Fault {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Interrupted => Self::Repository(WriteError::Interrupted),
+            PostgresError::Interrupted => Self::Repository(BackupError::Interrupted),
             error => Self::Source(error.to_string()),
         }
     }
@@ -90,13 +93,22 @@ impl From<PostgresError> for Fault {
 
 impl From<WriteError> for Fault {
     fn from(error: WriteError) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+impl From<BackupError> for Fault {
+    fn from(error: BackupError) -> Self {
         Self::Repository(error)
     }
 }
 
+/// The files of a source, by name.
+type Files = BTreeMap<Vec<u8>, (Entry, Arc<FileSlot>)>;
+
 impl DatabaseCapture<'_> {
-    /// Captures all sources, one database after the other.
-    pub(super) fn run(&self, sources: &[PostgresSource]) -> Result<Made, WriteError> {
+    /// Captures all sources, one database after the other; between two of them a checkpoint may be taken. A dump that goes on is in none.
+    pub(super) fn run(&self, sources: &[PostgresSource]) -> Result<Made, BackupError> {
         let interrupt = Interrupt::default();
         std::thread::scope(|scope| {
             // Closed however the capture ends.
@@ -107,33 +119,29 @@ impl DatabaseCapture<'_> {
         })
     }
 
-    fn capture(&self, sources: &[PostgresSource], interrupt: &Interrupt) -> Result<Made, WriteError> {
+    fn capture(&self, sources: &[PostgresSource], interrupt: &Interrupt) -> Result<Made, BackupError> {
         let mut sources: Vec<&PostgresSource> = sources.iter().collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let mut made = Made::default();
-        for source in sources {
+        let begun_later =
+            |from: usize| sources.iter().skip(from).map(|source| Problem::not_begun(source.name.as_bytes()));
+        for (nth, source) in sources.iter().enumerate() {
+            let later: Vec<Problem> = begun_later(nth + 1).collect();
             self.monitor.progress().enter("dumping databases");
             let measured = Measured::begin(self.writer);
             let mut files = BTreeMap::new();
             let top = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
             let server = source.server.clone().with_interrupt(interrupt.clone());
-            let source = &PostgresSource { server, ..source.clone() };
-            match self.source(source, &mut files, &mut made.databases) {
+            let source = &PostgresSource { server, ..(*source).clone() };
+            match self.source(source, &mut files, &mut made, &later) {
                 Ok(()) => {}
                 Err(Fault::Source(message)) => self.failed(top, message)?,
                 Err(Fault::Repository(error)) => return Err(error),
             }
-            let bytes = files.values().map(|(_, captured): &(Entry, Captured)| captured.bytes_read()).sum();
+            let bytes = files.values().map(|(_, slot): &(Entry, Arc<FileSlot>)| bytes_read(slot)).sum();
             made.details.push(measured.end(source.name.clone(), files.len() as u64 + 1, bytes));
-            let taken = files.values().map(|(entry, _)| entry.mtime).max().unwrap_or_default();
-            let slots = files.into_values().map(|(entry, captured)| {
-                let slot = FileSlot::new();
-                // It's new, so nothing is in it.
-                let _ = slot.set(Outcome::Captured(Box::new(captured)));
-                (entry, Arc::new(slot))
-            });
-            let entry = made_entry(source.name.as_bytes(), EntryType::Directory, taken);
-            made.directories.push_back(MadeDirectory { entry, files: slots.collect() });
+            made.directories.push_back(directory_of(source, &files));
+            (self.checkpoint)(&made, &later)?;
         }
         Ok(made)
     }
@@ -151,16 +159,25 @@ impl DatabaseCapture<'_> {
     fn source(
         &self,
         source: &PostgresSource,
-        files: &mut BTreeMap<Vec<u8>, (Entry, Captured)>,
-        databases: &mut Vec<Database>,
+        files: &mut Files,
+        made: &mut Made,
+        later: &[Problem],
     ) -> Result<(), Fault> {
         let programs = Programs::find(&source.server)?;
-        for server in source.databases(&programs)? {
+        let servers = source.databases(&programs)?;
+        for (nth, server) in servers.iter().enumerate() {
+            if nth > 0 {
+                let mut so_far = made.clone();
+                so_far.directories.push_back(directory_of(source, files));
+                let path = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
+                let lacks: Vec<Problem> = [Problem::reached(path)].into_iter().chain(later.iter().cloned()).collect();
+                (self.checkpoint)(&so_far, &lacks)?;
+            }
             let mut name = file_name(server.database().unwrap_or("database"));
-            match self.database(source, &server, &programs, files, &mut name) {
+            match self.database(source, server, &programs, files, &mut name) {
                 Ok((database, entry, captured)) => {
-                    files.insert(entry.name.clone(), (entry, captured));
-                    databases.push(database);
+                    files.insert(entry.name.clone(), (entry, slot_of(captured)));
+                    made.databases.push(database);
                 }
                 Err(Fault::Source(message)) => self.failed(path_in(source, &name), message)?,
                 Err(error) => return Err(error),
@@ -168,7 +185,7 @@ impl DatabaseCapture<'_> {
         }
         if source.globals {
             match self.globals(source, &programs) {
-                Ok((entry, captured)) => drop(files.insert(entry.name.clone(), (entry, captured))),
+                Ok((entry, captured)) => drop(files.insert(entry.name.clone(), (entry, slot_of(captured)))),
                 Err(Fault::Source(message)) => self.failed(path_in(source, GLOBALS), message)?,
                 Err(error) => return Err(error),
             }
@@ -182,7 +199,7 @@ impl DatabaseCapture<'_> {
         source: &PostgresSource,
         server: &Server,
         programs: &Programs,
-        files: &BTreeMap<Vec<u8>, (Entry, Captured)>,
+        files: &Files,
         file: &mut String,
     ) -> Result<(Database, Entry, Captured), Fault> {
         let mut session = DumpSession::begin(server, programs, &source.options)?;
@@ -207,7 +224,7 @@ impl DatabaseCapture<'_> {
         };
         let (stored, counted) = self.store_and_count(&mut session, &mut dump, pipe, server.interrupt());
         let stored = stored.map_err(|error| match error {
-            ArchiveStreamError::Repository(error) => Fault::Repository(error),
+            ArchiveStreamError::Repository(error) => Fault::from(error),
             ArchiveStreamError::Read(error) => Fault::Source(format!("reading what pg_dump writes: {error}")),
         })?;
         let counted = match counted {
@@ -298,6 +315,28 @@ fn made_entry(name: &[u8], kind: EntryType, mtime: Time) -> Entry {
     let mode = if kind == EntryType::Directory { DIRECTORY_MODE } else { FILE_MODE };
     let metadata = Metadata { kind, mode, mtime, ctime: mtime, ..Metadata::synthetic() };
     metadata.entry(name, None, Vec::new(), &mut Owners::default())
+}
+
+/// A directory of these files.
+fn directory_of(source: &PostgresSource, files: &Files) -> MadeDirectory {
+    let taken = files.values().map(|(entry, _)| entry.mtime).max().unwrap_or_default();
+    let entry = made_entry(source.name.as_bytes(), EntryType::Directory, taken);
+    MadeDirectory { entry, files: files.values().cloned().collect() }
+}
+
+/// A place that holds what was captured.
+fn slot_of(captured: Captured) -> Arc<FileSlot> {
+    let slot = FileSlot::new();
+    // It's new, so nothing is in it.
+    let _ = slot.set(Outcome::Captured(Box::new(captured)));
+    Arc::new(slot)
+}
+
+fn bytes_read(slot: &FileSlot) -> u64 {
+    match slot.get() {
+        Some(Outcome::Captured(captured)) => captured.bytes_read(),
+        Some(Outcome::Lost) | None => 0,
+    }
 }
 
 /// The name of a database's dump. A slash, which a name may hold, would lead elsewhere.

@@ -92,6 +92,11 @@ impl Captured {
         }
     }
 
+    /// Its size in bytes, holes included.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// What its stream refers to, if all frames are closed.
     pub fn references(&self, writer: &Writer) -> Option<Vec<Reference>> {
         let (references, _, _) = self.stream.as_ref()?;
@@ -258,7 +263,6 @@ impl FileReaderThread<'_> {
             return self.read_archive(&mut Cursor::new(head).chain(reader), captured);
         }
         let profile = profile(&head, length);
-        let mut lane = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let mut references = Vec::new();
         let mut hasher = blake3::Hasher::new();
         let mut bytes = 0;
@@ -268,7 +272,8 @@ impl FileReaderThread<'_> {
                 return Err(WriteError::Interrupted.into());
             }
             hasher.update(chunk);
-            lane.put(chunk, &mut references)?;
+            // For each chunk by itself: a checkpoint closes the open frame, and can't wait until a large file ends.
+            self.data.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, &mut references)?;
             bytes += chunk.len() as u64;
             Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
         }

@@ -28,11 +28,12 @@ use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, BackupOptions};
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::content::StreamSink;
-use crate::snapshot::capture::database::DatabaseCapture;
-use crate::snapshot::capture::file::{FileJob, FileReaderThread, FileSlot};
+use crate::snapshot::capture::database::{DatabaseCapture, Made};
+use crate::snapshot::capture::file::{FileJob, FileReaderThread, FileSlot, Outcome};
 use crate::snapshot::capture::ledger::Ledger;
 use crate::snapshot::capture::part::FilesPart;
 use crate::snapshot::capture::visit::Visit;
+use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -40,13 +41,14 @@ use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::seen::SeenFiles;
 use crate::snapshot::source::event::Event;
 use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::owners::Owners;
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::walk::{Walk, WalkError};
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::{SafePath, escape_name};
 use crate::snapshot::tree::problem::Problem;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -63,6 +65,7 @@ pub struct Capture {
 }
 
 /// A directory of which no walk knows: what is in it comes from elsewhere.
+#[derive(Clone)]
 pub struct MadeDirectory {
     /// It, with its name at the top of the tree.
     pub entry: Entry,
@@ -86,6 +89,14 @@ pub struct Captured {
     pub sources: Vec<SourceDetail>,
     /// The cache of seen files, to be kept once the snapshot is committed.
     pub seen: Option<SeenFiles>,
+}
+
+/// What came of the walk.
+struct Walked<'c> {
+    top: Entry,
+    ledger: Ledger<'c>,
+    databases: Vec<Database>,
+    sources: Vec<SourceDetail>,
 }
 
 /// What the threads of a capture share.
@@ -243,6 +254,7 @@ impl Capture {
         repo: &Repo<A>,
         writer: &Writer,
         known_total: bool,
+        checkpoints: &dyn Checkpoints,
         monitor: &dyn Monitor,
     ) -> Result<Captured, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
@@ -257,12 +269,21 @@ impl Capture {
             failure: Failure::default(),
         };
         let problem = |problem| shared.problem(problem);
-        let databases = DatabaseCapture { writer, gear: &gear, monitor, problem: &problem, has_parent: known_total };
+        let checkpoint =
+            |made: &Made, lacks: &[Problem]| self.checkpoint_of_databases(&shared, checkpoints, made, lacks);
+        let databases = DatabaseCapture {
+            writer,
+            gear: &gear,
+            monitor,
+            problem: &problem,
+            checkpoint: &checkpoint,
+            has_parent: known_total,
+        };
         let made = databases.run(&self.databases)?;
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
-        let (top, ledger, mut sources) = std::thread::scope(|scope| {
+        let Walked { top, ledger, databases, mut sources } = std::thread::scope(|scope| {
             for lane in &shared.data {
                 let (shared, jobs, done) = (&shared, jobs_out.clone(), done.clone());
                 scope.spawn(move || shared.read(lane, &jobs, &done));
@@ -271,9 +292,14 @@ impl Capture {
             if !known_total {
                 scope.spawn(|| self.count(monitor, &ended));
             }
-            let captured = self.assemble(repo, &shared, jobs, &done_out, made.directories);
+            let walked = self.assemble(repo, &shared, checkpoints, (jobs, &done_out), made);
             ended.store(true, Ordering::Relaxed);
-            captured
+            if walked.is_err() {
+                // What waits for readers needn't be read any more, nor what they are at.
+                shared.failure.set(WriteError::Stopped);
+                writer.abandon();
+            }
+            walked
         })
         .map_err(|error| match error {
             BackupError::Write(WriteError::Stopped) => shared.failure.take().unwrap_or(WriteError::Stopped).into(),
@@ -281,9 +307,8 @@ impl Capture {
         })?;
         let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner));
         let Ledger { statistics, secrets, seen, .. } = ledger;
-        sources.extend(made.details);
         sources.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Captured { top, statistics, problems, secrets, databases: made.databases, sources, seen })
+        Ok(Captured { top, statistics, problems, secrets, databases, sources, seen })
     }
 
     /// Walks, until the top of the tree is stored.
@@ -291,14 +316,13 @@ impl Capture {
         &'c self,
         repo: &Repo<A>,
         shared: &'c Shared<'c>,
-        jobs: Sender<FileJob>,
-        done: &Receiver<()>,
-        made: VecDeque<MadeDirectory>,
-    ) -> Result<(Entry, Ledger<'c>, Vec<SourceDetail>), BackupError> {
+        checkpoints: &'c dyn Checkpoints,
+        (jobs, done): (Sender<FileJob>, &Receiver<()>),
+        made: Made,
+    ) -> Result<Walked<'c>, BackupError> {
         let ledger = Ledger::open(repo, self, shared);
         let sink = StreamSink { lane: shared.writer.lane(Class::Meta), gear: shared.gear };
-        let mut visit = Visit::new(self, shared, ledger, Assembler::new(shared.writer, sink), jobs, made);
-        let mut details = Vec::new();
+        let mut visit = Visit::new(self, shared, checkpoints, ledger, Assembler::new(shared.writer, sink), jobs, made);
         for (i, part) in self.parts.iter().enumerate() {
             visit.is_last = i + 1 == self.parts.len();
             let measured = Measured::begin(shared.writer);
@@ -307,15 +331,54 @@ impl Capture {
                 shared.go_on()?;
                 visit.event(event, done)
             })?;
+            // All of it was met; what isn't read yet is named one by one.
+            visit.part = i + 1;
             visit.wait_for_readers(done)?;
             let (entries, bytes) = std::mem::take(&mut visit.tally);
-            details.push(measured.end(part.shown_name(), entries, bytes));
+            visit.details.push(measured.end(part.shown_name(), entries, bytes));
         }
         if self.parts.is_empty() {
             visit.made_only()?;
         }
-        let (top, ledger) = visit.finish(done)?;
-        Ok((top, ledger, details))
+        visit.finish(done)
+    }
+
+    /// A checkpoint between two databases, if it's time: of those that are captured, and before any file is.
+    fn checkpoint_of_databases(
+        &self,
+        shared: &Shared<'_>,
+        checkpoints: &dyn Checkpoints,
+        made: &Made,
+        lacks: &[Problem],
+    ) -> Result<(), BackupError> {
+        if !checkpoints.is_due() {
+            return Ok(());
+        }
+        let sink = StreamSink { lane: shared.writer.lane(Class::Meta), gear: shared.gear };
+        let mut assembler = Assembler::new(shared.writer, sink);
+        assembler.enter(Metadata::synthetic().entry(b"", None, Vec::new(), &mut Owners::default()));
+        let mut directories = made.directories.clone();
+        let Some(so_far) = assembler.so_far(directories.make_contiguous())? else { return Ok(()) };
+        let mut problems = shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        problems.extend_from_slice(lacks);
+        problems.extend(self.parts.iter().map(|part| Problem::not_begun(part.name().unwrap_or_default())));
+        if problems.is_empty() {
+            return Ok(()); // it's all there is, and the run is about to end
+        }
+        let mut statistics = Statistics::default();
+        count_made(made.directories.iter(), &mut statistics);
+        let (databases, sources) = (made.databases.clone(), made.details.clone());
+        let top = so_far.top;
+        checkpoints.take(Captured {
+            top,
+            statistics,
+            problems,
+            secrets: Vec::new(),
+            databases,
+            sources,
+            seen: None,
+        })?;
+        Ok(())
     }
 
     /// Counts files and bytes, for the time left. Problems are the real walk's business.
@@ -341,6 +404,19 @@ impl Capture {
             }
         }
         progress.scanning.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Counts what no walk came across.
+fn count_made<'m>(made: impl Iterator<Item = &'m MadeDirectory>, statistics: &mut Statistics) {
+    for directory in made {
+        statistics.directories += 1;
+        for (_, slot) in &directory.files {
+            if let Some(Outcome::Captured(captured)) = slot.get() {
+                statistics.files += 1;
+                statistics.bytes += captured.size();
+            }
+        }
     }
 }
 

@@ -3,9 +3,13 @@
 use crate::repo::writer::WriteError;
 use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::assembler::Assembler;
+use crate::snapshot::capture::database::Made;
 use crate::snapshot::capture::file::{Before, FileJob, FileSlot};
 use crate::snapshot::capture::ledger::{Ledger, Recalled};
-use crate::snapshot::capture::{Capture, MadeDirectory, Shared};
+use crate::snapshot::capture::{Capture, Captured, MadeDirectory, Shared, Walked, count_made};
+use crate::snapshot::checkpoint::Checkpoints;
+use crate::snapshot::manifest::SourceDetail;
+use crate::snapshot::manifest::database::Database;
 use crate::snapshot::monitor::EntryAction;
 use crate::snapshot::seen::SeenDir;
 use crate::snapshot::source::event::{Event, Found};
@@ -13,10 +17,15 @@ use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
-use crossbeam_channel::{Receiver, Sender};
+use crate::snapshot::tree::problem::Problem;
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// How often whoever waits for readers looks whether something else is to be done.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A directory that the walk is in.
 pub(super) struct Place {
@@ -60,6 +69,7 @@ enum FirstName {
 pub(super) struct Visit<'c> {
     capture: &'c Capture,
     shared: &'c Shared<'c>,
+    checkpoints: &'c dyn Checkpoints,
     ledger: Ledger<'c>,
     assembler: Assembler<'c>,
     jobs: Sender<FileJob>,
@@ -68,6 +78,11 @@ pub(super) struct Visit<'c> {
     owners: Owners,
     /// What no walk comes across, by the names of their directories, which come sorted among those that are walked.
     made: VecDeque<MadeDirectory>,
+    databases: Vec<Database>,
+    /// What each source that is done came to.
+    pub(super) details: Vec<SourceDetail>,
+    /// How many parts are done.
+    pub(super) part: usize,
     /// Entries and bytes of files that the walk came across.
     pub(super) tally: (u64, u64),
     /// Whether the walk that goes on is the last one: only that one leaves the top.
@@ -80,14 +95,31 @@ impl<'c> Visit<'c> {
     pub(super) fn new(
         capture: &'c Capture,
         shared: &'c Shared<'c>,
+        checkpoints: &'c dyn Checkpoints,
         ledger: Ledger<'c>,
         assembler: Assembler<'c>,
         jobs: Sender<FileJob>,
-        made: VecDeque<MadeDirectory>,
+        made: Made,
     ) -> Self {
-        let (places, names, owners) = (Vec::new(), HashMap::new(), Owners::default());
-        let (in_flight, is_last, tally) = (0, false, (0, 0));
-        Self { capture, shared, ledger, assembler, jobs, in_flight, places, owners, made, tally, is_last, names }
+        let Made { directories, databases, details } = made;
+        Self {
+            capture,
+            shared,
+            checkpoints,
+            ledger,
+            assembler,
+            jobs,
+            in_flight: 0,
+            places: Vec::new(),
+            owners: Owners::default(),
+            made: directories,
+            databases,
+            details,
+            part: 0,
+            tally: (0, 0),
+            is_last: false,
+            names: HashMap::new(),
+        }
     }
 
     /// Takes in what the walk came across.
@@ -95,6 +127,7 @@ impl<'c> Visit<'c> {
         while done.try_recv().is_ok() {
             self.in_flight -= 1;
         }
+        self.offer_checkpoint(0)?;
         if let Event::Enter(found) | Event::Entry(found) = &event
             && self.places.len() == 1
             && !found.path.is_top()
@@ -126,7 +159,7 @@ impl<'c> Visit<'c> {
     }
 
     /// Waits for what is under way and stores all that can be stored. Gives the top of the tree.
-    pub(super) fn finish(mut self, done: &Receiver<()>) -> Result<(Entry, Ledger<'c>), BackupError> {
+    pub(super) fn finish(mut self, done: &Receiver<()>) -> Result<Walked<'c>, BackupError> {
         self.wait_for_readers(done)?;
         self.shared.flush()?;
         // Each round closes the frame that the directories of one level are in; there are no more levels than directories on the longest path.
@@ -134,7 +167,7 @@ impl<'c> Visit<'c> {
             self.assembler.flush(&mut self.ledger)?;
             if let Some(top) = self.assembler.take_top() {
                 self.ledger.swept(self.capture);
-                return Ok((top, self.ledger));
+                return Ok(Walked { top, ledger: self.ledger, databases: self.databases, sources: self.details });
             }
             self.shared.go_on()?;
         }
@@ -168,7 +201,8 @@ impl<'c> Visit<'c> {
     pub(super) fn wait_for_readers(&mut self, done: &Receiver<()>) -> Result<(), BackupError> {
         while self.in_flight > 0 {
             self.shared.go_on()?;
-            if done.recv_timeout(std::time::Duration::from_millis(100)).is_ok() {
+            self.offer_checkpoint(0)?;
+            if done.recv_timeout(LOOK).is_ok() {
                 self.in_flight -= 1;
             }
         }
@@ -272,9 +306,56 @@ impl<'c> Visit<'c> {
             before,
             slot: Arc::clone(&slot),
         };
-        self.jobs.send(job).map_err(|_| WriteError::Stopped)?;
+        let mut waits = job;
+        while let Err(error) = self.jobs.send_timeout(waits, LOOK) {
+            let SendTimeoutError::Timeout(job) = error else { return Err(WriteError::Stopped.into()) };
+            // Readers may be busy with large files for hours.
+            self.shared.go_on()?;
+            self.offer_checkpoint(1)?;
+            waits = job;
+        }
         self.in_flight += 1;
         Ok(slot)
+    }
+
+    /// A checkpoint, if it's time: of what is done so far. Files that are being read are left out, and need not be waited for. `at_hand`: how many were counted and are in no directory yet.
+    fn offer_checkpoint(&mut self, at_hand: u64) -> Result<(), BackupError> {
+        if !self.checkpoints.is_due() || !self.assembler.is_open() {
+            return Ok(());
+        }
+        self.shared.flush()?;
+        self.assembler.settle(&mut self.ledger)?;
+        let Some(so_far) = self.assembler.so_far(self.made.make_contiguous())? else { return Ok(()) };
+        let mut problems = self.shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut statistics = self.ledger.statistics;
+        statistics.files = statistics.files.saturating_sub(so_far.unfinished.len() as u64 + at_hand);
+        count_made(self.made.iter(), &mut statistics);
+        let reached = problems.len();
+        for (nth, part) in self.capture.parts.iter().enumerate().skip(self.part) {
+            let name = part.name().unwrap_or_default();
+            let is_begun = nth == self.part && !so_far.at.is_top();
+            problems.push(if is_begun { Problem::reached(so_far.at.clone()) } else { Problem::not_begun(name) });
+        }
+        problems.extend(so_far.unfinished.into_iter().map(Problem::unfinished));
+        if problems.len() == reached {
+            return Ok(()); // everything was captured, and the run is about to end
+        }
+        let captured = Captured {
+            top: so_far.top,
+            statistics,
+            problems,
+            secrets: self.ledger.secrets.clone(),
+            databases: self.databases.clone(),
+            sources: self.details.clone(),
+            seen: None,
+        };
+        if self.checkpoints.take(captured)?
+            && let Some(seen) = &mut self.ledger.seen
+        {
+            // So that the next run needs not read these files again. Costs time only.
+            let _ = seen.commit();
+        }
+        Ok(())
     }
 }
 

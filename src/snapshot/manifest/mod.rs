@@ -162,6 +162,18 @@ pub struct OpenPart {
     /// The forgotten snapshot that this one brings back.
     #[n(14)]
     pub brings_back: Option<RunId>,
+    /// The run that went on after it had done so much. The snapshot is incomplete then.
+    #[n(15)]
+    pub checkpoint_of: Option<RunId>,
+}
+
+impl OpenPart {
+    /// Whether the manifest of `run` may say of itself whose checkpoint it is: an incomplete one of another run of the same credential. Of what others stored nobody may say that it's overtaken.
+    pub fn has_rightful_checkpoint(&self, run: RunId) -> bool {
+        self.checkpoint_of.is_none_or(|of| {
+            self.state == State::Incomplete && of != run && of.credential_part() == run.credential_part()
+        })
+    }
 }
 
 /// A file marked secret and the names of the variables it sets.
@@ -239,6 +251,8 @@ pub struct Manifest {
     pub parent: Option<RunId>,
     /// The forgotten snapshot that this one brings back.
     pub brings_back: Option<RunId>,
+    /// The run that went on after it had done so much.
+    pub checkpoint_of: Option<RunId>,
     /// The program and its version.
     pub tool: String,
     /// Counts.
@@ -277,6 +291,7 @@ impl Manifest {
             previous: open.previous,
             parent: open.parent,
             brings_back: open.brings_back,
+            checkpoint_of: open.checkpoint_of,
             tool: open.tool,
             statistics: open.statistics,
             sources: open.sources,
@@ -289,5 +304,39 @@ impl Manifest {
             application: sealed.application,
             details: sealed.details.unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::id::CredentialId;
+
+    #[test]
+    fn a_checkpoint_is_incomplete_and_of_another_run_of_the_same_credential() {
+        let run = |credential: u8, n: u8| RunId::new(CredentialId::from_bytes([credential; 16]), [n; 16]);
+        let open = |state, checkpoint_of| OpenPart {
+            needs: None,
+            time: Time::default(),
+            zone: String::new(),
+            host: String::new(),
+            app: None,
+            tags: Vec::new(),
+            state,
+            sequence: 0,
+            previous: None,
+            parent: None,
+            replaces: None,
+            tool: String::new(),
+            statistics: Statistics::default(),
+            sources: Vec::new(),
+            brings_back: None,
+            checkpoint_of,
+        };
+        let rightful = |state, of| open(state, of).has_rightful_checkpoint(run(1, 1));
+        assert!(rightful(State::Complete, None) && rightful(State::Incomplete, Some(run(1, 2))));
+        assert!(!rightful(State::Complete, Some(run(1, 2))));
+        assert!(!rightful(State::Incomplete, Some(run(1, 1))), "of itself");
+        assert!(!rightful(State::Incomplete, Some(run(2, 2))), "of another credential");
     }
 }

@@ -24,6 +24,10 @@ pub struct Candidate {
     pub write_only: bool,
     /// Whether it holds all that it should.
     pub complete: bool,
+    /// If it's a checkpoint: the run that went on. Its id begins with that of the same key.
+    pub checkpoint_of: Option<RunId>,
+    /// Its number among the snapshots of its key.
+    pub sequence: u64,
     /// Bytes of its files.
     pub bytes: u64,
     /// Whether somebody protected it.

@@ -1,6 +1,7 @@
 //! The verdicts: which snapshot stays, which goes, and why.
 
 use super::moment::{Moment, time, timestamp};
+use super::overtaken::overtaken_in;
 use super::unit::Unit;
 use super::{Candidate, Count, GroupKey, Options, Policy, RECENT, Reason, Refusal, Rule, Span};
 use crate::repo::cbor::Time;
@@ -81,6 +82,7 @@ pub(super) fn decide(members: &[&Candidate], policy: &Policy, options: &Options,
     let newest = members.iter().find(|member| options.counts(member));
     let mut tallies: Vec<Tally> = policy.rules().iter().filter_map(|rule| Tally::new(rule, newest, options)).collect();
     let mut older = members.iter().filter(|member| options.counts(member)).count();
+    let overtaken = overtaken_in(members, options);
     let mut verdicts = Vec::with_capacity(members.len());
     for member in members {
         let mut keep = special(member, policy, options, now);
@@ -95,6 +97,9 @@ pub(super) fn decide(members: &[&Candidate], policy: &Policy, options: &Options,
                     Err(reason) => drop.push(reason),
                 }
             }
+        } else if overtaken.contains(&member.id) && !keep.iter().any(keeps_a_checkpoint) {
+            keep.clear();
+            drop.push(Reason::Overtaken);
         } else if options.doubt(member).is_none() && keep.is_empty() {
             match replaced(member, newest.copied(), options) {
                 Some(by) => drop.push(Reason::Replaced(by)),
@@ -111,6 +116,11 @@ pub(super) fn decide(members: &[&Candidate], policy: &Policy, options: &Options,
         spare_last(members, &mut verdicts, options);
     }
     verdicts
+}
+
+/// Whether this keeps even a checkpoint that something later stands for. Its tags don't: they are those of all snapshots that are taken like it.
+fn keeps_a_checkpoint(reason: &Reason) -> bool {
+    matches!(reason, Reason::Protected | Reason::Id | Reason::Doubtful(_) | Reason::Recent)
 }
 
 /// What keeps a snapshot besides the rules that count.

@@ -7,6 +7,7 @@
 //! | bucket | an hour, day, ISO week, month, quarter or year in *one* time zone; a rule keeps the newest snapshot of a bucket |
 //! | group | the snapshots that rules count together: of one app, host, set of paths, and key |
 //! | counted | complete and not doubtful: what rules look at |
+//! | overtaken | a checkpoint whose run came further, or after which a complete snapshot was begun: it goes |
 //! | doubtful | claims to be taken more than [`DOUBT`] after the store received it: kept, never counted |
 //!
 //! `docs/retention.md` explains the rules to people, and argues for them.
@@ -17,6 +18,7 @@ pub mod forecast;
 pub mod group;
 pub mod moment;
 pub mod named;
+pub mod overtaken;
 pub mod reason;
 pub mod refusal;
 pub mod rule;
@@ -31,6 +33,7 @@ pub use decide::{Group, Outcome, Verdict, apply};
 pub use forecast::{Forecast, forecast};
 pub use group::{GroupBy, GroupKey};
 pub use named::forget_named;
+pub use overtaken::overtaken;
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use rule::{Count, Policy, Rule};

@@ -32,6 +32,8 @@ pub enum Reason {
     Outside(Span),
     /// It goes: it's incomplete, and a complete one is younger by so many seconds.
     Replaced(i64),
+    /// It goes: it's a checkpoint, and a later snapshot stands for it.
+    Overtaken,
     /// It goes: no rule keeps it.
     None,
     /// It goes: it was named.
@@ -62,6 +64,7 @@ impl fmt::Display for Reason {
             Self::Beyond(unit, count) => write!(f, "beyond the last {count} {}s", unit.noun()),
             Self::Outside(span) => write!(f, "older than {span}"),
             Self::Replaced(by) => write!(f, "incomplete, and a complete one is {} younger", hours(*by)),
+            Self::Overtaken => f.write_str("a checkpoint, and a later snapshot stands for it"),
             Self::None => f.write_str("no rule keeps it"),
             Self::Named => f.write_str("named"),
             Self::NotNamed => f.write_str("not named"),

@@ -14,6 +14,8 @@ pub(super) fn candidate(n: u32, taken: Time) -> Candidate {
     random[..4].copy_from_slice(&n.to_be_bytes());
     let id = RunId::new(CredentialId::from_bytes([0x11; 16]), random);
     Candidate {
+        checkpoint_of: None,
+        sequence: u64::from(n),
         id,
         origin: id,
         time: taken,
@@ -423,4 +425,60 @@ fn a_year_ahead() {
             "2026-10-31"
         ]
     );
+}
+
+/// A checkpoint of the run of `of`, which is its `nth`.
+fn checkpoint(of: &Candidate, nth: u32) -> Candidate {
+    let own = candidate(1000 + nth, of.time);
+    Candidate { complete: false, checkpoint_of: Some(of.id), tags: vec!["nightly".into()], ..own }
+}
+
+#[test]
+fn a_checkpoint_goes_when_something_stands_for_it() {
+    let rules = Policy::new([Rule::Newest(Unit::Snapshot, Count::Number(1)), Rule::Tags(vec!["nightly".into()])]);
+    let options = Options::default();
+    let goes = |candidates: &[Candidate]| -> Vec<RunId> {
+        let outcome = apply(candidates, &rules, &options);
+        let gone: Vec<RunId> = outcome.groups.iter().flat_map(Group::removed).map(|verdict| verdict.id).collect();
+        let overtaken: Vec<RunId> =
+            candidates.iter().map(|c| c.id).filter(|id| overtaken(candidates, &options).contains(id)).collect();
+        let reasons =
+            outcome.groups.iter().flat_map(Group::removed).filter(|verdict| verdict.reasons == [Reason::Overtaken]);
+        let mut by_reason: Vec<RunId> = reasons.map(|verdict| verdict.id).collect();
+        by_reason.sort_by_key(|id| candidates.iter().position(|c| c.id == *id));
+        assert_eq!(by_reason, overtaken, "{outcome:?}");
+        gone
+    };
+    let (run, later) = (candidate(1, seconds(1_000_000)), candidate(2, seconds(1_000_001)));
+    let [first, second] = [1, 2].map(|nth| checkpoint(&run, nth));
+    // Killed: the last one is all there is.
+    assert_eq!(goes(&[first.clone(), second.clone()]), [first.id]);
+    // Its run came to its end, complete or not.
+    let unfinished = Candidate { complete: false, ..run.clone() };
+    for end in [run.clone(), unfinished.clone()] {
+        assert_eq!(goes(&[second.clone(), end]), [second.id]);
+    }
+    // A complete one came later. An incomplete one, one of another group, or one that is as old doesn't stand for it.
+    assert_eq!(goes(&[second.clone(), later.clone()]), [second.id]);
+    let incomplete = Candidate { complete: false, ..later.clone() };
+    let elsewhere = Candidate { host: "web2".into(), ..later.clone() };
+    let same_time = Candidate { time: run.time, ..later.clone() };
+    for other in [incomplete, elsewhere, same_time] {
+        assert_eq!(goes(&[second.clone(), other]), [], "it stays");
+    }
+    // Somebody protects it; or it came from a write-only key just now.
+    let protected = Candidate { protected: true, ..second.clone() };
+    assert!(apply(&[protected, later.clone()], &rules, &options).groups[0].removed().next().is_none());
+    let recent = |of: &Candidate| Candidate { write_only: true, ..of.clone() };
+    let kept = apply(&[recent(&second), recent(&later)], &rules, &options);
+    assert!(kept.groups[0].removed().next().is_none());
+}
+
+#[test]
+fn a_checkpoint_counts_for_no_rule_and_is_never_the_last() {
+    let rules = Policy::new([Rule::Newest(Unit::Snapshot, Count::Number(1))]);
+    let (old, run) = (candidate(1, seconds(1_000_000)), candidate(2, seconds(2_000_000)));
+    let outcome = apply(&[old.clone(), checkpoint(&run, 3)], &rules, &Options::default());
+    let kept: Vec<RunId> = outcome.groups[0].kept().map(|verdict| verdict.id).collect();
+    assert_eq!(kept, [checkpoint(&run, 3).id, old.id], "the complete one stays as the newest of those that count");
 }

@@ -16,11 +16,12 @@ use crate::repo::store::Store;
 use crate::snapshot::backup::{self, BackupOptions, TOOL};
 use crate::snapshot::check::{CheckOptions, Reading, Subset, check};
 use crate::snapshot::forget::{self, ForgetPlan};
-use crate::snapshot::monitor::Silent;
+use crate::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
 use crate::snapshot::policy::Options;
 use crate::snapshot::prune::{GRACE, PruneOptions, prune};
 use crate::snapshot::repair::packs::{self, PacksOptions};
 use crate::snapshot::snapshots;
+use crate::snapshot::tree::problem::Problem;
 use crate::snapshot::undo::{UndoOptions, undo};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ pub(super) struct Actor {
     pub(super) cache: PathBuf,
     pub(super) caches: PathBuf,
     pub(super) seen: Seen,
+    /// If its backups take checkpoints: by which choices.
+    pub(super) checkpoints: Option<Chance>,
 }
 
 impl Actor {
@@ -106,13 +109,16 @@ impl Actor {
             chance: RefCell::new(self.chance.fork()),
             world: Arc::clone(&self.world),
             actor: self.number,
+            checkpoints: self.checkpoints.as_mut().map(|chance| RefCell::new(chance.fork())),
             now_seen: RefCell::default(),
         };
-        let (begun, monitor) = (Instant::now(), Silent::default());
+        let (begun, monitor) = (Instant::now(), Hearing::default());
         let done = match &*self.repo {
             AnyRepo::Full(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
             AnyRepo::WriteOnly(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
         };
+        let checkpoints = monitor.checkpoints.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner).reported.extend(checkpoints);
         match done {
             Ok(summary) => {
                 let seen = capture.now_seen.into_inner();
@@ -246,6 +252,28 @@ impl Actor {
             AnyRepo::Full(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
             AnyRepo::WriteOnly(repo) => (Arc::clone(repo.store()), Arc::clone(repo.keys())),
         }
+    }
+}
+
+/// Hears of checkpoints, which are promises like any snapshot that is reported.
+#[derive(Default)]
+struct Hearing {
+    progress: Progress,
+    checkpoints: Mutex<Vec<RunId>>,
+}
+
+impl Monitor for Hearing {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+    fn problem(&self, _: &Problem) {}
+    fn warning(&self, _: &str) {}
+    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
+    fn checkpoint(&self, snapshot: RunId, _: u64, _: u64) {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
+    }
+    fn interrupted(&self) -> bool {
+        false
     }
 }
 

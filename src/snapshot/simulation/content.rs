@@ -5,10 +5,11 @@ use super::store::World;
 use crate::chunker::Gear;
 use crate::repo::format::Class;
 use crate::repo::repository::{Access, Repo};
-use crate::repo::writer::{WriteError, Writer};
+use crate::repo::writer::{PendingRef, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, Captures};
 use crate::snapshot::capture::Captured;
 use crate::snapshot::capture::content::{DirectoryStream, resolve};
+use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::{Source, State, Statistics};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::tree::entry::{Entry, EntryType, encode_entry};
@@ -71,6 +72,8 @@ pub(super) struct MemoryCapture<'n> {
     pub(super) chance: RefCell<Chance>,
     pub(super) world: Arc<World>,
     pub(super) actor: usize,
+    /// Whether it takes checkpoints between its files: choices of their own, so that other histories stay as they are.
+    pub(super) checkpoints: Option<RefCell<Chance>>,
     /// What is seen once this is committed.
     pub(super) now_seen: RefCell<Seen>,
 }
@@ -84,6 +87,49 @@ impl MemoryCapture<'_> {
         }
         chunks
     }
+
+    /// Stores the directory of these entries.
+    fn top<A: Access>(&self, repo: &Repo<A>, writer: &Writer, entries: &[Entry]) -> Result<Entry, BackupError> {
+        let gear = Gear::new(repo.keys().domain().gear());
+        let mut meta = writer.lane(Class::Meta);
+        let mut stream = DirectoryStream::new(&gear);
+        for entry in entries {
+            let mut bytes = Vec::new();
+            encode_entry(entry, &mut bytes);
+            stream.push(&bytes, &mut meta)?;
+        }
+        let stream = stream.finish(&mut meta)?;
+        meta.flush()?;
+        let mut top = Entry::new(Vec::new(), EntryType::Directory);
+        (top.mode, top.size, top.hash) = (0o755, Some(stream.bytes), Some(stream.hash));
+        top.references = Some(resolve(&stream.references, writer).ok_or_else(stopped)?);
+        Ok(top)
+    }
+}
+
+/// Gives entries their content: the frames are closed by now.
+fn settle(entries: &mut [Entry], waiting: Vec<(usize, Vec<PendingRef>)>, writer: &Writer) -> Result<(), BackupError> {
+    for (at, pending) in waiting {
+        entries[at].references = Some(resolve(&pending, writer).ok_or_else(stopped)?);
+    }
+    Ok(())
+}
+
+fn stopped() -> BackupError {
+    BackupError::from(WriteError::Stopped)
+}
+
+/// What was captured, with nothing to say of it.
+fn captured(top: Entry) -> Captured {
+    Captured {
+        top,
+        statistics: Statistics::default(),
+        problems: Vec::new(),
+        secrets: Vec::new(),
+        databases: Vec::new(),
+        sources: Vec::new(),
+        seen: None,
+    }
 }
 
 impl Captures for MemoryCapture<'_> {
@@ -92,12 +138,22 @@ impl Captures for MemoryCapture<'_> {
         repo: &Repo<A>,
         writer: &Writer,
         _: bool,
+        checkpoints: &dyn Checkpoints,
         _: &dyn Monitor,
     ) -> Result<Captured, BackupError> {
-        let stopped = || BackupError::from(WriteError::Stopped);
         let mut lane = writer.lane(Class::Data);
         let (mut content, mut waiting, mut entries) = (Content::new(), Vec::new(), Vec::new());
-        for file in self.night {
+        for (nth, file) in self.night.iter().enumerate() {
+            if self.checkpoints.as_ref().is_some_and(|chance| nth > 0 && chance.borrow_mut().percent(50)) {
+                lane.flush()?;
+                settle(&mut entries, std::mem::take(&mut waiting), writer)?;
+                let top = self.top(repo, writer, &entries)?;
+                // It's the checkpoint's manifest that is put next by this actor.
+                self.world.lock().captured[self.actor] = content.clone();
+                if checkpoints.take(captured(top))? {
+                    self.world.lock().checkpoints += 1;
+                }
+            }
             let chunks = self.read(file);
             let whole = chunks.concat();
             let hash = *blake3::hash(&whole).as_bytes();
@@ -122,34 +178,14 @@ impl Captures for MemoryCapture<'_> {
             entries.push(entry);
         }
         lane.flush()?;
-        for (at, pending) in waiting {
-            entries[at].references = Some(resolve(&pending, writer).ok_or_else(stopped)?);
-        }
-        let gear = Gear::new(repo.keys().domain().gear());
-        let mut meta = writer.lane(Class::Meta);
-        let mut stream = DirectoryStream::new(&gear);
+        settle(&mut entries, waiting, writer)?;
         for entry in &entries {
-            let mut bytes = Vec::new();
-            encode_entry(entry, &mut bytes);
-            stream.push(&bytes, &mut meta)?;
             let seen = (entry.hash.unwrap_or_default(), entry.references.clone().unwrap_or_default());
             self.now_seen.borrow_mut().insert(String::from_utf8_lossy(&entry.name).into_owned(), seen);
         }
-        let stream = stream.finish(&mut meta)?;
-        meta.flush()?;
-        let mut top = Entry::new(Vec::new(), EntryType::Directory);
-        (top.mode, top.size, top.hash) = (0o755, Some(stream.bytes), Some(stream.hash));
-        top.references = Some(resolve(&stream.references, writer).ok_or_else(stopped)?);
+        let top = self.top(repo, writer, &entries)?;
         self.world.lock().captured[self.actor] = content;
-        Ok(Captured {
-            top,
-            statistics: Statistics::default(),
-            problems: Vec::new(),
-            secrets: Vec::new(),
-            databases: Vec::new(),
-            sources: Vec::new(),
-            seen: None,
-        })
+        Ok(captured(top))
     }
 
     fn sources(&self, _: &[Problem]) -> Vec<Source> {

@@ -22,6 +22,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// In one history of so many, somebody checks and repairs.
 const REPAIRS: u64 = 4;
 
+/// In one history of so many, backups take checkpoints; the seeds are those that this leaves …
+const CHECKPOINTS: u64 = 5;
+/// … over, none of which is one whose story is told in the tests: they stay the histories that they were.
+const CHECKPOINTS_REST: u64 = 3;
+
 /// What came of a history.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -35,6 +40,8 @@ pub(super) struct Outcome {
     pub(super) hits: Hits,
     /// Backups that reported success.
     pub(super) reported: u64,
+    /// Checkpoints that were committed.
+    pub(super) checkpoints: u64,
 }
 
 /// The credentials, made once: the keys are the same in every history.
@@ -66,11 +73,25 @@ pub(super) fn run(seed: u64, off: Option<Fence>, folder: &Path) -> Outcome {
     if seed % REPAIRS == 1 {
         history = history.with_repairs(&mut chance);
     }
-    run_history(&history, &mut chance, off, folder)
+    // A stream of its own: what is chosen otherwise doesn't depend on it.
+    let takes = seed % CHECKPOINTS == CHECKPOINTS_REST;
+    let checkpoints = takes.then(|| Chance::new(determined::mix(!seed)));
+    run_with(&history, &mut chance, checkpoints, off, folder)
+}
+
+/// Runs a history without checkpoints.
+pub(super) fn run_history(history: &History, chance: &mut Chance, off: Option<Fence>, folder: &Path) -> Outcome {
+    run_with(history, chance, None, off, folder)
 }
 
 /// Runs a history.
-pub(super) fn run_history(history: &History, chance: &mut Chance, off: Option<Fence>, folder: &Path) -> Outcome {
+fn run_with(
+    history: &History,
+    chance: &mut Chance,
+    mut checkpoints: Option<Chance>,
+    off: Option<Fence>,
+    folder: &Path,
+) -> Outcome {
     let _ = std::fs::remove_dir_all(folder);
     bundles();
     let actors = history.scripts.len();
@@ -95,6 +116,7 @@ pub(super) fn run_history(history: &History, chance: &mut Chance, off: Option<Fe
                 cache,
                 caches: caches.clone(),
                 seen: super::content::Seen::new(),
+                checkpoints: checkpoints.as_mut().map(Chance::fork),
             }
         })
         .collect();
@@ -133,7 +155,8 @@ pub(super) fn run_history(history: &History, chance: &mut Chance, off: Option<Fe
     verdict.losses.extend(told.iter().filter(|(_, what)| what.starts_with("panic")).map(|(_, what)| what.clone()));
     let mut hits = state.faults.hits;
     hits[Kind::Suspended as usize] += state.schedule.suspensions;
-    Outcome { verdict, calls: std::mem::take(&mut state.calls), told, hits, reported: promises.reported.len() as u64 }
+    let (calls, checkpoints) = (std::mem::take(&mut state.calls), state.checkpoints);
+    Outcome { verdict, calls, told, hits, reported: promises.reported.len() as u64, checkpoints }
 }
 
 /// All actors at once, each in a thread, of which one goes on at a time.

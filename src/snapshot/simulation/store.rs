@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) blind: Vec<u32>,
     /// By actor, what it captured last.
     pub(super) captured: Vec<Content>,
+    /// How many checkpoints were committed.
+    pub(super) checkpoints: u64,
     /// Frames of which somebody put garbage copies, with the call before which that was.
     pub(super) forged: BTreeMap<String, u64>,
     /// By the keys of manifests, when they were first put.
@@ -173,6 +175,7 @@ impl World {
             calls: Vec::new(),
             blind: vec![0; actors],
             captured: vec![Content::default(); actors],
+            checkpoints: 0,
             forged: BTreeMap::new(),
             committed: BTreeMap::new(),
             manifests: BTreeMap::new(),

@@ -41,6 +41,7 @@ struct Totals {
     verified: u64,
     poisoned: u64,
     reported: u64,
+    checkpoints: u64,
     hits: Hits,
     /// Seeds that lost something, and what.
     lost: Vec<(u64, String)>,
@@ -67,6 +68,7 @@ fn run_all(seeds: std::ops::Range<u64>, off: Option<Fence>, most_losses: usize) 
                     totals.verified += outcome.verdict.verified;
                     totals.poisoned += outcome.verdict.poisoned;
                     totals.reported += outcome.reported;
+                    totals.checkpoints += outcome.checkpoints;
                     totals.hits.iter_mut().zip(outcome.hits).for_each(|(sum, n)| *sum += n);
                     if !outcome.verdict.losses.is_empty() {
                         totals.lost.push((seed, outcome.verdict.losses[0].clone()));
@@ -162,6 +164,7 @@ fn histories_lose_nothing() {
     if let Some((seed, _)) = totals.lost.first() {
         panic!("{}", story(*seed, None));
     }
+    assert!(totals.checkpoints > 0, "no checkpoint was ever committed");
     for kind in Kind::ALL {
         assert!(totals.hits[kind as usize] > 0, "{kind:?} never happened");
     }

@@ -27,11 +27,13 @@ pub enum ProblemKind {
     Denied = 6,
     /// A source failed as a whole, or a part of it did.
     Failed = 7,
+    /// A checkpoint was taken before it was reached, or before it was read to its end.
+    NotReached = 8,
 }
 
 impl ProblemKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Other,
         Self::Unreadable,
         Self::Changed,
@@ -40,6 +42,7 @@ impl ProblemKind {
         Self::Unsupported,
         Self::Denied,
         Self::Failed,
+        Self::NotReached,
     ];
 
     /// The code that stands for the kind.
@@ -77,6 +80,7 @@ impl fmt::Display for ProblemKind {
             Self::Unsupported => "not supported",
             Self::Denied => "permission denied",
             Self::Failed => "failed",
+            Self::NotReached => "not reached",
         })
     }
 }
@@ -105,6 +109,23 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Of a checkpoint: the file wasn't read to its end.
+    pub fn unfinished(path: SafePath) -> Self {
+        Self { path, kind: ProblemKind::NotReached, message: "it was being read when this checkpoint was taken".into() }
+    }
+
+    /// Of a checkpoint: a directory was being captured. Names come sorted.
+    pub fn reached(path: SafePath) -> Self {
+        let message = "the backup had come to here when this checkpoint was taken: what comes behind it, in the order of names, isn't in it";
+        Self { path, kind: ProblemKind::NotReached, message: message.into() }
+    }
+
+    /// Of a checkpoint: the source of this name comes later.
+    pub fn not_begun(name: &[u8]) -> Self {
+        let message = "it wasn't begun when this checkpoint was taken".into();
+        Self { path: SafePath::parse(name).unwrap_or_default(), kind: ProblemKind::NotReached, message }
+    }
+
     /// The problem that an error of the system at `path` is; `what` says what was tried, as in "open".
     pub fn of(path: &SafePath, what: &str, error: &io::Error) -> Self {
         Self { path: path.clone(), kind: ProblemKind::of(error), message: format!("{what}: {error}") }
@@ -145,7 +166,7 @@ mod tests {
         }
         assert_eq!(cbor::decode::<ProblemKind>("kind", &[0x18, 99]), Ok(ProblemKind::Other));
         let codes: Vec<u8> = ProblemKind::ALL.iter().map(|kind| kind.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7], "codes never change");
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8], "codes never change");
     }
 
     #[test]

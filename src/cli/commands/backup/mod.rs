@@ -8,11 +8,13 @@ use postgres::PostgresArgs;
 pub use summary::{besides, render_problems, shown_time};
 
 use crate::cli::commands::Context;
+use crate::cli::config::Period;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::ui::units;
 use crate::cli::{json, settings};
 use crate::repo::repository::AnyRepo;
 use crate::snapshot::backup::{self as library, BackupOptions, FilesSource};
+use crate::snapshot::checkpoint::Cadence;
 use crate::snapshot::manifest::State;
 use crate::snapshot::source::excludes::ExcludeOptions;
 use clap::Args;
@@ -20,6 +22,8 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 /// How many problems are listed.
 const LISTED: usize = 20;
@@ -81,11 +85,29 @@ pub struct BackupArgs {
     /// Treat what matches as secret, as .env files are
     #[arg(long, value_name = "PATTERN")]
     secret: Vec<String>,
+    /// How often a long backup makes what it has done so far a snapshot, `never` for not at all
+    #[arg(long, value_name = "TIME", default_value = "45min", hide = true)]
+    checkpoint: Interval,
     /// Read everything and store nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
     #[command(flatten)]
     postgres: PostgresArgs,
+}
+
+/// A length of time, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval(Option<Duration>);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self(None)),
+            text => text.parse::<Period>().map(|period| Self(Some(Duration::from_secs(period.seconds())))),
+        }
+    }
 }
 
 impl BackupArgs {
@@ -143,6 +165,7 @@ impl BackupArgs {
             user: settings::user(),
             no_cache: context.settings.no_cache,
             dry_run: self.dry_run,
+            checkpoints: Cadence { every: self.checkpoint.0, ..Cadence::default() },
         })
     }
 }
@@ -228,6 +251,13 @@ fn into_repository(options: &BackupOptions, context: &Context) -> Result<Exit, C
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_often_checkpoints_are_taken() {
+        assert_eq!("45min".parse(), Ok(Interval(Some(crate::snapshot::checkpoint::EVERY))), "the default of both");
+        assert_eq!("never".parse(), Ok(Interval(None)));
+        assert!("0".parse::<Interval>().is_err());
+    }
 
     #[test]
     fn lists_of_paths_are_lines_of_bytes() {

@@ -14,6 +14,7 @@ use crate::snapshot::restore::{self as library, Overwrite, RestoreOptions, Resto
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::target::attributes::{AttributeOptions, Ownership};
 use crate::snapshot::tree::path::{SafePath, escape_name};
+use crate::snapshot::tree::problem::ProblemKind;
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 /// How many problems are listed.
 const LISTED: usize = 20;
+/// How many things that a checkpoint lacks are listed.
+const LACKS: usize = 5;
 
 /// Options for folders.
 #[derive(Debug, Clone, Default, Args)]
@@ -146,7 +149,9 @@ pub fn restore(
         }
         ui.say(&render_summary(&summary))?;
     }
-    Ok(if summary.is_complete() { Exit::Done } else { Exit::Incomplete })
+    // What a checkpoint lacks nobody has restored.
+    let is_whole = summary.is_complete() && snapshot.manifest.checkpoint_of.is_none();
+    Ok(if is_whole { Exit::Done } else { Exit::Incomplete })
 }
 
 /// Refuses to delete in a folder that holds the repository, the cache or the key, or lies in one of them: no snapshot holds them.
@@ -202,10 +207,29 @@ fn render_plan(
     for (name, value) in rows {
         writeln!(text, "  {name:<6} {value}").expect("writing to a String can't fail");
     }
-    if m.state == State::Incomplete {
+    if m.checkpoint_of.is_some() {
+        text.push_str(&render_checkpoint(snapshot));
+    } else if m.state == State::Incomplete {
         let warning = "This snapshot is incomplete: `nightsafe show` lists what it lacks.";
         text.push_str(&style::paint(style::WARNING, warning));
         text.push('\n');
+    }
+    text
+}
+
+/// What a checkpoint lacks, as far as it's because it was taken too early.
+fn render_checkpoint(snapshot: &Snapshot) -> String {
+    let warning = "This is a checkpoint of a backup that went on, so it is incomplete:";
+    let mut text = style::paint(style::WARNING, warning) + "\n";
+    let problems = &snapshot.manifest.problems;
+    let lacks = || problems.iter().filter(|problem| problem.kind == ProblemKind::NotReached);
+    for problem in lacks().take(LACKS) {
+        writeln!(text, "  {problem}").expect("writing to a String can't fail");
+    }
+    if let Some(more) = problems.len().checked_sub(lacks().count().min(LACKS)).filter(|&more| more > 0) {
+        let id = json::short_id(snapshot.id);
+        writeln!(text, "  and {} more: nightsafe show {id} --problems", units::count(more as u64))
+            .expect("writing to a String can't fail");
     }
     text
 }
@@ -316,6 +340,7 @@ mod tests {
     use crate::cli::commands::test_data;
     use crate::snapshot::restore::Denied;
     use crate::snapshot::target::attributes::LeftOut;
+    use crate::snapshot::tree::problem::Problem;
 
     #[test]
     fn the_plan_and_the_result() {
@@ -341,6 +366,21 @@ mod tests {
         insta::assert_snapshot!(style::plain(&render_summary(&summary)), @r"restored and verified: 20 360 files (2.0 GiB) and 1 205 folders, 1 link or device in 20 s, 102 MiB/s");
         summary.problems = test_data::problems(1);
         insta::assert_snapshot!(style::plain(&render_summary(&summary)), @r"restored with 1 problem: 20 360 files (2.0 GiB) and 1 205 folders, 1 link or device in 20 s, 102 MiB/s");
+    }
+
+    #[test]
+    fn a_checkpoint_says_what_it_lacks() {
+        let mut snapshot = test_data::snapshot(1);
+        snapshot.manifest.state = State::Incomplete;
+        snapshot.manifest.checkpoint_of = Some(test_data::run(2));
+        let lacks = |name: String| Problem::unfinished(SafePath::parse(name.as_bytes()).unwrap());
+        snapshot.manifest.problems = (0..7).map(|n| lacks(format!("a/{n}"))).collect();
+        let text = style::plain(&render_plan(&snapshot, None, &test_data::plan(), false, &TimeZone::UTC));
+        let lines: Vec<&str> = text.lines().skip(4).collect();
+        assert_eq!(lines[0], "This is a checkpoint of a backup that went on, so it is incomplete:");
+        assert_eq!(lines[1], "  /a/0: not reached: it was being read when this checkpoint was taken");
+        assert_eq!(lines.last(), Some(&"  and 2 more: nightsafe show 954mjja9 --problems"), "{text}");
+        assert_eq!(lines.len(), 7);
     }
 
     #[test]

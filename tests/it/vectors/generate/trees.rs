@@ -300,6 +300,7 @@ fn parts() {
         statistics: Statistics { files: 1, ..Statistics::default() },
         sources: vec![Source { name: "home".to_owned(), kind: "files".to_owned(), state: State::Complete }],
         brings_back: None,
+        checkpoint_of: None,
     };
     let root = Entry { kind: EntryType::Directory, ..stored("", 0) };
     let sealed = SealedPart {
