@@ -263,7 +263,7 @@ fn attempt<A: Access>(
     let history = History::load(repo)?;
     vanished(repo, &history.listed, [])?.warnings().iter().for_each(|warning| monitor.warning(warning));
     let parent = history.parent(&options.host, options.app.as_deref()).cloned();
-    let whole = parent.as_ref().filter(|parent| !parent.is_checkpoint);
+    let whole = parent.as_ref().filter(|parent| parent.checkpoint_of.is_none());
     let known_total = whole.is_some();
     if let Some(parent) = whole {
         // About what it was the last time: good enough for the time left.

@@ -45,10 +45,9 @@ pub struct OwnManifest {
     /// Their bytes.
     #[n(8)]
     pub bytes: u64,
-    /// Whether it's what a run had done by then.
+    /// The run of which it's a checkpoint.
     #[n(9)]
-    #[cbor(default)]
-    pub is_checkpoint: bool,
+    pub checkpoint_of: Option<RunId>,
 }
 
 impl OwnManifest {
@@ -64,7 +63,7 @@ impl OwnManifest {
             state: open.state,
             files: open.statistics.files,
             bytes: open.statistics.bytes,
-            is_checkpoint: open.checkpoint_of.is_some(),
+            checkpoint_of: open.checkpoint_of,
         }
     }
 }

@@ -289,6 +289,9 @@ fn list_packs(repo: &Repo<Full>) -> Result<Vec<ListedPack>, GcError> {
     Ok(packs)
 }
 
+/// The age from which on an unfinished file is nobody's any more.
+const UNFINISHED_AFTER: Duration = Duration::from_hours(24);
+
 impl<'r> Prune<'r> {
     /// What the plan comes to.
     pub fn report(&self) -> PruneReport {
@@ -349,6 +352,8 @@ impl<'r> Prune<'r> {
             // The cache of this host; that it grows is no reason to fail.
             let _ = self.view.forget_what_is_gone();
         }
+        // Neither is an unfinished file that a crash left, and that can't be removed now.
+        let _ = self.repo.store().remove_stale_temporaries(UNFINISHED_AFTER);
         drop(self.canaries);
         reserve::keep(&**self.repo.store());
         Ok(report)

@@ -213,7 +213,7 @@ pub fn as_somebody(scene: &Scene) -> Result<Command, String> {
     if !open_to_others || Command::new("setpriv").arg("--version").output().is_err() {
         return Err("no program that runs as somebody else (setpriv)".to_owned());
     }
-    for name in ["home", "repository", "key", "cache"] {
+    for name in ["home", "repository", "key", "cache", "state"] {
         let owned = Command::new("chown").arg("-R").arg("65534:65534").arg(scene.at(name)).output();
         let _ = owned.map_err(|error| error.to_string())?;
     }

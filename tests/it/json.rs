@@ -84,6 +84,7 @@ fn every_verb_writes_what_is_specified() {
     std::os::unix::fs::symlink("blob", on.scene.at("source/link")).unwrap();
 
     let second = on.path("second");
+    fs::create_dir(on.scene.at("many")).unwrap();
     on.run(0, &["init", "-r", &second, "--generate-key", &on.path("second-key")]);
     on.run(0, &["config", "check", "--config", &config]);
     on.run(0, &["config", "show", "--config", &config]);
@@ -96,6 +97,11 @@ fn every_verb_writes_what_is_specified() {
     // A database that can't be reached is a problem of the snapshot, and asking for it takes longer than it takes until the first `status`.
     let via = on.scene.slow_prefix();
     on.run(3, &["backup", &source, "--postgres", "", "--postgres-via", &via]);
+    // As many files as it takes for some to be read while others are done, behind a database for which a second is waited.
+    for n in 0..40 {
+        fs::write(on.scene.at(&format!("many/{n}")), noise(500_000)).unwrap();
+    }
+    on.run(3, &["backup", &on.path("many"), "--checkpoint", "1s", "--postgres", "", "--postgres-via", &via]);
     on.run(0, &["snapshots"]);
     let (first, last) = (on.snapshot(0), on.snapshot(1));
     on.run(0, &["show", &first]);
@@ -112,6 +118,8 @@ fn every_verb_writes_what_is_specified() {
     on.run(0, &["check", "--read-data"]);
     on.run(0, &["key", "list"]);
     on.run(0, &["key", "add", "--generate-key", &on.path("key-2")]);
+    fs::write(on.scene.at("weak"), "12345").unwrap();
+    on.run(0, &["key", "add", "--new-password-file", &on.path("weak")]);
     on.run(0, &["key", "recovery", "--to", &on.path("page")]);
     on.run(0, &["forget", &first, "--dry-run"]);
     on.run(0, &["forget", &first]);

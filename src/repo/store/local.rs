@@ -10,7 +10,7 @@
 //! - the root is opened once and held: all goes to the file system that was there at first, and an unmount under way is noticed, because the path then leads elsewhere;
 //! - directories and objects are opened without following symbolic links.
 //!
-//! A crash leaves nothing but `.tmp` files, which listings hide; [`LocalStore::remove_stale_temporaries`] removes old ones.
+//! A crash leaves nothing but `.tmp` files, which listings hide; [`Store::remove_stale_temporaries`] removes old ones.
 //!
 //! On file systems without hard links (FAT, exFAT, some FUSE) the temporary file is renamed with `RENAME_NOREPLACE`; where there is neither, with a plain rename
 //! after a look whether the name is free.
@@ -65,26 +65,6 @@ impl LocalStore {
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let url = root.display().to_string();
         Self { root, url, folder: Mutex::new(None) }
-    }
-
-    /// Removes unfinished files older than `age` that a crash has left, and says how many there were.
-    ///
-    /// A writer holds its temporary file for the seconds that one object takes, so a day is a safe age.
-    pub fn remove_stale_temporaries(&self, age: Duration) -> Result<u64, StoreError> {
-        let folder = self.folder("")?;
-        let mut removed = 0;
-        let now = SystemTime::now();
-        folder
-            .walk("", &mut |directory, name, found| {
-                let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(found.modified).unwrap_or(0));
-                if key::is_temporary(name) && now.duration_since(modified).is_ok_and(|old| old >= age) {
-                    rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
-                    removed += 1;
-                }
-                Ok(())
-            })
-            .map_err(|error| self.failed("", error))?;
-        Ok(removed)
     }
 
     /// The root, which must be the same as when it was first used.
@@ -284,6 +264,23 @@ impl Store for LocalStore {
     }
 
     /// One call for the whole file system: there may be hundreds of directories, each of which would cost a flush of the disk.
+    fn remove_stale_temporaries(&self, age: Duration) -> Result<u64, StoreError> {
+        let folder = self.folder("")?;
+        let mut removed = 0;
+        let now = SystemTime::now();
+        folder
+            .walk("", &mut |directory, name, found| {
+                let modified = UNIX_EPOCH + Duration::from_secs(u64::try_from(found.modified).unwrap_or(0));
+                if key::is_temporary(name) && now.duration_since(modified).is_ok_and(|old| old >= age) {
+                    rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
+                    removed += 1;
+                }
+                Ok(())
+            })
+            .map_err(|error| self.failed("", error))?;
+        Ok(removed)
+    }
+
     fn settle(&self) -> Result<(), StoreError> {
         self.folder("")?.synchronise_all().map_err(|error| self.failed("", error))
     }

@@ -49,6 +49,7 @@ pub use key::check_key;
 
 use bytes::Bytes;
 use std::fmt;
+use std::time::Duration;
 
 /// What a listing tells of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +97,13 @@ pub trait Store: Send + Sync {
     /// Services that show only what is durable have nothing to do. Wrappers must pass it on.
     fn settle(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Removes unfinished files older than `age` that a crash has left, and says how many there were. Services that show only whole objects keep none where this would see them.
+    ///
+    /// A writer holds its temporary file for the seconds that one object takes, so a day is a safe age.
+    fn remove_stale_temporaries(&self, _age: Duration) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

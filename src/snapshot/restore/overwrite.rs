@@ -7,6 +7,8 @@ use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::node::Pinned;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::reference::Extent;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -194,7 +196,7 @@ fn has_content(file: &File, entry: &Entry, monitor: &dyn Monitor) -> io::Result<
     let mut position = 0;
     for extent in entry.extents.as_deref().unwrap_or(&whole) {
         let end = extent.offset.saturating_add(extent.length);
-        let is_hole = read(position, extent.offset, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+        let is_hole = is_zero(file, (position, extent.offset), monitor)?;
         let is_read = is_hole
             && read(extent.offset, end, &mut |bytes| {
                 hasher.update(bytes);
@@ -205,9 +207,30 @@ fn has_content(file: &File, entry: &Entry, monitor: &dyn Monitor) -> io::Result<
         }
         position = end;
     }
-    let is_hole = read(position, size, &mut |bytes| bytes.iter().all(|&byte| byte == 0))?;
+    let is_hole = is_zero(file, (position, size), monitor)?;
     let expected = entry.inline.as_ref().map_or(entry.hash, |bytes| Some(*blake3::hash(bytes).as_bytes()));
     Ok(is_hole && expected.is_some_and(|expected| hasher.finalize() == blake3::Hash::from_bytes(expected)))
+}
+
+/// Whether a file holds nothing but zeros between two positions. What the file system knows to be a hole isn't read: it may be a terabyte.
+fn is_zero(file: &File, (mut position, end): (u64, u64), monitor: &dyn Monitor) -> io::Result<bool> {
+    if file.metadata()?.len() < end {
+        return Ok(false);
+    }
+    while position < end {
+        let data = match seek(file, SeekFrom::Data(position)) {
+            Ok(data) if data < end => data,
+            Ok(_) | Err(Errno::NXIO) => return Ok(true),
+            // A file system that knows no holes.
+            Err(_) => position,
+        };
+        let until = seek(file, SeekFrom::Hole(data)).map_or(end, |hole| hole.min(end));
+        if !read(file, (data, until), monitor, &mut |bytes| bytes.iter().all(|&byte| byte == 0))? {
+            return Ok(false);
+        }
+        position = until;
+    }
+    Ok(true)
 }
 
 /// Whether `found` could be what a power loss left of `whole`: it isn't longer, and each of its bytes is the same or zero. Nothing is lost with it.
