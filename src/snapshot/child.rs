@@ -1,5 +1,6 @@
 //! Programs that are run: none inherits a secret of ours.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
@@ -8,15 +9,12 @@ use std::process::Command;
 /// All programs are run by [`Withheld::command`], which clippy sees to (`clippy.toml`): a `pg_dump` in a container, a password command or a hook of a shell has no use for them, and whoever may read
 /// its environment would hold the backups of everything. What a program needs itself, such as PGPASSWORD, it inherits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Withheld(Vec<OsString>);
+pub struct Withheld(BTreeSet<OsString>);
 
 impl Withheld {
     /// Withholds one more variable.
     pub fn add(&mut self, name: impl Into<OsString>) {
-        let name = name.into();
-        if !self.0.contains(&name) {
-            self.0.push(name);
-        }
+        self.0.insert(name.into());
     }
 
     /// The command that runs `program` without these variables.
@@ -32,9 +30,7 @@ impl Withheld {
 
 impl<N: Into<OsString>> FromIterator<N> for Withheld {
     fn from_iter<I: IntoIterator<Item = N>>(names: I) -> Self {
-        let mut withheld = Self::default();
-        names.into_iter().for_each(|name| withheld.add(name));
-        withheld
+        Self(names.into_iter().map(Into::into).collect())
     }
 }
 

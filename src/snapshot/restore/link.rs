@@ -47,6 +47,12 @@ impl Linker<'_> {
 fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName) {
     let LaterName { path, entry, .. } = name;
     let Some(first) = lock(&session.linkable).get(&name.first).copied() else {
+        let mut denied = lock(&session.denied);
+        if entry.kind.is_device() && denied.devices > 0 {
+            denied.devices += 1;
+            return;
+        }
+        drop(denied);
         // Why it isn't there was said already, with its first name.
         let message = format!("it is another name of {}, which couldn't be restored", name.first);
         return session.problem(path, ProblemKind::Other, message);

@@ -136,7 +136,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.path, self.kind, self.message)
+        match self.kind {
+            // It's listed as a problem anyway.
+            ProblemKind::Other => write!(f, "{}: {}", self.path, self.message),
+            kind => write!(f, "{}: {kind}: {}", self.path, self.message),
+        }
     }
 }
 
