@@ -28,7 +28,7 @@ use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
 use crate::snapshot::source::walk::WalkError;
 use crate::snapshot::tree::problem::Problem;
-use crate::snapshot::vanished::{unkept, vanished};
+use crate::snapshot::vanished::{unkept, untold, vanished};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -261,7 +261,7 @@ fn attempt<A: Access>(
     let started = options.time.unwrap_or_else(now);
     monitor.progress().enter("reading the index");
     let history = History::load(repo)?;
-    vanished(repo, &history.listed, [])?.warnings().iter().for_each(|warning| monitor.warning(warning));
+    look_for_what_vanished(repo, &history, monitor);
     let parent = history.parent(&options.host, options.app.as_deref()).cloned();
     let whole = parent.as_ref().filter(|parent| parent.checkpoint_of.is_none());
     let known_total = whole.is_some();
@@ -338,6 +338,14 @@ fn attempt<A: Access>(
         }
         Err(dead) => Attempt::Again(dead),
     })
+}
+
+/// Warns of snapshots that this host has seen and that are gone. That it can't be told is a warning, too: it's no reason to go without a backup tonight.
+fn look_for_what_vanished<A: Access>(repo: &Repo<A>, history: &History, monitor: &dyn Monitor) {
+    match vanished(repo, &history.listed, []) {
+        Ok(vanished) => vanished.warnings().iter().for_each(|warning| monitor.warning(warning)),
+        Err(error) => monitor.warning(&untold(&error)),
+    }
 }
 
 /// Captures, and captures again as long as packs that the run relies on turn out to be gone: steps 4 and 5.

@@ -98,7 +98,10 @@ fn load_those(
                 snapshots.list.push(Snapshot { stored, tags, protected, ..snapshot });
             }
             Err(RepoError::Damaged { why, .. }) => snapshots.unreadable.push((id, why)),
-            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {} // removed meanwhile
+            // Removed meanwhile; or withheld, and then it counts as gone.
+            Err(RepoError::Store(error)) if error.kind == StoreErrorKind::NotFound => {
+                snapshots.listed.remove(&id);
+            }
             // Whoever may write can put it there, and must not keep anybody from the others.
             Err(RepoError::Store(error)) if error.kind == StoreErrorKind::TooLong => {
                 snapshots.unreadable.push((id, error.kind.to_string()));

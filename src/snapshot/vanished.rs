@@ -42,6 +42,11 @@ impl Vanished {
     }
 }
 
+/// That it can't be told whether some are gone.
+pub fn untold(why: &RepoError) -> String {
+    format!("whether snapshots that this host has seen are gone can't be told: {why}")
+}
+
 /// That it can't be remembered which snapshots were seen.
 pub fn unkept(why: &WitnessError) -> String {
     format!("which snapshots are in the repository can't be remembered, so that their loss wouldn't be noticed: {why}")

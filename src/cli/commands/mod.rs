@@ -37,7 +37,7 @@ use crate::repo::witness::{StateDir, Witness};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::snapshots::{Selector, Snapshot, Snapshots, snapshots as read_snapshots};
 use crate::snapshot::tree::path::SafePath;
-use crate::snapshot::vanished::vanished;
+use crate::snapshot::vanished::{untold, vanished};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -213,8 +213,11 @@ impl Context<'_> {
             self.ui.alert(&format!("snapshot {id} can't be read: {why}"));
         }
         all.notes.unusable.iter().for_each(|why| self.ui.warn(&format!("a note doesn't count: {why}")));
-        let vanished = vanished(repo, &all.listed, all.list.iter().map(|snapshot| snapshot.id))?;
-        vanished.warnings().iter().for_each(|warning| self.ui.alert(warning));
+        match vanished(repo, &all.listed, all.list.iter().map(|snapshot| snapshot.id)) {
+            Ok(vanished) => vanished.warnings().iter().for_each(|warning| self.ui.alert(warning)),
+            // What is there can be shown and restored all the same.
+            Err(error) => self.ui.alert(&untold(&error)),
+        }
         Ok(all)
     }
 }

@@ -43,6 +43,8 @@ impl From<RestoreError> for CliError {
             }),
             RestoreError::Delete(refusal) => refusal.into(),
             RestoreError::Output(source) if source.kind() == ErrorKind::BrokenPipe => Self::silent(Exit::Failed),
+            RestoreError::Distrusted { .. } => Self::from_error(Exit::Refused, &error)
+                .hint("leave --into-existing and --overwrite out, or write all of it again with --overwrite always"),
             RestoreError::NotAFile(_) => Self::from_error(Exit::Failed, &error)
                 .hint("`nightsafe ls SNAP:/DIR` lists what is in a folder; `nightsafe restore SNAP:/DIR` brings it back"),
             RestoreError::Target { .. } | RestoreError::Output(_) => {

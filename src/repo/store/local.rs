@@ -46,6 +46,8 @@ pub struct LocalStore {
     root: PathBuf,
     url: String,
     folder: Mutex<Option<Arc<Folder>>>,
+    /// Why something that was to be durable may not be.
+    unsettled: Mutex<Option<Errno>>,
 }
 
 /// What became of an attempt to give a temporary file its name.
@@ -64,7 +66,7 @@ impl LocalStore {
         // A later change of the working directory must not move the store. `absolute` fails for an empty path only, which no call will find.
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let url = root.display().to_string();
-        Self { root, url, folder: Mutex::new(None) }
+        Self { root, url, folder: Mutex::new(None), unsettled: Mutex::new(None) }
     }
 
     /// The root, which must be the same as when it was first used.
@@ -263,7 +265,6 @@ impl Store for LocalStore {
         }
     }
 
-    /// One call for the whole file system: there may be hundreds of directories, each of which would cost a flush of the disk.
     fn remove_stale_temporaries(&self, age: Duration) -> Result<u64, StoreError> {
         let folder = self.folder("")?;
         let mut removed = 0;
@@ -281,8 +282,18 @@ impl Store for LocalStore {
         Ok(removed)
     }
 
+    /// One call for the whole file system: there may be hundreds of directories, each of which would cost a flush of the disk.
+    ///
+    /// The system tells only once that it couldn't write something. So whoever asks again hears of it, too: a checkpoint must not take the news from the run that goes on.
     fn settle(&self) -> Result<(), StoreError> {
-        self.folder("")?.synchronise_all().map_err(|error| self.failed("", error))
+        let synchronised = match *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => self.folder("")?.synchronise_all(),
+        };
+        synchronised.map_err(|error| {
+            *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            self.failed("", error)
+        })
     }
 }
 

@@ -240,12 +240,16 @@ impl FileReaderThread<'_> {
             }
             reads += 1;
             metadata = Metadata::of(job.directory.as_fd(), name).map_err(|error| FileError::of("look", &error))?;
+            if job.metadata.links != 1 && metadata.identity() != job.metadata.identity() {
+                return Err(FileError::Replaced);
+            }
         }
     }
 
-    /// The extended attributes of a file that took the place of the one that was found; nothing if it's that one.
+    /// The extended attributes of a file that isn't any more as it was found, such as one that took its place; nothing if it is.
     fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata) -> Option<Vec<Xattr>> {
-        if metadata.identity() == job.metadata.identity() {
+        // Also the same file may have lost an ACL before it got what others must not read.
+        if metadata.identity() == job.metadata.identity() && metadata.ctime == job.metadata.ctime {
             return None;
         }
         let (xattrs, faults) = XattrReader::default().read(job.directory.as_fd(), &job.at);

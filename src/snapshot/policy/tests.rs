@@ -433,6 +433,18 @@ fn checkpoint(of: &Candidate, nth: u32) -> Candidate {
     Candidate { complete: false, checkpoint_of: Some(of.id), tags: vec!["nightly".into()], ..own }
 }
 
+/// Once, a snapshot of another app stood for a checkpoint, if rules made one group of both: the only snapshot of a first upload went.
+#[test]
+fn another_app_stands_for_no_checkpoint() {
+    let mut other = candidate(2, seconds(2_000_000));
+    other.app = Some("shop".into());
+    let candidates = [checkpoint(&candidate(1, seconds(1_000_000)), 1), other];
+    let options = Options { group_by: "host".parse().unwrap(), ..Options::default() };
+    assert!(overtaken(&candidates, &options).is_empty());
+    let same = candidate(3, seconds(2_000_000));
+    assert_eq!(overtaken(&[candidates[0].clone(), same], &options).len(), 1);
+}
+
 #[test]
 fn a_checkpoint_goes_when_something_stands_for_it() {
     let rules = Policy::new([Rule::Newest(Unit::Snapshot, Count::Number(1)), Rule::Tags(vec!["nightly".into()])]);

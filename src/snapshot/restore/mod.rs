@@ -185,6 +185,12 @@ pub enum RestoreError {
     /// Nothing may be deleted.
     #[error(transparent)]
     Delete(#[from] DeleteRefusal),
+    /// An earlier restore couldn't bring what it wrote to the disk.
+    #[error("what an earlier restore wrote to {} may not be on the disk", path.display())]
+    Distrusted {
+        /// The target.
+        path: PathBuf,
+    },
     /// What should be dumped isn't a file.
     #[error("{0} is not a regular file")]
     NotAFile(SafePath),
@@ -235,7 +241,9 @@ pub fn restore(
     if let Some(top) = attributed {
         session.apply(Subject::Open(root.as_fd()), &path, top);
     }
-    if lock(&session.problems).count == 0 {
+    // A rule that keeps files unseen doesn't make up for what an interrupted restore left.
+    let looks_closely = !matches!(session.rule, Rule::Existing(Overwrite::Never | Overwrite::IfNewer));
+    if looks_closely && lock(&session.problems).count == 0 {
         // The last thing of all. With problems it stays: the same command tries again what is missing.
         remove_marker(&marker, &root, attributed).map_err(failed)?;
     }

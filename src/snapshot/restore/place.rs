@@ -4,7 +4,7 @@ use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
 use crate::snapshot::restore::marker::{Marker, Word};
-use crate::snapshot::restore::overwrite::Rule;
+use crate::snapshot::restore::overwrite::{Overwrite, Rule};
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::snapshots::{Snapshot, snapshots};
 use crate::snapshot::target::directory::Directory;
@@ -86,6 +86,10 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
     let is_empty = root.names().map_err(failed)?.is_empty();
     let marker = wanted.marker(&root, options)?;
     let rule = match (existing, marker.is_in(&root)) {
+        // What was written may be right in the system's memory alone, where comparing it proves nothing.
+        (Some(rule), Some(Word::Distrusted)) if rule != Rule::Existing(Overwrite::Always) => {
+            return Err(RestoreError::Distrusted { path: options.target.clone() });
+        }
         (Some(rule), _) => rule,
         (None, _) if is_empty => Rule::Fresh,
         (None, Some(word)) => Rule::GoOn { anew: word == Word::Distrusted },

@@ -64,6 +64,8 @@ struct Frame {
     node: Option<usize>,
     /// The root whose rules apply to what is in it; if nothing, only the node's children are visited.
     scope: Option<usize>,
+    /// Whether the rest of it is left out by the rules of a root around it: it's stored for what it leads to.
+    is_cut: bool,
 }
 
 /// What is to be visited in a directory.
@@ -133,7 +135,8 @@ impl<'a> Walk<'a> {
         }
         let (names, problem) = self.names(fd.as_fd(), Some(0), scope);
         problem.map_or(Ok(()), |problem| visit(Event::Problem(problem)))?;
-        let frame = Frame { fd: Some(fd), at: b".".to_vec(), metadata, names, next: 0, node: Some(0), scope };
+        let frame =
+            Frame { fd: Some(fd), at: b".".to_vec(), metadata, names, next: 0, node: Some(0), scope, is_cut: false };
         self.stack.push(frame);
         Ok(())
     }
@@ -173,14 +176,14 @@ impl<'a> Walk<'a> {
             Ok(metadata) => metadata,
             Err(error) => return self.pass(Event::Problem(Problem::of(&self.path, "look at", &error)), visit),
         };
-        let mut scope = frame.scope;
+        let (mut scope, mut is_cut) = (frame.scope, frame.is_cut);
         let mut decision = scope.map_or(Decision::Include, |root| self.decide(root, &metadata));
         if let Some(node) = node.map(|node| self.node(node)) {
             if let Some(root) = node.root {
-                (scope, decision) = (Some(root), Decision::Include);
+                (scope, decision, is_cut) = (Some(root), Decision::Include, false);
                 self.rules[root].set_device(metadata.device);
             } else if decision != Decision::Include {
-                (scope, decision) = (None, Decision::Include);
+                (scope, decision, is_cut) = (None, Decision::Include, true);
             }
         }
         match decision {
@@ -190,9 +193,9 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             Decision::Include if metadata.kind == EntryType::Directory => {
-                self.visit_directory(at, metadata, node, scope, None, visit)
+                self.visit_directory(at, metadata, node, (scope, is_cut), None, visit)
             }
-            Decision::Empty(reason) => self.visit_directory(at, metadata, node, scope, Some(reason), visit),
+            Decision::Empty(reason) => self.visit_directory(at, metadata, node, (scope, is_cut), Some(reason), visit),
             Decision::Include => self.visit_other(&at, metadata, visit),
         }
     }
@@ -235,7 +238,7 @@ impl<'a> Walk<'a> {
         at: Vec<u8>,
         before: Metadata,
         node: Option<usize>,
-        scope: Option<usize>,
+        (scope, is_cut): (Option<usize>, bool),
         empty: Option<Reason>,
         visit: &mut dyn FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -273,14 +276,14 @@ impl<'a> Walk<'a> {
         for problem in inside.problems {
             visit(Event::Problem(problem))?;
         }
-        let is_emptied = inside.empty.is_some();
+        let is_emptied = is_cut || inside.empty.is_some();
         if let Some(reason) = inside.empty {
             visit(Event::Excluded(&self.path, reason))?;
         }
         let xattrs = read_xattrs(&mut self.xattrs, parent.as_fd(), &at, &self.path, visit)?;
         let dir = parent.as_fd();
         visit(Event::Enter(Found { dir, at: &at, path: &self.path, metadata, target: None, xattrs, is_emptied }))?;
-        self.stack.push(Frame { fd, at, metadata, names: inside.names, next: 0, node, scope });
+        self.stack.push(Frame { fd, at, metadata, names: inside.names, next: 0, node, scope, is_cut });
         self.close_outer();
         Ok(())
     }

@@ -271,7 +271,12 @@ impl Scene {
         }
         if case.verb == Verb::Check {
             let options = CheckOptions { read_data: Some("100%".parse().unwrap()), time: None };
-            assert_eq!(check(&repo, &options, &Silent::default()).unwrap().errors, [], "{what}");
+            let mut errors = check(&repo, &options, &Silent::default()).unwrap().errors;
+            if matches!(case.fault, Fault::TornSilently(_)) {
+                // What the disk made of the check's own note, while it said that all is well, is damage from then on.
+                errors.retain(|error| !error.object.starts_with("notes/"));
+            }
+            assert_eq!(errors, [], "{what}");
             assert!(restored(self.first) == self.portraits[&self.first], "{what}");
         }
     }

@@ -6,8 +6,9 @@ use crate::world::{World, everything_into, noise, portrait};
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::{BackupOptions, backup};
 use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
-use nightsafe::snapshot::restore::Overwrite;
+use nightsafe::snapshot::restore::{self, Overwrite};
 use nightsafe::snapshot::source::excludes::ExcludeOptions;
+use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::problem::Problem;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -117,6 +118,37 @@ fn an_emptied_mount_point_is_not_cleaned() {
     let summary = world.run(id, &deleting(&world.source(), Overwrite::Never)).unwrap();
     assert_eq!((summary.problems.as_slice(), summary.deleted), (&[][..], 0));
     assert!(point.join("beneath").exists());
+}
+
+/// Once, `--delete` removed what lies beside a root on another file system, if the way to that root led through folders that `-x` had left out: they were stored as if the root were all that they held.
+#[test]
+fn what_lies_beside_a_root_on_another_file_system_is_spared() {
+    let Some(place) = crate::fidelity::mount::tmpfs() else { return };
+    let world = filled();
+    let point = world.source().join("home");
+    std::fs::create_dir_all(place.path.join("alice/docs")).unwrap();
+    std::fs::write(place.path.join("alice/docs/kept"), "x").unwrap();
+    std::fs::create_dir(&point).unwrap();
+    crate::fidelity::mount::mount(&["--bind", place.path.to_str().unwrap()], &point).unwrap();
+    let mut options = world.options();
+    options.files[0].name = None;
+    options.files[0].paths = vec![world.source(), point.join("alice/docs")];
+    options.files[0].excludes = ExcludeOptions { one_file_system: true, ..ExcludeOptions::default() };
+    let summary = backup(&world.repo(), &options, &Silent::default()).unwrap();
+    crate::fidelity::mount::unmount(&point).unwrap();
+    assert_eq!(summary.problems, []);
+    // Plain folders by now, as on a host with one file system.
+    for name in ["home/alice/docs/kept", "home/alice/docs/new", "home/alice/other", "home/bob/mine"] {
+        world.write(name, "y");
+    }
+    let source = world.source();
+    let path = SafePath::parse(source.to_str().unwrap().trim_start_matches('/').as_bytes()).unwrap();
+    let snapshot = world.snapshot(summary.snapshot.unwrap());
+    let options = deleting(&source, Overwrite::Never);
+    let done = restore::restore(&world.repo(), &snapshot, Some(&path), &options, &Silent::default()).unwrap();
+    assert_eq!((done.problems.as_slice(), done.deleted), (&[][..], 1), "what is new in the root itself");
+    assert!(!source.join("home/alice/docs/new").exists());
+    assert!(source.join("home/alice/other").exists() && source.join("home/bob/mine").exists());
 }
 
 /// Once, a file of the marker's name was spared in whatever folder it was.
