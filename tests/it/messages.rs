@@ -47,9 +47,24 @@ impl<'s> Transcript<'s> {
         );
     }
 
+    /// The short ids of all snapshots, forgotten ones included.
+    fn snapshots(&self) -> Vec<String> {
+        let listed = [&["snapshots", "--json"][..], &["snapshots", "--json", "--forgotten"]];
+        let ids = listed.map(|arguments| {
+            let list = self.scene.run(arguments.iter().copied()).json();
+            let id = |snapshot: &serde_json::Value| snapshot["short_id"].as_str().map(str::to_owned);
+            list.as_array().into_iter().flatten().filter_map(id).collect::<Vec<_>>()
+        });
+        ids.concat()
+    }
+
     fn fixed(&self, text: &str) -> String {
         let base = self.scene.at("");
-        let text = text.replace(base.to_str().unwrap().trim_end_matches('/'), "BASE");
+        let mut text = text.replace(base.to_str().unwrap().trim_end_matches('/'), "BASE");
+        // Some have no digit, and then nothing tells them from a word.
+        for id in self.snapshots() {
+            text = text.replace(&id, "ID");
+        }
         text.split_inclusive('\n').map(|line| measures(&mask(line))).collect()
     }
 }
