@@ -47,13 +47,17 @@ impl<'s> Transcript<'s> {
         );
     }
 
-    /// The short ids of all snapshots, forgotten ones included.
+    /// The random parts of the ids of all snapshots, and then what tables show of them; forgotten ones included.
     fn snapshots(&self) -> Vec<String> {
         let listed = [&["snapshots", "--json"][..], &["snapshots", "--json", "--forgotten"]];
         let ids = listed.map(|arguments| {
             let list = self.scene.run(arguments.iter().copied()).json();
-            let id = |snapshot: &serde_json::Value| snapshot["short_id"].as_str().map(str::to_owned);
-            list.as_array().into_iter().flatten().filter_map(id).collect::<Vec<_>>()
+            let of = |field: &str| {
+                let id =
+                    |snapshot: &serde_json::Value| snapshot[field].as_str()?.split('-').next_back().map(str::to_owned);
+                list.as_array().into_iter().flatten().filter_map(id).collect::<Vec<_>>()
+            };
+            [of("id"), of("short_id")].concat()
         });
         ids.concat()
     }

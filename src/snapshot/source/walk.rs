@@ -183,7 +183,9 @@ impl<'a> Walk<'a> {
                 (scope, decision, is_cut) = (Some(root), Decision::Include, false);
                 self.rules[root].set_device(metadata.device);
             } else if decision != Decision::Include {
-                (scope, decision, is_cut) = (None, Decision::Include, true);
+                // Patterns are known to who restores; what lay on another file system isn't.
+                is_cut |= matches!(decision, Decision::Empty(_));
+                (scope, decision) = (None, Decision::Include);
             }
         }
         match decision {
