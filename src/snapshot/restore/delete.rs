@@ -1,7 +1,7 @@
 //! What is in the target and not in the snapshot: found for a plan, removed by a restore.
 //!
 //! Only below the restored folder, only in directories whose stored list was read to its verified end, never beyond mount points, and never through links. What the snapshot
-//! left out on purpose is spared ([`super::spared`]), at any depth.
+//! left out on purpose is spared (`spared.rs`), at any depth.
 
 use crate::repo::error::ReadError;
 use crate::repo::reader::Reader;
