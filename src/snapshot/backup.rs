@@ -28,9 +28,8 @@ use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
 use crate::snapshot::source::walk::WalkError;
 use crate::snapshot::tree::problem::Problem;
-use crate::snapshot::vanished::{unkept, untold, vanished};
+use crate::snapshot::vanished::{remember, untold, vanished};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -397,8 +396,7 @@ fn commit<A: Access>(
     history.add(OwnManifest::of(run.id, hash, open), reach);
     // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
     let _ = view.save();
-    let seen = repo.witness().map_or(Ok(()), |witness| witness.saw(repo.id(), [run.id], &BTreeSet::new()));
-    seen.unwrap_or_else(|why| monitor.warning(&unkept(&why)));
+    remember(repo, run.id, monitor);
     run.unpin(repo);
     Ok(Ok(()))
 }

@@ -24,9 +24,8 @@ use crate::snapshot::history::{History, OwnManifest};
 use crate::snapshot::manifest::State;
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::recorder::Recorder;
-use crate::snapshot::vanished::unkept;
+use crate::snapshot::vanished::remember;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -207,8 +206,7 @@ impl<A: Access> RunCheckpoints<'_, A> {
         match run.commit(repo, &durable, manifest) {
             Ok(Commit::Done) => {
                 state.history.add(OwnManifest::of(run.id, hash, &open), reach);
-                let seen = repo.witness().map_or(Ok(()), |witness| witness.saw(repo.id(), [run.id], &BTreeSet::new()));
-                seen.unwrap_or_else(|why| self.monitor.warning(&unkept(&why)));
+                remember(repo, run.id, self.monitor);
                 Ok(Some(run.id))
             }
             other => {

@@ -51,20 +51,22 @@ pub enum EntryAction {
     Deleted,
 }
 
-/// Hears of what happens, from many threads.
+/// Hears of what happens, from many threads; of what it doesn't ask for, it hears nothing.
 pub trait Monitor: Sync {
     /// The counters.
     fn progress(&self) -> &Progress;
     /// Something couldn't be captured or restored; the work goes on.
-    fn problem(&self, problem: &Problem);
+    fn problem(&self, _problem: &Problem) {}
     /// Something that a person should know and that loses nothing.
-    fn warning(&self, text: &str);
+    fn warning(&self, _text: &str) {}
     /// An entry is done.
-    fn entry(&self, path: &[u8], action: EntryAction, bytes: u64);
+    fn entry(&self, _path: &[u8], _action: EntryAction, _bytes: u64) {}
     /// What a long run had done by now is committed as a snapshot of its own, with so many files and bytes of them.
     fn checkpoint(&self, _snapshot: RunId, _files: u64, _bytes: u64) {}
     /// Whether the user wants the work to stop.
-    fn interrupted(&self) -> bool;
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// A monitor that keeps the counters and hears nothing.
@@ -74,11 +76,5 @@ pub struct Silent(Progress);
 impl Monitor for Silent {
     fn progress(&self) -> &Progress {
         &self.0
-    }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
-    fn interrupted(&self) -> bool {
-        false
     }
 }

@@ -9,6 +9,7 @@ use crate::repo::record::Tombstone;
 use crate::repo::repository::{Access, Repo};
 use crate::repo::view::in_parallel;
 use crate::repo::witness::WitnessError;
+use crate::snapshot::monitor::Monitor;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -39,6 +40,14 @@ impl Vanished {
             )
         });
         missing.into_iter().chain(self.unkept.as_ref().map(unkept)).collect()
+    }
+}
+
+/// Remembers a snapshot that was committed. That it can't be is a warning.
+pub fn remember<A: Access>(repo: &Repo<A>, snapshot: RunId, monitor: &dyn Monitor) {
+    let Some(witness) = repo.witness() else { return };
+    if let Err(why) = witness.saw(repo.id(), [snapshot], &BTreeSet::new()) {
+        monitor.warning(&unkept(&why));
     }
 }
 

@@ -18,13 +18,13 @@ use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, Fil
 use nightsafe::snapshot::checkpoint::Cadence;
 use nightsafe::snapshot::forget::{ForgetPlan, execute};
 use nightsafe::snapshot::manifest::State;
-use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::policy::{self, Candidate, Count, Options, Policy, Rule, Unit};
 use nightsafe::snapshot::prune::PruneOptions;
 use nightsafe::snapshot::restore;
 use nightsafe::snapshot::snapshots::{Filter, Selector, Snapshot, snapshots};
 use nightsafe::snapshot::tree::path::SafePath;
-use nightsafe::snapshot::tree::problem::{Problem, ProblemKind};
+use nightsafe::snapshot::tree::problem::ProblemKind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -185,11 +185,9 @@ impl Monitor for Lockstep {
         self.threads.is_reader(false);
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
     fn warning(&self, _: &str) {
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
     }
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
     fn checkpoint(&self, _: RunId, _: u64, _: u64) {
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
     }
@@ -422,11 +420,9 @@ impl Monitor for SlowDisk {
         self.threads.is_reader(false);
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
     fn warning(&self, text: &str) {
         panic!("{text}");
     }
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
     fn checkpoint(&self, _: RunId, _: u64, _: u64) {
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
     }

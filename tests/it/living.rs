@@ -7,7 +7,7 @@ use crate::fidelity::{back_up, is_root};
 use crate::world::{World, everything_into, noise, portrait};
 use nightsafe::snapshot::backup::{BackupOptions, BackupSummary, FilesSource, backup};
 use nightsafe::snapshot::manifest::State;
-use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::restore;
 use nightsafe::snapshot::tree::problem::{Problem, ProblemKind};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
@@ -51,9 +51,6 @@ impl Monitor for Gate<'_> {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
 
     fn interrupted(&self) -> bool {
         let (open, opened) = &self.open;
@@ -200,9 +197,6 @@ impl Monitor for Restless {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
 
     fn interrupted(&self) -> bool {
         let is_wanted =

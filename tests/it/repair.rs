@@ -12,12 +12,11 @@ use nightsafe::repo::repair::packs::{PacksOutcome, PacksPlan};
 use nightsafe::repo::store::Store;
 use nightsafe::snapshot::backup::now;
 use nightsafe::snapshot::check::{CheckError, CheckOptions, CheckReport, Subset, check, check_names};
-use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::prune::{PruneOptions, prune};
 use nightsafe::snapshot::repair::losses::losses;
 use nightsafe::snapshot::repair::packs::{self, PacksOptions};
 use nightsafe::snapshot::tree::path::SafePath;
-use nightsafe::snapshot::tree::problem::Problem;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -109,9 +108,6 @@ impl Monitor for Interrupting {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
     fn interrupted(&self) -> bool {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
     }

@@ -4,6 +4,7 @@
 
 use crate::cli::commands::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::ui::shell::quoted;
 use crate::cli::ui::{clean, units};
 use crate::cli::{json, password, settings};
 use crate::repo::keys::credential::Method;
@@ -262,20 +263,6 @@ fn command(page: &mut String, command: &str) {
     push(page, command);
 }
 
-/// As bash reads it back, on one line of text whatever its bytes are.
-fn quoted(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
-        _ => {
-            let escaped = |&byte: &u8| match byte {
-                b' '..=b'~' if !matches!(byte, b'\'' | b'\\') => char::from(byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            };
-            format!("$'{}'", bytes.iter().map(escaped).collect::<String>())
-        }
-    }
-}
-
 fn absolute(path: &Path) -> Vec<u8> {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string().into_vec()
 }
@@ -340,25 +327,6 @@ pub fn of_new(repo: &Repo<Full>, secret: &Secret, beside: Option<&Path>, context
             let why = error.message();
             context.ui.warn(&format!("no recovery page: {why}; `nightsafe key recovery --to FILE` writes one"));
             None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::child::Withheld;
-
-    #[test]
-    fn what_is_quoted_is_read_back_by_a_shell() {
-        for bytes in
-            [&b"/mnt/night"[..], b"it's $HOME \"`x`\" \\", b"a\nb\tc'd\\", b"\xff\xfe/\xc3\xa4", "ä€".as_bytes()]
-        {
-            let quoted = quoted(bytes);
-            assert!(!quoted.contains(char::is_control), "{quoted}");
-            let printed =
-                Withheld::default().command("bash").args(["-c", &format!("printf %s {quoted}")]).output().unwrap();
-            assert_eq!(printed.stdout, bytes, "{quoted}");
         }
     }
 }

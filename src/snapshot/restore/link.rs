@@ -1,7 +1,7 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
 use crate::snapshot::restore::overwrite::{Judged, Look, NOT_MINE, Overwrite, Placement, Rule, is_part_of, judge};
-use crate::snapshot::restore::session::{Session, lock};
+use crate::snapshot::restore::session::{First, Session, lock};
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -46,16 +46,15 @@ impl Linker<'_> {
 
 fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName) {
     let LaterName { path, entry, .. } = name;
-    let Some(first) = lock(&session.linkable).get(&name.first).copied() else {
-        let mut denied = lock(&session.denied);
-        if entry.kind.is_device() && denied.devices > 0 {
-            denied.devices += 1;
-            return;
+    let first = lock(&session.firsts).get(&name.first).copied();
+    let first = match first {
+        Some(First::There(identity)) => identity,
+        Some(First::Denied) => return session.device_denied(&name.below, entry),
+        None => {
+            // Why it isn't there was said already, with its first name.
+            let message = format!("it is another name of {}, which couldn't be restored", name.first);
+            return session.problem(path, ProblemKind::Other, message);
         }
-        drop(denied);
-        // Why it isn't there was said already, with its first name.
-        let message = format!("it is another name of {}, which couldn't be restored", name.first);
-        return session.problem(path, ProblemKind::Other, message);
     };
     let folder_of = |path: &SafePath| path.parent().unwrap_or_default();
     let mut try_it = || -> io::Result<Option<bool>> {

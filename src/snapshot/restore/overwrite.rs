@@ -3,12 +3,11 @@
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::source::metadata::{Identity, Metadata};
+use crate::snapshot::source::reader::next_data;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::node::Pinned;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::reference::Extent;
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -218,13 +217,10 @@ fn is_zero(file: &File, (mut position, end): (u64, u64), monitor: &dyn Monitor) 
         return Ok(false);
     }
     while position < end {
-        let data = match seek(file, SeekFrom::Data(position)) {
-            Ok(data) if data < end => data,
-            Ok(_) | Err(Errno::NXIO) => return Ok(true),
-            // A file system that knows no holes.
-            Err(_) => position,
+        // Where the file system knows no holes, all is data.
+        let Some((data, until)) = next_data(file, position, end).unwrap_or(Some((position, end))) else {
+            return Ok(true);
         };
-        let until = seek(file, SeekFrom::Hole(data)).map_or(end, |hole| hole.min(end));
         if !read(file, (data, until), monitor, &mut |bytes| bytes.iter().all(|&byte| byte == 0))? {
             return Ok(false);
         }
@@ -275,8 +271,7 @@ fn read(
 mod tests {
     use super::*;
     use crate::repo::cbor::Time;
-    use crate::snapshot::monitor::{EntryAction, Progress, Silent};
-    use crate::snapshot::tree::problem::Problem;
+    use crate::snapshot::monitor::{Progress, Silent};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn entry(kind: EntryType, seconds: i64) -> Entry {
@@ -372,9 +367,6 @@ mod tests {
         fn progress(&self) -> &Progress {
             self.0.progress()
         }
-        fn problem(&self, _: &Problem) {}
-        fn warning(&self, _: &str) {}
-        fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
         fn interrupted(&self) -> bool {
             self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
         }

@@ -76,8 +76,17 @@ pub(super) struct Session<'r> {
     full: OnceLock<(SafePath, Errno)>,
     /// Whether something of the snapshot couldn't be read.
     pub(super) lost: AtomicBool,
-    /// The files with several names that are in their place, by the first of them.
-    pub(super) linkable: Mutex<HashMap<SafePath, Identity>>,
+    /// What became of files with several names, by the first of them.
+    pub(super) firsts: Mutex<HashMap<SafePath, First>>,
+}
+
+/// What became of the first name of a file that has several.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum First {
+    /// It's in its place.
+    There(Identity),
+    /// It's a device, and this user may make none.
+    Denied,
 }
 
 /// The guarded value; one that a panicking thread left is as good as any here.
@@ -102,7 +111,7 @@ impl<'r> Session<'r> {
             attributes: Mutex::new(AttributeWriter::new(options.attributes)),
             counts: Counts::default(),
             lost: AtomicBool::new(false),
-            linkable: Mutex::default(),
+            firsts: Mutex::default(),
         }
     }
 
@@ -211,7 +220,15 @@ impl<'r> Session<'r> {
     /// Remembers the file whose first name is `below`, so that other names can be given to it and to no other.
     pub(super) fn remember(&self, below: &SafePath, entry: &Entry, identity: io::Result<Identity>) {
         if let (Some(_), Ok(identity)) = (entry.link_group, identity) {
-            lock(&self.linkable).insert(below.clone(), identity);
+            lock(&self.firsts).insert(below.clone(), First::There(identity));
+        }
+    }
+
+    /// Counts a device that this user may not make, by any of its names.
+    pub(super) fn device_denied(&self, below: &SafePath, entry: &Entry) {
+        lock(&self.denied).devices += 1;
+        if entry.link_group.is_some() {
+            lock(&self.firsts).insert(below.clone(), First::Denied);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::snapshot::restore::file::Output;
 use crate::snapshot::restore::link::{LaterName, LinkKey};
 use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
 use crate::snapshot::restore::place::Wanted;
-use crate::snapshot::restore::session::{Counts, Session, lock};
+use crate::snapshot::restore::session::{Counts, Session};
 use crate::snapshot::restore::window::{Closed, Gatherer};
 use crate::snapshot::source::metadata::Identity;
 use crate::snapshot::stream;
@@ -254,8 +254,7 @@ impl Walker<'_, '_, '_> {
         let new = match new {
             Ok(new) => new,
             Err(error) if entry.kind.is_device() && error.kind() == io::ErrorKind::PermissionDenied => {
-                lock(&self.session.denied).devices += 1;
-                return;
+                return self.session.device_denied(&at.below, entry);
             }
             Err(error) => return self.session.failed(path, "create", &error),
         };

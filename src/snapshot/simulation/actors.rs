@@ -16,12 +16,11 @@ use crate::repo::store::Store;
 use crate::snapshot::backup::{self, BackupOptions, TOOL};
 use crate::snapshot::check::{CheckOptions, Reading, Subset, check};
 use crate::snapshot::forget::{self, ForgetPlan};
-use crate::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use crate::snapshot::monitor::{Monitor, Progress, Silent};
 use crate::snapshot::policy::Options;
 use crate::snapshot::prune::{GRACE, PruneOptions, prune};
 use crate::snapshot::repair::packs::{self, PacksOptions};
 use crate::snapshot::snapshots;
-use crate::snapshot::tree::problem::Problem;
 use crate::snapshot::undo::{UndoOptions, undo};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -266,14 +265,8 @@ impl Monitor for Hearing {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
     fn checkpoint(&self, snapshot: RunId, _: u64, _: u64) {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 /// Holes shorter than this, a block of most file systems, are read as data.
@@ -182,22 +182,33 @@ enum Scan {
     Unknown,
 }
 
+/// Where the next data of a file begins, from `at`, and where the hole behind it does, or `size`. `None` if only a hole is left before `size`.
+///
+/// # Errors
+/// `EINVAL` or `EOPNOTSUPP` where the file system can't tell.
+pub fn next_data(file: impl AsFd, at: u64, size: u64) -> rustix::io::Result<Option<(u64, u64)>> {
+    let start = match rustix::fs::seek(&file, SeekFrom::Data(at)) {
+        Ok(start) if start < size => start,
+        Ok(_) | Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match rustix::fs::seek(&file, SeekFrom::Hole(start)) {
+        Ok(end) => Ok(Some((start, end.min(size)))),
+        // Cut off in between: reading will find out.
+        Err(Errno::NXIO) => Ok(Some((start, size))),
+        Err(error) => Err(error),
+    }
+}
+
 /// The data between holes of at least `min_hole` bytes.
 fn extents_between(file: &OwnedFd, size: u64, min_hole: u64, most: usize) -> io::Result<Scan> {
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
     while at < size {
-        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(start) if start < size => start,
-            // Only a hole is left.
-            Ok(_) | Err(Errno::NXIO) => break,
+        let (start, end) = match next_data(file, at, size) {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Scan::Unknown),
-            Err(error) => return Err(error.into()),
-        };
-        let end = match rustix::fs::seek(file, SeekFrom::Hole(start)) {
-            Ok(end) => end.min(size),
-            // Cut off in between: reading will find out.
-            Err(Errno::NXIO) => size,
             Err(error) => return Err(error.into()),
         };
         let is_full = extents.len() == most;
@@ -220,7 +231,6 @@ fn extents_between(file: &OwnedFd, size: u64, min_hole: u64, most: usize) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
     use std::path::Path;
 
     fn open(path: &Path) -> FileReader {

@@ -16,10 +16,9 @@ use nightsafe::repo::witness::{StateDir, Witness};
 use nightsafe::snapshot::backup::{BackupOptions, backup, now};
 use nightsafe::snapshot::check::{CheckOptions, CheckReport, Damage, check};
 use nightsafe::snapshot::forget::{ForgetError, ForgetPlan, execute};
-use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::prune::prune;
 use nightsafe::snapshot::snapshots::snapshots;
-use nightsafe::snapshot::tree::problem::Problem;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -36,13 +35,8 @@ impl Monitor for Warned {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
     fn warning(&self, text: &str) {
         self.warnings.lock().unwrap().push(text.to_owned());
-    }
-    fn entry(&self, _: &[u8], _: EntryAction, _: u64) {}
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -8,7 +8,6 @@ use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress};
 use nightsafe::snapshot::restore::{self, Overwrite, RestoreError, RestoreOptions, RestoreSummary};
 use nightsafe::snapshot::tree::path::SafePath;
-use nightsafe::snapshot::tree::problem::Problem;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -31,8 +30,6 @@ impl Monitor for Impatient {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
     fn entry(&self, _: &[u8], _: EntryAction, _: u64) {
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     }

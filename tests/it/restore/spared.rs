@@ -9,7 +9,6 @@ use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress, Silent};
 use nightsafe::snapshot::restore::{self, Overwrite};
 use nightsafe::snapshot::source::excludes::ExcludeOptions;
 use nightsafe::snapshot::tree::path::SafePath;
-use nightsafe::snapshot::tree::problem::Problem;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -178,14 +177,9 @@ impl Monitor for Onlooker {
     fn progress(&self) -> &Progress {
         &self.progress
     }
-    fn problem(&self, _: &Problem) {}
-    fn warning(&self, _: &str) {}
     fn entry(&self, _: &[u8], _: EntryAction, _: u64) {
         let mode = std::fs::metadata(&self.target).unwrap().mode() & 0o7777;
         self.modes.lock().unwrap().push(mode);
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 
