@@ -190,7 +190,7 @@ impl From<RepoError> for CliError {
             }
             RepoError::Other(ref other) => {
                 let hint = format!(
-                    "nothing was read or written. A backup would go where nobody looks for it, and what was here isn't. Is the right disk mounted, is the URL right? If it was replaced on purpose: --accept-repository {}",
+                    "nothing was read or written. A backup would go where nobody looks for it, and what was here isn't. Is the right disk mounted, is the URL right? If it was replaced on purpose, or two disks take turns here: --accept-repository {}",
                     other.found
                 );
                 return Self::from_error(Exit::Refused, &error).hint(hint);
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(code(RepoError::AlreadyExists { url: url() }.into()), 1);
         assert_eq!(code(RepoError::WrongSecret.into()), 12);
         let [known, found] = [1, 2].map(|n| RepositoryId::from_bytes([n; 16]));
-        let other = CliError::from(RepoError::Other(OtherRepository { url: url(), known, found }));
+        let other = CliError::from(RepoError::Other(OtherRepository { url: url(), known: vec![known], found }));
         assert!(other.message().contains(&known.to_string()) && other.message().contains(&found.to_string()));
         assert!(other.next_step().is_some_and(|hint| hint.contains(&format!("--accept-repository {found}"))));
         assert_eq!(code(other), 4);

@@ -1,6 +1,7 @@
 //! One backup: the steps of a run in their order, around a capture (`docs/protocol.md`).
 
 use crate::repo::cbor::{self, Time};
+use crate::repo::clock::Clock;
 use crate::repo::envelope;
 use crate::repo::error::RepoError;
 use crate::repo::format::key;
@@ -33,7 +34,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::Duration;
 
 /// How often a run is begun again when its own packs were lost or it was declared dead.
 const MAX_ATTEMPTS: u32 = 3;
@@ -171,14 +172,14 @@ pub fn backup<A: Access>(
     options: &BackupOptions,
     monitor: &dyn Monitor,
 ) -> Result<BackupSummary, BackupError> {
-    let begun = Instant::now();
+    let clock = Clock::default();
     let capture = Capture::prepare(options)?;
     capture.warnings().for_each(|warning| monitor.warning(&warning));
     // Once, and not between the last look and the commit: the commands may take their time.
     let source = options.application.as_ref().filter(|_| !options.dry_run);
     let application =
         source.map(|source| source.look(&fingerprint_key(repo.keys().domain()), &|why| monitor.warning(&why)));
-    take(repo, options, &capture, application.as_ref(), begun, monitor)
+    take(repo, options, &capture, application.as_ref(), &clock, monitor)
 }
 
 /// What a run captures. Its steps are the same whatever that is.
@@ -228,18 +229,18 @@ impl Captures for Capture {
     }
 }
 
-/// Takes a snapshot of what `capture` captures.
+/// Takes a snapshot of what `capture` captures. `clock` began with the work.
 pub(super) fn take<A: Access>(
     repo: &Repo<A>,
     options: &BackupOptions,
     capture: &impl Captures,
     application: Option<&Application>,
-    begun: Instant,
+    clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<BackupSummary, BackupError> {
     let mut replaces = Vec::new();
     for _ in 0..MAX_ATTEMPTS {
-        match attempt(repo, options, capture, application, &replaces, begun, monitor)? {
+        match attempt(repo, options, capture, application, &replaces, clock, monitor)? {
             Attempt::Done(summary) => return Ok(*summary),
             Attempt::Again(dead) => replaces.push(dead),
         }
@@ -254,7 +255,7 @@ fn attempt<A: Access>(
     capture: &impl Captures,
     application: Option<&Application>,
     replaces: &[RunId],
-    begun: Instant,
+    clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<Attempt, BackupError> {
     let started = options.time.unwrap_or_else(now);
@@ -307,9 +308,9 @@ fn attempt<A: Access>(
     let durable = writer.finish()?;
     captured.statistics.stored_added = durable.own.iter().map(|(_, length)| length).sum();
     captured.statistics.packs_added = durable.own.len() as u64;
-    captured.statistics.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    captured.statistics.milliseconds = u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX);
     if options.dry_run {
-        return Ok(Attempt::Done(Box::new(dry_summary(captured, begun))));
+        return Ok(Attempt::Done(Box::new(dry_summary(captured, clock.now()))));
     }
     let look = run::last_look(repo, &view, &durable.own, &durable.relied)?;
     if look.own_lost || !look.lost.is_empty() {
@@ -327,7 +328,7 @@ fn attempt<A: Access>(
         sources: open.sources.clone(),
         details: sealed.details.clone().unwrap_or_default(),
         databases: sealed.databases.clone().unwrap_or_default(),
-        seconds: begun.elapsed().as_secs_f64(),
+        seconds: clock.now().as_secs_f64(),
     };
     commit(repo, run, &view, &durable, history, (&open, &sealed), monitor).map(|commit| match commit {
         Ok(()) => {
@@ -402,7 +403,7 @@ fn commit<A: Access>(
 }
 
 /// What a dry run would have done.
-fn dry_summary(captured: Captured, begun: Instant) -> BackupSummary {
+fn dry_summary(captured: Captured, took: Duration) -> BackupSummary {
     BackupSummary {
         snapshot: None,
         state: state_of(&captured.problems),
@@ -411,7 +412,7 @@ fn dry_summary(captured: Captured, begun: Instant) -> BackupSummary {
         sources: Vec::new(),
         details: captured.sources,
         databases: captured.databases,
-        seconds: begun.elapsed().as_secs_f64(),
+        seconds: took.as_secs_f64(),
     }
 }
 

@@ -2,11 +2,8 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::format::key;
-use crate::repo::gc::survey;
+use crate::repo::gc::tombstone::bury_snapshot;
 use crate::repo::id::RunId;
-use crate::repo::needs::Needs;
-use crate::repo::record::Tombstone;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::in_parallel;
 use crate::snapshot::policy::{self, Candidate, Group, Options, Outcome, Policy, Refusal};
@@ -130,9 +127,6 @@ pub fn execute(repo: &Repo<Full>, plan: &ForgetPlan, now: Time) -> Result<Forgot
         return Err(ForgetError::Refused(plan.refusals.clone()));
     }
     let ids = plan.ids();
-    let tombstone = Tombstone { needs: Needs::NONE, time: now, dead: false };
-    in_parallel(repo.store().connections(), &ids, &|&id: &RunId| {
-        survey::put_by_admin(repo, &key::forgotten(id), &tombstone)
-    })?;
+    in_parallel(repo.store().connections(), &ids, &|&id: &RunId| bury_snapshot(repo, id, now))?;
     Ok(Forgotten { ids })
 }

@@ -11,7 +11,7 @@ use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::snapshot::manifest::{Manifest, OpenPart, SealedPart, State};
 use crate::snapshot::notes::{Notes, notes};
-use crate::snapshot::tombstone::tombstones;
+use crate::snapshot::tombstone::{Tombstones, tombstones};
 use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -55,6 +55,8 @@ pub struct Snapshots {
     pub unreadable: Vec<(RunId, String)>,
     /// What notes say.
     pub notes: Notes,
+    /// Objects in the place of a tombstone that can't be read, and why: their snapshots count as not forgotten.
+    pub odd_tombstones: BTreeMap<String, String>,
     /// All whose manifests are listed, whatever became of them.
     pub listed: BTreeSet<RunId>,
 }
@@ -62,16 +64,18 @@ pub struct Snapshots {
 /// Loads all snapshots that aren't forgotten.
 pub fn snapshots(repo: &Repo<Full>) -> Result<Snapshots, RepoError> {
     let there = there(repo)?;
-    let forgotten = tombstones(repo, &there.keys().copied().collect())?;
-    load_those(repo, &there, |id| !forgotten.contains_key(&id))
+    let Tombstones { valid, unreadable } = tombstones(repo, &there.keys().copied().collect())?;
+    let snapshots = load_those(repo, &there, |id| !valid.contains_key(&id))?;
+    Ok(Snapshots { odd_tombstones: unreadable, ..snapshots })
 }
 
 /// Loads the snapshots that were forgotten and are still there; with each, since when, in seconds since the epoch.
 pub fn forgotten(repo: &Repo<Full>) -> Result<(Snapshots, HashMap<RunId, i64>), RepoError> {
     let there = there(repo)?;
-    let forgotten = tombstones(repo, &there.keys().copied().collect())?;
-    let snapshots = load_those(repo, &there, |id| forgotten.get(&id).is_some_and(|tombstone| !tombstone.dead))?;
-    Ok((snapshots, forgotten.into_iter().map(|(id, tombstone)| (id, tombstone.since)).collect()))
+    let Tombstones { valid, unreadable } = tombstones(repo, &there.keys().copied().collect())?;
+    let snapshots = load_those(repo, &there, |id| valid.get(&id).is_some_and(|tombstone| !tombstone.dead))?;
+    let since = valid.into_iter().map(|(id, tombstone)| (id, tombstone.since)).collect();
+    Ok((Snapshots { odd_tombstones: unreadable, ..snapshots }, since))
 }
 
 /// The manifests that are listed, and when the store says that each was written.

@@ -10,7 +10,7 @@ use crate::repo::error::{ReadError, RepoError};
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::marks::Marks;
-use crate::repo::gc::survey;
+use crate::repo::gc::tombstone::tombstone;
 use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::needs;
 use crate::repo::reader::Reader;
@@ -229,7 +229,7 @@ fn commit_again(
 fn within_grace(repo: &Repo<Full>, forgotten: RunId, mine: RunId, options: &UndoOptions) -> Result<(), UndoError> {
     let store = &**repo.store();
     let there = store.length(&key::snapshot(forgotten)).map_err(RepoError::from)?.is_some();
-    let tombstone = match survey::tombstone(repo, forgotten)? {
+    let tombstone = match tombstone(repo, forgotten)? {
         Some(tombstone) if there && !tombstone.dead => tombstone,
         None if there => return Err(UndoError::NotForgotten(forgotten)),
         _ => return Err(UndoError::NotFound(forgotten)),

@@ -2,14 +2,13 @@
 //! its place. A tombstone is what accounts for a manifest that is gone: a pruner removes none without one, and the tombstone stays.
 
 use crate::repo::error::RepoError;
-use crate::repo::fetch;
 use crate::repo::format::key;
 use crate::repo::id::RunId;
-use crate::repo::record::Tombstone;
 use crate::repo::repository::{Access, Repo};
 use crate::repo::view::in_parallel;
 use crate::repo::witness::WitnessError;
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::tombstone::is_accounted_for;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -68,14 +67,15 @@ pub fn vanished<A: Access>(
     seen: impl IntoIterator<Item = RunId>,
 ) -> Result<Vanished, RepoError> {
     let Some(witness) = repo.witness() else { return Ok(Vanished::default()) };
-    let unlisted: Vec<RunId> = witness.snapshots().iter().copied().filter(|run| !listed.contains(run)).collect();
+    let unlisted: Vec<RunId> =
+        witness.snapshots(repo.id()).iter().copied().filter(|run| !listed.contains(run)).collect();
     let found: Mutex<(Vec<RunId>, BTreeSet<RunId>)> = Mutex::default();
     in_parallel(repo.store().connections(), &unlisted, &|&run: &RunId| {
         // A listing may lack a key; an answer to a question doesn't.
         if repo.store().length(&key::snapshot(run))?.is_some() {
             return Ok(());
         }
-        let forgotten = is_forgotten(repo, run)?;
+        let forgotten = is_accounted_for(repo, run)?;
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         if forgotten {
             found.1.insert(run);
@@ -88,10 +88,4 @@ pub fn vanished<A: Access>(
     snapshots.sort_unstable();
     let unkept = witness.saw(repo.id(), seen, &gone).err();
     Ok(Vanished { snapshots, unkept })
-}
-
-/// Whether a tombstone accounts for a manifest that is gone. That of a run which was declared dead doesn't: that happens to any run whose manifest is missing.
-pub fn is_forgotten<A: Access>(repo: &Repo<A>, run: RunId) -> Result<bool, RepoError> {
-    let tombstone = fetch::by_admin::<_, Tombstone>(repo, &key::forgotten(run))?;
-    Ok(tombstone.is_some_and(|tombstone| !tombstone.dead))
 }

@@ -84,10 +84,10 @@ pub fn init(args: &InitArgs, context: &Context) -> Result<Exit, CliError> {
     let witness = context.witness(&*store);
     let (repo, probe) = Repo::create(store, &secret, &options)?;
     if let Some(mut witness) = witness {
-        if let Some(known) = witness.repository() {
+        for known in witness.repositories() {
             context.ui.alert(&format!("until now the repository {known} was at {url}; it isn't there any more"));
         }
-        if let Err(error) = witness.accept(repo.id()) {
+        if let Err(error) = witness.replace(repo.id()) {
             context.ui.alert(&format!("that this repository is at {url} can't be remembered: {error}"));
         }
     }

@@ -118,7 +118,12 @@ impl Context<'_> {
     pub fn witness(&self, store: &dyn Store) -> Option<Witness> {
         // Nothing that lives in memory is met again.
         let folder = self.settings.state.clone().filter(|_| store.url() != memory::URL)?;
-        let (witness, problem) = StateDir::new(folder).witness(store.url());
+        // One name of a bucket means another bucket at another provider.
+        let place = match self.settings.options.get("endpoint") {
+            Some(endpoint) => format!("{} at {endpoint}", store.url()),
+            None => store.url().to_owned(),
+        };
+        let (witness, problem) = StateDir::new(folder).witness(&place);
         if let Some(problem) = problem {
             self.ui.alert(&format!("whether this is the repository that was here before can't be told: {problem}"));
         }
@@ -165,7 +170,7 @@ impl Context<'_> {
             attempts -= 1;
             match repository::open_witnessed(Arc::clone(&store), &secret, &cache.folder, witness.clone()) {
                 Ok(repo) => {
-                    if let Some(witness) = witness.filter(|witness| witness.repository().is_none()) {
+                    if let Some(witness) = witness.filter(|witness| witness.repositories().is_empty()) {
                         // If it can't be kept, who compares snapshots says so.
                         let _ = witness.saw(repo.id(), [], &BTreeSet::new());
                     }
@@ -211,6 +216,9 @@ impl Context<'_> {
         let all = read_snapshots(repo)?;
         for (id, why) in &all.unreadable {
             self.ui.alert(&format!("snapshot {id} can't be read: {why}"));
+        }
+        for (key, why) in &all.odd_tombstones {
+            self.ui.alert(&format!("{key} can't be read ({why}): its snapshot counts as not forgotten"));
         }
         all.notes.unusable.iter().for_each(|why| self.ui.warn(&format!("a note doesn't count: {why}")));
         match vanished(repo, &all.listed, all.list.iter().map(|snapshot| snapshot.id)) {

@@ -26,5 +26,6 @@ pub mod reserve;
 pub mod rewrite;
 pub mod survey;
 pub mod sweep;
+pub mod tombstone;
 pub mod unknown;
 pub mod usage;

@@ -6,18 +6,16 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::fetch;
 use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::error::GcError;
 use crate::repo::gc::records::{self, GcRecord};
-use crate::repo::gc::reserve;
+use crate::repo::gc::tombstone::{accounts_for, bury_run, put_by_admin, tombstone};
 use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
-use crate::repo::record::{self, Pins, RunRecord, Stop, Tombstone};
+use crate::repo::record::{self, Pins, RunRecord, Stop};
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::{Listed, StoreErrorKind};
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What a survey goes by.
@@ -57,6 +55,8 @@ pub struct Survey {
     pub in_grace: BTreeMap<RunId, i64>,
     /// Forgotten snapshots that don't count any more, but whose manifests are still there.
     pub dead: BTreeSet<RunId>,
+    /// Those of them that were never forgotten: their runs were declared dead, and committed all the same.
+    pub late: BTreeSet<RunId>,
     /// Runs that were declared dead by this survey.
     pub stopped: Vec<RunId>,
     /// The records of other pruners.
@@ -163,8 +163,7 @@ pub fn survey(
 fn compare_with_census(repo: &Repo<Full>, decided: &Decided) -> Result<(), GcError> {
     let mut missing = Vec::new();
     for &run in records::census(&decided.records).iter().filter(|run| !decided.snapshots.contains(run)) {
-        let forgotten = tombstone(repo, run)?.is_some_and(|tombstone| !tombstone.dead);
-        if !forgotten && repo.store().length(&key::snapshot(run))?.is_none() {
+        if !accounts_for(repo, run)? && repo.store().length(&key::snapshot(run))?.is_none() {
             missing.push(run);
         }
     }
@@ -245,11 +244,6 @@ impl Decided {
     }
 }
 
-/// A run's tombstone, if the admin key signed it.
-pub fn tombstone(repo: &Repo<Full>, run: RunId) -> Result<Option<Tombstone>, GcError> {
-    Ok(fetch::by_admin(repo, &key::forgotten(run))?)
-}
-
 /// Whether nothing was heard of a run for `after` seconds: by the store's clock, else by what the run said when it began. Wrong clocks do no harm: the commit rule covers a run that is
 /// declared dead and isn't.
 fn is_stale(repo: &Repo<Full>, run: RunId, sign: &Sign, now: i64, here: i64, after: i64) -> bool {
@@ -289,24 +283,6 @@ fn obstructed(error: RepoError) -> Result<Verdict, GcError> {
     }
 }
 
-/// Puts the tombstone of a run that has no manifest.
-pub fn bury_run(repo: &Repo<Full>, run: RunId, now: Time) -> Result<(), RepoError> {
-    put_by_admin(repo, &key::forgotten(run), &Tombstone { needs: Needs::NONE, time: now, dead: true })
-}
-
-/// Writes a record of the admin key's, and makes sure that it's there; one that is there already says the same.
-pub fn put_by_admin<T: record::ByAdmin>(repo: &Repo<Full>, store_key: &str, body: &T) -> Result<(), RepoError> {
-    let sealed = Bytes::from(record::seal_admin_record(repo.read_keys(), store_key, body));
-    match reserve::put(&**repo.store(), store_key, &sealed) {
-        Err(error) if error.kind == StoreErrorKind::Exists => match fetch::by_admin::<_, T>(repo, store_key)? {
-            Some(_) => Ok(()),
-            None => Err(RepoError::damaged(store_key, "something else is in its place")),
-        },
-        Err(error) => Err(error.into()),
-        Ok(()) => fetch::read_back(repo, store_key, &sealed),
-    }
-}
-
 /// Sorts snapshots by whether they count.
 fn bury(
     repo: &Repo<Full>,
@@ -328,6 +304,7 @@ fn bury(
             survey.in_grace.insert(run, ends);
         } else {
             survey.dead.insert(run);
+            survey.late.extend(Some(run).filter(|_| tombstone.dead));
         }
     }
     Ok(())

@@ -8,7 +8,8 @@ use crate::repo::gc::error::GcError;
 use crate::repo::gc::fence::Sentenced;
 use crate::repo::gc::records::GcRecord;
 use crate::repo::gc::reserve;
-use crate::repo::gc::survey::{self, Survey};
+use crate::repo::gc::survey::Survey;
+use crate::repo::gc::tombstone::{account_for, bury_run};
 use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
 use crate::repo::record::{self, Condemned, Segment};
@@ -76,7 +77,7 @@ pub fn sweep(
 pub fn settle(repo: &Repo<Full>, gid: RunId, wrote: bool, census: &BTreeSet<RunId>, now: Time) -> Result<(), GcError> {
     if wrote {
         // The record decided this run until now.
-        survey::bury_run(repo, gid, now)?;
+        bury_run(repo, gid, now)?;
     }
     put_census(repo, census, now)?;
     Ok(repo.store().delete(&key::gc(gid))?)
@@ -119,6 +120,8 @@ pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Resu
     let mut packs: HashSet<PackId> = HashSet::new();
     store.list(key::PACKS, &mut |listed| packs.extend(key::parse_pack(&listed.key)))?;
     let runs: HashSet<RunId> = packs.iter().map(|pack| pack.run).chain(tidy.remaining.iter().copied()).collect();
+    let late: Vec<RunId> = forgotten.iter().filter(|run| survey.late.contains(run)).copied().collect();
+    in_parallel(store.connections(), &late, &|&run| account_for(repo, run, now))?;
     let mut garbage: Vec<String> = forgotten.iter().map(|&run| key::snapshot(run)).collect();
     let decided = |run: &RunId| !survey.undecided.contains(run) && *run != gid;
     garbage.extend(survey.run_records.iter().filter(|run| decided(run)).map(|&run| key::run(run)));
@@ -147,7 +150,7 @@ pub fn tidy(repo: &Repo<Full>, canaries: &Canaries<'_>, tidy: &Tidy<'_>) -> Resu
     for record in finished(censuses, &packs, now_there) {
         if runs.contains(&record.gid) {
             // Its record decided that run until now.
-            survey::bury_run(repo, record.gid, now)?;
+            bury_run(repo, record.gid, now)?;
         }
         garbage.push(key::gc(record.gid));
     }

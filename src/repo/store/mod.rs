@@ -161,6 +161,13 @@ impl StoreError {
     }
 }
 
+impl StoreErrorKind {
+    /// Whether it tells of one object that can't be had, as opposed to the store.
+    pub const fn is_of_object(self) -> bool {
+        matches!(self, Self::Short | Self::TooLong | Self::Other)
+    }
+}
+
 impl fmt::Display for StoreErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

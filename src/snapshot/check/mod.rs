@@ -144,6 +144,7 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
         let kind = Damaged::Other;
         findings.other.push(Damage { object, kind, what, snapshots: vec![(*id, Vec::new())] });
     }
+    findings.other.extend(snapshots.odd_tombstones.iter().map(|(key, why)| objects::damage(key, why)));
     let missing = sequence::missing(repo, &snapshots)?;
     findings.other.extend(missing.damages);
     warnings.extend(missing.warnings);
@@ -160,7 +161,8 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
         data::read_packs(&reader, repo, reading, &verifying, &mut findings, &mut report, monitor)?;
         monitor.progress().enter("reading small objects");
         let odd = objects::read_objects(repo, &snapshots, monitor)?;
-        findings.other.extend(odd.damages);
+        let said: HashSet<String> = findings.other.iter().map(|damage| damage.object.clone()).collect();
+        findings.other.extend(odd.damages.into_iter().filter(|damage| !said.contains(&damage.object)));
         warnings.extend(odd.warnings);
     }
     let unsaid = |why: &&String| !findings.other.iter().any(|damage| why.starts_with(&damage.object));

@@ -74,7 +74,7 @@ pub(super) fn read_objects(repo: &Repo<Full>, all: &Snapshots, monitor: &dyn Mon
     Ok(odd)
 }
 
-fn damage(object: &str, what: impl std::fmt::Display) -> Damage {
+pub(super) fn damage(object: &str, what: impl std::fmt::Display) -> Damage {
     Damage { object: object.to_owned(), kind: Damaged::Other, what: what.to_string(), snapshots: Vec::new() }
 }
 
@@ -149,9 +149,7 @@ fn open<T: Record>(repo: &Repo<Full>, key: &str, bytes: &[u8]) -> Result<(), Obj
 fn of_store(error: StoreError) -> Result<Option<Why>, RepoError> {
     match error.kind {
         StoreErrorKind::NotFound => Ok(None),
-        StoreErrorKind::Short | StoreErrorKind::TooLong | StoreErrorKind::Other => {
-            Ok(Some(Why::Damaged(error.kind.to_string())))
-        }
+        kind if kind.is_of_object() => Ok(Some(Why::Damaged(kind.to_string()))),
         _ => Err(error.into()),
     }
 }

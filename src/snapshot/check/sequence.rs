@@ -4,18 +4,19 @@
 //! number theirs had, so they are counted.
 
 use crate::repo::error::RepoError;
-use crate::repo::fetch;
 use crate::repo::format::key;
 use crate::repo::gc::records;
+use crate::repo::gc::tombstone::{stand_in, tombstone};
 use crate::repo::id::RunId;
-use crate::repo::record::Tombstone;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::store::StoreErrorKind;
 use crate::repo::view::in_parallel;
+use crate::snapshot::check::objects::damage;
 use crate::snapshot::check::{Damage, Damaged};
 use crate::snapshot::manifest::Manifest;
 use crate::snapshot::snapshots::{self, Snapshot, Snapshots};
-use crate::snapshot::vanished::{is_forgotten, vanished};
+use crate::snapshot::tombstone::{is_accounted_for, readable};
+use crate::snapshot::vanished::vanished;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -62,8 +63,10 @@ pub(super) fn missing(repo: &Repo<Full>, all: &Snapshots) -> Result<Missing, Rep
         if gaps.count > chain.accounted {
             let of_credential = tombstones.get(&part).map_or(&[][..], Vec::as_slice);
             let unaccounted = gaps.count - chain.accounted;
-            if unaccounted > account(repo, of_credential, unaccounted, &chain.replaced)? {
-                found.damages.extend(gaps.named.iter().map(|&number| lost(part, number, unaccounted)));
+            let (accounted, odd) = account(repo, of_credential, unaccounted, &chain.replaced)?;
+            found.damages.extend(odd);
+            if unaccounted > accounted {
+                found.damages.extend(gaps.named.iter().map(|gap| gap.lost(part, unaccounted)));
             }
         }
         found.warnings.extend(chain.forked(part));
@@ -78,26 +81,11 @@ fn by_census(repo: &Repo<Full>, all: &Snapshots) -> Result<Vec<RunId>, RepoError
     let records = records::load(repo, &listed)?;
     let mut missing = Vec::new();
     for &run in records::census(&records).iter().filter(|run| !all.listed.contains(run)) {
-        if repo.store().length(&key::snapshot(run))?.is_none() && !is_forgotten(repo, run)? {
+        if repo.store().length(&key::snapshot(run))?.is_none() && !is_accounted_for(repo, run)? {
             missing.push(run);
         }
     }
     Ok(missing)
-}
-
-/// A number that is missing. The id stands for the snapshot that had it, whose own isn't known: a tombstone under it accounts for one.
-fn lost(part: Part, number: u64, unaccounted: u64) -> Damage {
-    let mut random = [0; 16];
-    random[8..].copy_from_slice(&number.to_be_bytes());
-    let mut bytes = [0; 20];
-    bytes[..4].copy_from_slice(&part);
-    bytes[4..].copy_from_slice(&random);
-    let stand_in = RunId::from_bytes(bytes);
-    let credential = hex(part);
-    let what = format!(
-        "number {number} of the manifests that credential {credential}… wrote is missing ({unaccounted} of them aren't accounted for by a forgotten snapshot): it was removed, or is being withheld; if it's lost for good: nightsafe forget --unreadable {stand_in}"
-    );
-    Damage { object: format!("snapshots/{credential}-…"), kind: Damaged::Other, what, snapshots: Vec::new() }
 }
 
 fn hex(part: Part) -> String {
@@ -137,8 +125,31 @@ struct Chain {
 /// Manifests that a chain lacks.
 struct Gaps {
     count: u64,
-    /// The first numbers.
-    named: Vec<u64>,
+    /// The first of them.
+    named: Vec<Gap>,
+}
+
+/// A manifest that a chain lacks.
+struct Gap {
+    number: u64,
+    /// Its hash, where another one goes on from it and its number isn't missing: a fork of which this arm is gone.
+    hash: Option<[u8; 32]>,
+}
+
+impl Gap {
+    /// The id in it stands for the snapshot that is missing, whose own isn't known: a tombstone under it accounts for one.
+    fn lost(&self, part: Part, unaccounted: u64) -> Damage {
+        let mut bytes = [0; RunId::LEN];
+        bytes[..4].copy_from_slice(&part);
+        bytes[4..12].copy_from_slice(&self.hash.unwrap_or_default()[..8]);
+        bytes[12..].copy_from_slice(&self.number.to_be_bytes());
+        let stand_in = RunId::from_bytes(bytes);
+        let (number, credential) = (self.number, hex(part));
+        let what = format!(
+            "number {number} of the manifests that credential {credential}… wrote is missing ({unaccounted} of them aren't accounted for by a forgotten snapshot): it was removed, or is being withheld; if it's lost for good: nightsafe forget --unreadable {stand_in}"
+        );
+        Damage { object: format!("snapshots/{credential}-…"), kind: Damaged::Other, what, snapshots: Vec::new() }
+    }
 }
 
 impl Chain {
@@ -148,10 +159,10 @@ impl Chain {
         let mut next = 0;
         for &number in &numbers {
             gaps.count += number - next;
-            gaps.named.extend((next..number).take(NAMED.saturating_sub(gaps.named.len())));
+            let missing = (next..number).map(|number| Gap { number, hash: None });
+            gaps.named.extend(missing.take(NAMED.saturating_sub(gaps.named.len())));
             next = number.saturating_add(1);
         }
-        // Its number is there, and it isn't: a fork of which this arm is gone.
         let hashes: HashSet<[u8; 32]> = self.links.iter().map(|link| link.hash).collect();
         let arm = |link: &Link| {
             let number = link.sequence.checked_sub(1).filter(|number| numbers.contains(number))?;
@@ -159,7 +170,8 @@ impl Chain {
         };
         let arms: BTreeSet<(u64, [u8; 32])> = self.links.iter().filter_map(arm).collect();
         gaps.count = gaps.count.saturating_add(arms.len() as u64);
-        gaps.named.extend(arms.into_iter().map(|(number, _)| number).take(NAMED.saturating_sub(gaps.named.len())));
+        let arms = arms.into_iter().map(|(number, hash)| Gap { number, hash: Some(hash) });
+        gaps.named.extend(arms.take(NAMED.saturating_sub(gaps.named.len())));
         gaps
     }
 
@@ -237,20 +249,33 @@ fn tombstones(repo: &Repo<Full>, listed: &BTreeSet<RunId>) -> Result<BTreeMap<Pa
     Ok(found)
 }
 
-/// How many of these tombstones account for a manifest that is gone; stops when `wanted` do.
-fn account(repo: &Repo<Full>, runs: &[RunId], wanted: u64, replaced: &HashSet<RunId>) -> Result<u64, RepoError> {
-    let count: Mutex<u64> = Mutex::default();
+/// How many of these tombstones account for a manifest that is gone; stops when `wanted` do. And those that can't be read.
+fn account(
+    repo: &Repo<Full>,
+    runs: &[RunId],
+    wanted: u64,
+    replaced: &HashSet<RunId>,
+) -> Result<(u64, Vec<Damage>), RepoError> {
+    // What accounts for a replaced run by itself isn't counted once more.
+    let stand_ins: HashSet<RunId> = replaced.iter().map(|&run| stand_in(run)).collect();
+    let found: Mutex<(u64, Vec<Damage>)> = Mutex::default();
+    let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
     for batch in runs.chunks(BATCH) {
-        in_parallel(repo.store().connections(), batch, &|&run: &RunId| {
-            let tombstone = fetch::by_admin::<_, Tombstone>(repo, &key::forgotten(run))?;
-            if tombstone.is_some_and(|tombstone| !tombstone.dead || replaced.contains(&run)) {
-                *count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        in_parallel(repo.store().connections(), batch, &|run: &RunId| {
+            match readable(tombstone(repo, *run))? {
+                Ok(Some(tombstone)) => {
+                    lock().0 += u64::from((!tombstone.dead && !stand_ins.contains(run)) || replaced.contains(run));
+                }
+                Ok(None) => {}
+                Err(why) => lock().1.push(damage(&key::forgotten(*run), why)),
             }
             Ok::<(), RepoError>(())
         })?;
-        if *count.lock().unwrap_or_else(PoisonError::into_inner) >= wanted {
+        if lock().0 >= wanted {
             break;
         }
     }
-    Ok(count.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let (count, mut odd) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    odd.sort_by(|one, other| one.object.cmp(&other.object));
+    Ok((count, odd))
 }

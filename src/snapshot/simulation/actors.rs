@@ -6,6 +6,7 @@ use super::faults::Kind;
 use super::history::Task;
 use super::oracle::Promises;
 use super::store::{Truth, World};
+use crate::repo::clock::Clock;
 use crate::repo::format::key;
 use crate::repo::id::{FrameId, PackId, RunId};
 use crate::repo::keys::WriteKeys;
@@ -26,7 +27,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 /// Somebody who acts.
 pub(super) struct Actor {
@@ -111,10 +111,10 @@ impl Actor {
             checkpoints: self.checkpoints.as_mut().map(|chance| RefCell::new(chance.fork())),
             now_seen: RefCell::default(),
         };
-        let (begun, monitor) = (Instant::now(), Hearing::default());
+        let (clock, monitor) = (Clock::default(), Hearing::default());
         let done = match &*self.repo {
-            AnyRepo::Full(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
-            AnyRepo::WriteOnly(repo) => backup::take(repo, &options, &capture, None, begun, &monitor),
+            AnyRepo::Full(repo) => backup::take(repo, &options, &capture, None, &clock, &monitor),
+            AnyRepo::WriteOnly(repo) => backup::take(repo, &options, &capture, None, &clock, &monitor),
         };
         let checkpoints = monitor.checkpoints.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.promises.lock().unwrap_or_else(PoisonError::into_inner).reported.extend(checkpoints);

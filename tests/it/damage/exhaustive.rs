@@ -7,8 +7,8 @@
 
 use crate::world::{NAME, Portrait, World, everything_into, noise, portrait};
 use nightsafe::repo::format::{MARKER, key};
-use nightsafe::repo::gc::survey::{bury_run, put_by_admin};
 use nightsafe::repo::gc::sweep::put_census;
+use nightsafe::repo::gc::tombstone::{bury_run, put_by_admin};
 use nightsafe::repo::id::{CredentialId, PackHash, PackId, RunId};
 use nightsafe::repo::needs::Needs;
 use nightsafe::repo::record::{self, Pins, Stop, Tombstone};

@@ -6,8 +6,8 @@ use crate::world::{Portrait, World, noise, portrait};
 use crate::write_only::Host as StolenHost;
 use nightsafe::repo::cbor::Time;
 use nightsafe::repo::error::RepoError;
-use nightsafe::repo::format::key;
-use nightsafe::repo::gc::survey::bury_run;
+use nightsafe::repo::format::{Kind, key};
+use nightsafe::repo::gc::tombstone::bury_run;
 use nightsafe::repo::id::RunId;
 use nightsafe::repo::keys::Sharing;
 use nightsafe::repo::repository::{AnyRepo, CacheDir, Full, Repo, open_witnessed};
@@ -17,7 +17,7 @@ use nightsafe::snapshot::backup::{BackupOptions, backup, now};
 use nightsafe::snapshot::check::{CheckOptions, CheckReport, Damage, check};
 use nightsafe::snapshot::forget::{ForgetError, ForgetPlan, execute};
 use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
-use nightsafe::snapshot::prune::prune;
+use nightsafe::snapshot::prune::{PruneOptions, prune};
 use nightsafe::snapshot::snapshots::snapshots;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -160,10 +160,12 @@ fn another_repository_behind_the_same_url_is_refused_whatever_opens_it() {
     let swapped = World::opened_by(world.secret.clone());
     let (known, found) = (world.repo().id(), swapped.repo().id());
     let Err(RepoError::Other(refused)) = host.try_open(&swapped) else { panic!("opened") };
-    assert_eq!((refused.known, refused.found), (known, found));
+    assert_eq!((refused.known, refused.found), (vec![known], found));
     assert_eq!(host.repo(&world).id(), known, "nothing has changed for the right one");
     host.witness(&swapped).accept(found).unwrap();
     assert_eq!(host.repo(&swapped).id(), found);
+    assert_eq!(host.repo(&world).id(), known, "both take turns from now on");
+    host.witness(&swapped).replace(found).unwrap();
     assert!(matches!(host.try_open(&world), Err(RepoError::Other(_))));
 }
 
@@ -181,7 +183,7 @@ fn a_memory_that_cannot_be_kept_or_read_keeps_nobody_from_backing_up() {
     std::fs::write(file, noise(5_000)).unwrap();
     let (id, night, warnings) = host.night(&world, 2);
     assert_eq!((world.restored(id), warnings), (night, vec![]));
-    assert_eq!(host.witness(&world).snapshots(), [id], "it begins anew");
+    assert_eq!(host.witness(&world).snapshots(world.repo().id()), [id], "it begins anew");
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn what_was_rightly_forgotten_is_not_missed() {
     let report = host.check(&world);
     assert_eq!((&report.errors[..], &report.warnings[..]), (&[][..], &[][..]));
     assert_eq!(host.night(&world, 5).2, [] as [String; 0]);
-    assert!(!host.witness(&world).snapshots().contains(&nights[1]), "and no longer remembered");
+    assert!(!host.witness(&world).snapshots(world.repo().id()).contains(&nights[1]), "and no longer remembered");
     // A tombstone accounts for one manifest only, and one that a deleter put up in a run's name doesn't count.
     world.store.delete(&key::snapshot(nights[3])).unwrap();
     bury_run(&world.repo(), nights[3], now()).unwrap();
@@ -254,6 +256,89 @@ fn what_is_lost_for_good_can_be_accepted() {
     for wrong in [nights[3].to_string(), nights[2].to_string()[..20].to_owned()] {
         assert!(matches!(accept(&[wrong]), Err(ForgetError::NotUnreadable(_))));
     }
+}
+
+/// A run that was declared dead and committed all the same left a gap behind once a prune had removed what came too late: reported by every check from then on. And to say that a manifest of a
+/// buried run is lost for good was a success that changed nothing.
+#[test]
+fn manifests_of_buried_runs_can_be_accounted_for() {
+    let (world, host) = (World::new(), Rememberer::new());
+    let nights: Vec<RunId> = (0..5).map(|day| host.night(&world, day).0).collect();
+    let late = world.bytes(&key::snapshot(nights[1]));
+    for run in [nights[1], nights[3]] {
+        world.store.delete(&key::snapshot(run)).unwrap();
+        bury_run(&world.repo(), run, now()).unwrap();
+    }
+    assert_eq!((host.check(&world).errors.len(), checked(&world).errors.len()), (2, 2), "buried isn't forgotten");
+    world.put_back(&key::snapshot(nights[1]), late);
+    let options = PruneOptions { accept_census: true, ..at_once() };
+    prune(&world.repo(), &options, &Silent::default()).unwrap();
+    assert!(world.store.length(&key::snapshot(nights[1])).unwrap().is_none());
+    let report = host.check(&world);
+    assert_eq!(objects(&report.errors), [key::snapshot(nights[3])], "what came late is rightly gone");
+    assert_eq!(checked(&world).errors.len(), 1);
+    let repo = world.repo();
+    let plan = ForgetPlan::of_unreadable(&snapshots(&repo).unwrap(), &[nights[3].to_string()]).unwrap();
+    execute(&repo, &plan, now()).unwrap();
+    assert_eq!((host.check(&world).errors, checked(&world).errors), (vec![], vec![]));
+}
+
+/// Two arms of a fork that were gone, both with the same number, had one name, so that only one could be accepted as lost.
+#[test]
+fn each_missing_arm_of_a_fork_has_its_own_name() {
+    let (world, host) = (World::new(), Rememberer::new());
+    host.night(&world, 0);
+    let trunk = state(&world);
+    let mut arms = BTreeMap::new();
+    for arm in 0..3 {
+        roll_back(&world, &trunk);
+        let first = host.night(&world, 1 + arm).0;
+        host.night(&world, 5 + arm);
+        let all = state(&world);
+        arms.extend(all.into_iter().filter(|(store_key, _)| arm == 0 || *store_key != key::snapshot(first)));
+    }
+    roll_back(&world, &arms);
+    let errors = checked(&world).errors;
+    let stand_ins: Vec<String> =
+        errors.iter().map(|damage| damage.what.rsplit(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(stand_ins.len(), 2, "{errors:#?}");
+    let repo = world.repo();
+    for (left, stand_in) in (0..2).rev().zip(stand_ins) {
+        let plan = ForgetPlan::of_unreadable(&snapshots(&repo).unwrap(), &[stand_in]).unwrap();
+        execute(&repo, &plan, now()).unwrap();
+        assert_eq!(checked(&world).errors.len(), if left == 0 { 0 } else { 2 }, "counted, so both are named");
+    }
+}
+
+/// One object under `forgotten/` that can't be read, which anybody who may write could put there, ended every verb.
+#[test]
+fn a_tombstone_that_cannot_be_read_hides_nothing_and_is_told() {
+    let (world, host) = (World::new(), Rememberer::new());
+    let (there, night, _) = host.night(&world, 0);
+    let gone = host.night(&world, 1).0;
+    host.night(&world, 2);
+    let mut of_the_future = Kind::Tombstone.header().to_vec();
+    *of_the_future.iter_mut().rev().nth(1).unwrap() += 1;
+    of_the_future.extend_from_slice(&noise(200));
+    for run in [there, gone] {
+        world.store.put(&key::forgotten(run), &of_the_future.clone().into()).unwrap();
+    }
+    world.store.delete(&key::snapshot(gone)).unwrap();
+    let all = snapshots(&world.repo()).unwrap();
+    assert_eq!(all.odd_tombstones.keys().collect::<Vec<_>>(), [&key::forgotten(there)]);
+    assert!(all.list.iter().any(|snapshot| snapshot.id == there));
+    assert_eq!(world.restored(there), night);
+    for reading in [None, Some("100%".parse().unwrap())] {
+        let options = CheckOptions { read_data: reading, ..CheckOptions::default() };
+        let report = check(&host.repo(&world), &options, &Silent::default()).unwrap();
+        let mut told = objects(&report.errors);
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told.len(), report.errors.len(), "each once: {:#?}", report.errors);
+        assert!(told.contains(&&*key::forgotten(there)), "{:#?}", report.errors);
+        assert!(told.contains(&&*key::snapshot(gone)), "{:#?}", report.errors);
+    }
+    assert!(prune(&world.repo(), &at_once(), &Silent::default()).is_err(), "who deletes must know");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn undo(name: &str, grace: Duration, context: &Context) -> Result<Exi
 fn find(repo: &Repo<Full>, name: &str) -> Result<RunId, CliError> {
     let fits = |id: &RunId| id.to_string().starts_with(name) || id.random_part().starts_with(name);
     let mut found: Vec<RunId> =
-        tombstones(repo, &there(repo)?.into_keys().collect())?.into_keys().filter(fits).collect();
+        tombstones(repo, &there(repo)?.into_keys().collect())?.valid.into_keys().filter(fits).collect();
     found.sort_unstable();
     match found.as_slice() {
         [only] if !name.is_empty() => Ok(*only),
