@@ -135,11 +135,12 @@ pub fn open_witnessed(
     witness: Option<Arc<Witness>>,
 ) -> Result<AnyRepo, RepoError> {
     let marked: Option<RepositoryId> = read_marker(&*store)?.parse().ok();
-    let known = witness.as_ref().and_then(|witness| witness.repository());
+    let known = witness.as_ref().map(|witness| witness.repositories()).unwrap_or_default();
+    let expected = marked.filter(|marked| known.contains(marked)).or_else(|| known.first().copied()).or(marked);
     let hint = cache.0.join(format!("credential-{}", &blake3::hash(store.url().as_bytes()).to_hex()[..16]));
     let last: Option<CredentialId> = std::fs::read_to_string(&hint).ok().and_then(|text| text.trim().parse().ok());
     // Where two repositories were mixed, the same password may open both.
-    let opened = ring::open_any(&*store, secret, last, known.or(marked))?;
+    let opened = ring::open_any(&*store, secret, last, expected)?;
     let (Opened::Full(keys, _) | Opened::WriteOnly(keys)) = &opened;
     witness.as_ref().map_or(Ok(()), |witness| witness.recognize(keys.repository()))?;
     if last != Some(keys.credential()) {

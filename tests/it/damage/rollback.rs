@@ -317,7 +317,7 @@ fn a_tombstone_that_cannot_be_read_hides_nothing_and_is_told() {
     let (there, night, _) = host.night(&world, 0);
     let gone = host.night(&world, 1).0;
     host.night(&world, 2);
-    let mut of_the_future = Kind::Tombstone.header().to_vec();
+    let mut of_the_future = Kind::Forgotten.header().to_vec();
     *of_the_future.iter_mut().rev().nth(1).unwrap() += 1;
     of_the_future.extend_from_slice(&noise(200));
     for run in [there, gone] {
