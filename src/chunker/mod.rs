@@ -7,6 +7,7 @@
 //! | [`cut`] | the length of the first chunk of a slice |
 //! | [`Chunks`] | the chunks of what a reader gives |
 //! | [`Cutter`] | the chunks of what is pushed into it |
+//! | [`expand::Expansion`] | containers without their compression, and what makes them again |
 //! | [`archive::ArchiveCutter`] | the chunks of a `pg_dump` archive: tables and rows |
 //!
 //! The boundaries of a stream depend on its bytes, the gear table and the profile alone, not on how the bytes arrive
@@ -14,6 +15,7 @@
 
 pub mod archive;
 mod cut;
+pub mod expand;
 mod gear;
 mod profile;
 mod stream;

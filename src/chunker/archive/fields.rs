@@ -28,6 +28,11 @@ impl Fields {
         Self { held: Vec::new(), string: None, left: limit, limit }
     }
 
+    /// Bytes that were taken so far.
+    pub(super) const fn position(&self) -> u64 {
+        self.limit - self.left
+    }
+
     /// The next `n` bytes.
     pub(super) fn bytes(&mut self, input: &mut &[u8], n: usize) -> Reading<Vec<u8>> {
         let (now, later) = input.split_at(input.len().min(n.saturating_sub(self.held.len())));

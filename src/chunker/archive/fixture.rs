@@ -6,15 +6,15 @@ use std::convert::Infallible;
 
 /// An archive to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
-    pub(super) minor: u8,
-    pub(super) compressed: bool,
-    pub(super) blocks: Vec<MadeBlock>,
-    pub(super) with_tail: bool,
+pub(in crate::chunker) struct Made {
+    pub(in crate::chunker) minor: u8,
+    pub(in crate::chunker) compressed: bool,
+    pub(in crate::chunker) blocks: Vec<MadeBlock>,
+    pub(in crate::chunker) with_tail: bool,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum MadeBlock {
+pub(in crate::chunker) enum MadeBlock {
     /// Each row without its line feed; how many of them share a piece.
     Rows(Vec<Vec<u8>>, usize),
     /// Pieces.
@@ -36,12 +36,12 @@ fn piece(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Made {
-    pub(super) fn of_rows(rows: &[&[u8]]) -> Self {
+    pub(in crate::chunker) fn of_rows(rows: &[&[u8]]) -> Self {
         let rows = rows.iter().map(|row| row.to_vec()).collect();
         Self { minor: 14, compressed: false, blocks: vec![MadeBlock::Rows(rows, 1)], with_tail: false }
     }
 
-    pub(super) fn head(&self) -> Vec<u8> {
+    pub(in crate::chunker) fn head(&self) -> Vec<u8> {
         let mut head = [&b"PGDMP\x01"[..], &[self.minor, 0, 4, 8, 1]].concat();
         match (self.minor >= 15, self.compressed) {
             (true, compressed) => head.push(u8::from(compressed)),
@@ -56,7 +56,7 @@ impl Made {
         head
     }
 
-    pub(super) fn toc(&self) -> Vec<u8> {
+    pub(in crate::chunker) fn toc(&self) -> Vec<u8> {
         let mut toc = integer(i64::try_from(self.blocks.len() + 1).unwrap());
         toc.extend(self.entry(1, "ENCODING", "ENCODING", "SET client_encoding = 'UTF8';\n", "", false));
         for (i, block) in self.blocks.iter().enumerate() {
@@ -89,7 +89,7 @@ impl Made {
         entry
     }
 
-    pub(super) fn block(&self, i: usize) -> Vec<u8> {
+    pub(in crate::chunker) fn block(&self, i: usize) -> Vec<u8> {
         let mut bytes = vec![if matches!(self.blocks[i], MadeBlock::Objects(_)) { 3 } else { 1 }];
         bytes.extend(integer(id(i)));
         let pieces = |pieces: &[Vec<u8>]| pieces.iter().flat_map(|bytes| piece(&with_feed(bytes))).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ impl Made {
         bytes
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in crate::chunker) fn bytes(&self) -> Vec<u8> {
         let mut bytes = [self.head(), self.toc()].concat();
         (0..self.blocks.len()).for_each(|i| bytes.extend(self.block(i)));
         if self.with_tail {
@@ -134,7 +134,7 @@ fn with_feed(row: &[u8]) -> Vec<u8> {
 }
 
 /// The chunks of `bytes` when pushed in pieces of these lengths, and what the cutter says at the end.
-pub(super) fn cut_up(mut bytes: &[u8], steps: &[usize]) -> (Vec<Vec<u8>>, Result<Contents, ArchiveError>) {
+pub(in crate::chunker) fn cut_up(mut bytes: &[u8], steps: &[usize]) -> (Vec<Vec<u8>>, Result<Contents, ArchiveError>) {
     let gear = Gear::new(&[7; 32]);
     let mut cutter = ArchiveCutter::new(&gear, RowTarget::DEFAULT);
     let mut chunks = Vec::new();

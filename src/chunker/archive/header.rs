@@ -47,6 +47,13 @@ pub struct Version {
     pub revision: u8,
 }
 
+impl Header {
+    /// Length of a file offset, in bytes.
+    pub(in crate::chunker) const fn offset_length(&self) -> u8 {
+        self.offset_length
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)

@@ -22,7 +22,7 @@ mod error;
 mod event;
 mod fields;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 mod header;
 mod lines;
 mod parser;
@@ -30,8 +30,8 @@ mod row;
 #[cfg(test)]
 mod tests;
 mod toc;
-mod token;
-mod window;
+pub(super) mod token;
+pub(super) mod window;
 
 pub use block::Block;
 pub use cutter::{ArchiveCutter, Contents, Cut, DataBlock};

@@ -28,6 +28,8 @@ pub struct Parser {
     /// Dump ids of the entries whose data hasn't come.
     awaited: HashMap<i32, usize>,
     blocks: Vec<Block>,
+    /// Where the offsets of data stand in the table of contents that was read last.
+    offsets: Vec<u64>,
     token: Token,
     /// Position in the stream; inside a block that knows better.
     at: u64,
@@ -85,6 +87,7 @@ impl Parser {
             entries: Vec::new(),
             awaited: HashMap::new(),
             blocks: Vec::new(),
+            offsets: Vec::new(),
             token: Token::default(),
             at: 0,
             tail: 0,
@@ -120,6 +123,11 @@ impl Parser {
     /// The blocks that are complete, in their order.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// Where the offsets of data stand in the table of contents that was read last, once it's complete: in bytes from its start, or from that of the header before the first one.
+    pub(in crate::chunker) fn offsets(&self) -> &[u64] {
+        &self.offsets
     }
 
     /// Ends the stream. Fails if something is missing.
@@ -175,6 +183,7 @@ impl Parser {
         if let (State::Toc(reader), Some(header)) = (&mut self.state, &self.header) {
             while let Poll::Ready(entry) = reader.read(header, &mut self.fields, input) {
                 let Some(entry) = entry? else {
+                    self.offsets = std::mem::take(&mut reader.offsets);
                     self.state = State::Between;
                     break;
                 };
@@ -237,6 +246,7 @@ impl Parser {
                     return Err(ArchiveError::UnknownTail);
                 }
                 if entry.is_none() {
+                    self.offsets = std::mem::take(&mut reader.offsets);
                     self.state = State::End;
                     break;
                 }

@@ -106,6 +106,8 @@ pub(super) struct TocReader {
     field: usize,
     draft: Option<TocEntry>,
     names: Names,
+    /// Where offsets of data stand, in bytes from where the fields begin.
+    pub(super) offsets: Vec<u64>,
 }
 
 impl TocReader {
@@ -145,7 +147,9 @@ impl TocReader {
                 Poll::Ready(self.keep_number(field, value))
             }
             Field::Offset => {
-                let bytes = ready!(fields.bytes(input, 1 + usize::from(header.offset_length)))?;
+                let length = 1 + usize::from(header.offset_length);
+                let bytes = ready!(fields.bytes(input, length))?;
+                self.offsets.push(fields.position() - length as u64);
                 let state = bytes.first().copied().unwrap_or_default();
                 let known = [OFFSET_NOT_SET, OFFSET_SET, OFFSET_NO_DATA].contains(&state);
                 Poll::Ready(if known { Ok(()) } else { Err(self.damaged("the kind of its offset", state.into())) })

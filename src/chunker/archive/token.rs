@@ -1,48 +1,54 @@
 //! The small fixed pieces of an archive: integers, and what begins a block.
 
 /// Length of an integer, in bytes: a sign, and four bytes, the lowest first.
-pub(super) const INTEGER: usize = 5;
+pub(in crate::chunker) const INTEGER: usize = 5;
 
 /// Length of the head of a block, in bytes: its kind, and the dump id of its entry.
-pub(super) const BLOCK_HEAD: usize = 1 + INTEGER;
+pub(in crate::chunker) const BLOCK_HEAD: usize = 1 + INTEGER;
 
 /// An integer as it stands in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Integer {
+pub(in crate::chunker) struct Integer {
     negative: bool,
     magnitude: u32,
 }
 
 impl Integer {
-    pub(super) const fn read(bytes: [u8; INTEGER]) -> Self {
+    pub(in crate::chunker) const fn read(bytes: [u8; INTEGER]) -> Self {
         let [sign, a, b, c, d] = bytes;
         Self { negative: sign != 0, magnitude: u32::from_le_bytes([a, b, c, d]) }
     }
 
-    pub(super) fn value(self) -> i64 {
+    /// A length as it stands in an archive.
+    pub(in crate::chunker) const fn of(length: u32) -> [u8; INTEGER] {
+        let [a, b, c, d] = length.to_le_bytes();
+        [0, a, b, c, d]
+    }
+
+    pub(in crate::chunker) fn value(self) -> i64 {
         let value = i64::from(self.magnitude);
         if self.negative { -value } else { value }
     }
 
     /// The integer as `pg_dump` meant it, if it fits.
-    pub(super) fn number(self) -> Option<i32> {
+    pub(in crate::chunker) fn number(self) -> Option<i32> {
         i32::try_from(self.value()).ok()
     }
 
     /// The integer as a length, unless it is negative; below 2 GiB, since a C `int` must hold it.
-    pub(super) fn length(self) -> Option<u32> {
+    pub(in crate::chunker) fn length(self) -> Option<u32> {
         self.number().and_then(|number| u32::try_from(number).ok())
     }
 
     /// The integer as an object id: `pg_dump` writes large ones as negative numbers.
-    pub(super) const fn oid(self) -> u32 {
+    pub(in crate::chunker) const fn oid(self) -> u32 {
         if self.negative { self.magnitude.wrapping_neg() } else { self.magnitude }
     }
 }
 
 /// What arrived of a token that isn't complete.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Token {
+pub(in crate::chunker) struct Token {
     bytes: [u8; BLOCK_HEAD],
     held: usize,
 }
@@ -50,7 +56,7 @@ pub(super) struct Token {
 impl Token {
     /// The next `N` bytes, at most six, once they are all there. Takes what there is from the front of `input`.
     #[inline]
-    pub(super) fn take<const N: usize>(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
+    pub(in crate::chunker) fn take<const N: usize>(&mut self, input: &mut &[u8]) -> Option<[u8; N]> {
         if self.held == 0
             && let Some((token, rest)) = input.split_first_chunk()
         {
@@ -73,7 +79,7 @@ impl Token {
     }
 
     /// Whether a token has begun.
-    pub(super) const fn has_begun(&self) -> bool {
+    pub(in crate::chunker) const fn has_begun(&self) -> bool {
         self.held > 0
     }
 }

@@ -1,19 +1,19 @@
 //! The bytes that no chunk has taken yet, some of them from earlier pushes.
 
 /// What is left of earlier pushes, and what has just been pushed. Only the former is owned.
-pub(super) struct Window<'b> {
+pub(in crate::chunker) struct Window<'b> {
     kept: Vec<u8>,
     fresh: &'b [u8],
 }
 
 impl<'b> Window<'b> {
-    pub(super) const fn new(kept: Vec<u8>, fresh: &'b [u8]) -> Self {
+    pub(in crate::chunker) const fn new(kept: Vec<u8>, fresh: &'b [u8]) -> Self {
         Self { kept, fresh }
     }
 
     /// Hands over the first `n` bytes in one slice. Copies only if they come from two pushes.
     #[inline]
-    pub(super) fn take<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(in crate::chunker) fn take<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         if self.kept.is_empty() {
             let (now, later) = self.fresh.split_at(n);
             self.fresh = later;
@@ -34,7 +34,7 @@ impl<'b> Window<'b> {
     }
 
     /// Hands over the first `n` bytes in as many slices as they come in, without copying.
-    pub(super) fn pour<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(in crate::chunker) fn pour<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let kept = n.min(self.kept.len());
         if kept > 0 {
             self.take(kept, each)?;
@@ -43,12 +43,12 @@ impl<'b> Window<'b> {
     }
 
     /// How many bytes there are.
-    pub(super) const fn length(&self) -> usize {
+    pub(in crate::chunker) const fn length(&self) -> usize {
         self.kept.len() + self.fresh.len()
     }
 
     /// Keeps all that is left for the next push.
-    pub(super) fn keep(mut self) -> Vec<u8> {
+    pub(in crate::chunker) fn keep(mut self) -> Vec<u8> {
         self.kept.extend_from_slice(self.fresh);
         self.kept
     }

@@ -1,0 +1,172 @@
+//! gzip (RFC 1952): members, one behind the other, and perhaps something else behind the last.
+
+use super::deflate::{Given, Undoing};
+use super::expander::{Expander, Outcome};
+use super::out::Out;
+
+/// What a member begins with.
+pub(super) const MAGIC: &[u8] = &[0x1f, 0x8b, 8];
+/// The header without what flags announce.
+const FIXED: usize = 10;
+/// CRC and length.
+const TRAILER: usize = 8;
+/// No header is longer: names are those of files.
+const MAX_HEADER: usize = 128 << 10;
+
+const FHCRC: u8 = 1 << 1;
+const FEXTRA: u8 = 1 << 2;
+const FNAME: u8 = 1 << 3;
+const FCOMMENT: u8 = 1 << 4;
+
+/// Reads gzip.
+pub(super) struct Gzip {
+    state: State,
+    depth: usize,
+}
+
+enum State {
+    /// Before or within a header.
+    Header(Vec<u8>),
+    Body(Box<(Undoing, Expander)>),
+    Trailer(usize),
+    /// What isn't a member.
+    Garbage,
+}
+
+impl Gzip {
+    pub(super) const fn new(depth: usize) -> Self {
+        Self { state: State::Header(Vec::new()), depth }
+    }
+
+    pub(super) fn push<E>(&mut self, mut input: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        while !input.is_empty() {
+            match &mut self.state {
+                State::Header(header) => {
+                    // Short, and the same bytes are looked at again only if they come in pieces.
+                    let (held, more) = (header.len(), input.len().min(MAX_HEADER));
+                    header.extend_from_slice(&input[..more]);
+                    match header_length(header) {
+                        Length::Is(length) => {
+                            input = &input[length - held..];
+                            out.literal(&header[..length]);
+                            let undoing = Undoing::new(likely(header));
+                            self.state = State::Body(Box::new((undoing, Expander::within(self.depth))));
+                        }
+                        Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
+                        Length::Unknown | Length::None => {
+                            input = &input[more..];
+                            let header = std::mem::take(header);
+                            self.state = State::Garbage;
+                            out.border()?;
+                            out.raw(&header)?;
+                        }
+                    }
+                }
+                State::Body(body) => {
+                    let (undoing, inner) = &mut **body;
+                    undoing.push(&mut input, &mut |given| pass_on(&given, inner, outcome, out))?;
+                    if undoing.has_ended() {
+                        outcome.note(undoing.left());
+                        self.state = State::Trailer(TRAILER);
+                    }
+                }
+                State::Trailer(left) => {
+                    let (now, later) = input.split_at(input.len().min(*left));
+                    out.literal(now);
+                    *left -= now.len();
+                    input = later;
+                    if *left == 0 {
+                        self.state = State::Header(Vec::new());
+                    }
+                }
+                State::Garbage => {
+                    out.raw(input)?;
+                    input = &[];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish<E>(self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        match self.state {
+            State::Header(header) => {
+                out.literal(&header);
+                Ok(())
+            }
+            State::Body(body) => {
+                let (mut undoing, mut inner) = *body;
+                undoing.finish(&mut |given| pass_on(&given, &mut inner, outcome, out))?;
+                outcome.note(undoing.left());
+                Ok(())
+            }
+            State::Trailer(_) | State::Garbage => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a compressed stream's parts: its content is expanded itself.
+pub(super) fn pass_on<E>(
+    given: &Given<'_>,
+    inner: &mut Expander,
+    outcome: &mut Outcome,
+    out: &mut Out<'_, E>,
+) -> Result<(), E> {
+    match given {
+        Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
+        Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
+        Given::Verbatim(bytes) => {
+            out.border()?;
+            out.raw(bytes)?;
+        }
+        Given::Begin(_) => {}
+    }
+    if let Some(step) = given.step() {
+        out.step(step);
+    }
+    Ok(())
+}
+
+/// The level that a header hints at.
+fn likely(header: &[u8]) -> Option<u8> {
+    match header.get(8) {
+        Some(2) => Some(9),
+        Some(4) => Some(1),
+        _ => None,
+    }
+}
+
+enum Length {
+    Is(usize),
+    /// More of it must come.
+    Unknown,
+    /// It isn't a header.
+    None,
+}
+
+/// The length of the header that `bytes` begins with.
+fn header_length(bytes: &[u8]) -> Length {
+    if !bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic) {
+        return Length::None;
+    }
+    let Some(flags) = bytes.get(3).filter(|_| bytes.len() >= FIXED) else { return Length::Unknown };
+    if flags & 0xe0 != 0 {
+        return Length::None;
+    }
+    let mut length = FIXED;
+    if flags & FEXTRA != 0 {
+        let Some([low, high]) = bytes.get(length..length + 2) else { return Length::Unknown };
+        length += 2 + usize::from(u16::from_le_bytes([*low, *high]));
+    }
+    for text in [FNAME, FCOMMENT] {
+        if flags & text != 0 {
+            let rest = bytes.get(length..).unwrap_or_default();
+            let Some(end) = memchr::memchr(0, rest) else { return Length::Unknown };
+            length += end + 1;
+        }
+    }
+    if flags & FHCRC != 0 {
+        length += 2;
+    }
+    if length <= bytes.len() { Length::Is(length) } else { Length::Unknown }
+}

@@ -1,0 +1,27 @@
+//! Expansion: the compression of containers is undone before their bytes are cut, so that they deduplicate, in such a way that every container can be rebuilt bit for bit.
+//!
+//! | noun | meaning |
+//! | --- | --- |
+//! | [`Format`] | a container that can be expanded, told by its first bytes |
+//! | [`Expansion`] | from a container that is pushed into it to the stream that is stored instead, and a recipe |
+//! | [`Rebuilder`] | from that stream and the recipe to the container |
+//!
+//! What is expanded is proven: while compression is undone, the same bytes are compressed again and compared, and only what came out equal is passed on. Everything else stays as it is. So
+//! any bytes whatever can be expanded; of some nothing comes. Both directions are streams, of bounded memory.
+
+mod deflate;
+mod expander;
+mod gzip;
+mod out;
+mod pgdump;
+mod pieces;
+mod rebuild;
+mod recipe;
+#[cfg(test)]
+mod tests;
+
+pub use deflate::Left;
+pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
+pub use out::{Each, Inner};
+pub use rebuild::{Output, RebuildError, Rebuilder};
+pub use recipe::RecipeError;

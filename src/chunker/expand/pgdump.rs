@@ -1,0 +1,376 @@
+//! Compressed archives of `pg_dump --format=custom`: the stream is the archive that `--compress=0` into a pipe would have made, as far as that can be told. So it shares its chunks with a live
+//! capture of the same database, and whatever reads archives reads it.
+//!
+//! That is: the head says *not compressed* and *no offsets*; each row is a piece; what stands behind the last row is one, and other data comes in pieces of 16 KiB, which is how large objects
+//! are read.
+
+use super::deflate::{Given, Undoing};
+use super::expander::Outcome;
+use super::out::Out;
+use super::recipe::Step;
+use crate::chunker::archive::token::{INTEGER, Integer};
+use crate::chunker::archive::window::Window;
+use crate::chunker::archive::{BlockKind, Compression, Event, Parser};
+use memchr::memchr;
+
+/// Where the header tells the compression.
+const COMPRESSION_AT: usize = 11;
+/// What an archive begins with.
+const MAGIC: &[u8] = b"PGDMP";
+/// Since then it's told in a byte, and not as a level.
+const BY_ALGORITHM: u8 = 15;
+/// Code of zlib.
+const ZLIB: u8 = 1;
+/// Where the data is isn't known: the state, before the bytes of an offset.
+const OFFSET_NOT_SET: u8 = 1;
+/// Where it is is known.
+const OFFSET_SET: u8 = 2;
+/// The head is kept until it's complete.
+const MAX_HEAD: usize = 64 << 20;
+/// A piece isn't longer than this, whatever a row is.
+const MAX_PIECE: usize = 8 << 20;
+/// What large objects are read in (`LOBBUFSIZE`).
+const OBJECT_PIECE: usize = 16 << 10;
+/// What zlib puts before a stream of deflate, and behind it.
+const ZLIB_HEADER: usize = 2;
+const CHECKSUM: usize = 4;
+
+/// Whether a stream that begins like this is an archive whose data zlib compressed.
+pub(super) fn is_compressed(head: &[u8]) -> bool {
+    let minor = head.get(6).copied().unwrap_or_default();
+    head.starts_with(MAGIC)
+        && match head.get(COMPRESSION_AT..) {
+            Some([algorithm, ..]) if minor >= BY_ALGORITHM => *algorithm == ZLIB,
+            Some([_, level, ..]) => *level != 0,
+            _ => false,
+        }
+}
+
+/// Reads an archive.
+#[derive(Default)]
+pub(super) struct PgDump {
+    parser: Parser,
+    /// Bytes that no event covers yet.
+    kept: Vec<u8>,
+    /// Header and table of contents; behind the data the second one.
+    head: Vec<u8>,
+    /// Whether the first one has been passed on.
+    past_head: bool,
+    block: Option<Block>,
+    /// From here on it isn't an archive.
+    lost: bool,
+}
+
+/// A compressed stream in a block.
+struct Block {
+    zlib: Zlib,
+    pieces: Pieces,
+    /// Whether pieces were begun in the recipe.
+    framed: bool,
+    /// Bytes of pieces, their lengths included.
+    framed_bytes: u64,
+}
+
+impl PgDump {
+    pub(super) fn push<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let mut window = Window::new(std::mem::take(&mut self.kept), bytes);
+        let mut input = bytes;
+        while !self.lost {
+            match self.parser.next(&mut input) {
+                Ok(Some(event)) => {
+                    self.apply(event, &mut window, outcome, out)?;
+                    self.lost |= self.head.len() > MAX_HEAD;
+                }
+                Ok(None) => break,
+                Err(_) => self.lost = true,
+            }
+        }
+        if self.lost {
+            return self.give_up(&mut window, outcome, out);
+        }
+        self.kept = window.keep();
+        Ok(())
+    }
+
+    pub(super) fn finish<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let mut window = Window::new(std::mem::take(&mut self.kept), b"");
+        if window.length() > 0 || self.block.is_some() {
+            self.lost = true;
+        }
+        if self.lost { self.give_up(&mut window, outcome, out) } else { self.pass_head(out) }
+    }
+
+    fn apply<E>(
+        &mut self,
+        event: Event<'_>,
+        window: &mut Window<'_>,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        let length = event.length();
+        if !matches!(event, Event::Head(_) | Event::Tail(_)) {
+            self.pass_head(out)?;
+        }
+        match event {
+            Event::Head(_) | Event::Tail(_) => {
+                let head = &mut self.head;
+                window.pour(length, &mut |part| {
+                    head.extend_from_slice(part);
+                    Ok(())
+                })
+            }
+            Event::BlockStart { entry, kind } => {
+                window.take(length, &mut |part| out.raw(part))?;
+                if kind == BlockKind::Compressed {
+                    let has_rows = self.parser.entries().get(entry).is_some_and(|e| !e.copy_statement.is_empty());
+                    self.block = Some(Block::new(if has_rows { Pieces::rows() } else { Pieces::other() }));
+                }
+                Ok(())
+            }
+            Event::ObjectStart { .. } => {
+                self.block = Some(Block::new(Pieces::other()));
+                window.take(length, &mut |part| out.raw(part))
+            }
+            Event::Piece { length: size } => {
+                if let Some(block) = &mut self.block {
+                    block.piece(size, out);
+                    window.take(length, &mut |_| Ok(()))
+                } else {
+                    window.take(length, &mut |part| out.raw(part))
+                }
+            }
+            Event::Data(_) => match &mut self.block {
+                Some(block) => window.pour(length, &mut |part| block.data(part, outcome, out)),
+                None => window.pour(length, &mut |part| out.raw(part)),
+            },
+            Event::ObjectEnd | Event::BlockEnd => match self.block.take() {
+                Some(block) => {
+                    window.take(length, &mut |_| Ok(()))?;
+                    block.end(outcome, out)
+                }
+                None => window.take(length, &mut |part| out.raw(part)),
+            },
+            // Only in what isn't compressed.
+            Event::Row { .. } | Event::Terminator(_) => window.pour(length, &mut |part| out.raw(part)),
+        }
+    }
+
+    /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.
+    fn pass_head<E>(&mut self, out: &mut Out<'_, E>) -> Result<(), E> {
+        if self.head.is_empty() {
+            return Ok(());
+        }
+        let head = std::mem::take(&mut self.head);
+        let Some(header) = self.parser.header() else { return out.raw(&head) };
+        let is_first = !std::mem::replace(&mut self.past_head, true);
+        let mut at = 0;
+        if is_first {
+            out.border()?;
+            let length = if header.version.minor >= BY_ALGORITHM { 1 } else { INTEGER };
+            let zero = [0; INTEGER];
+            if header.compression != Compression::None
+                && let Some((before, field)) = head.get(..COMPRESSION_AT + length).and_then(|h| h.split_at_checked(COMPRESSION_AT))
+            {
+                out.raw(before)?;
+                out.instead(&zero[..length], field)?;
+                at = COMPRESSION_AT + length;
+            }
+        }
+        let offset_length = usize::from(header.offset_length()) + 1;
+        let mut not_set = vec![0; offset_length];
+        not_set[0] = OFFSET_NOT_SET;
+        for offset in self.parser.offsets() {
+            let Ok(begins) = usize::try_from(*offset) else { break };
+            let Some(field) = head.get(begins..begins + offset_length).filter(|_| begins >= at) else { break };
+            if field[0] == OFFSET_SET {
+                out.raw(&head[at..begins])?;
+                out.instead(&not_set, field)?;
+                at = begins + offset_length;
+            }
+        }
+        out.raw(&head[at..])
+    }
+
+    /// What is left stays as it is.
+    fn give_up<E>(
+        &mut self,
+        window: &mut Window<'_>,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        let head = std::mem::take(&mut self.head);
+        out.raw(&head)?;
+        if let Some(block) = self.block.take() {
+            block.break_off(outcome, out)?;
+        }
+        let length = window.length();
+        window.pour(length, &mut |part| out.raw(part))
+    }
+}
+
+impl Block {
+    fn new(pieces: Pieces) -> Self {
+        Self { zlib: Zlib::new(), pieces, framed: false, framed_bytes: 0 }
+    }
+
+    fn frame<E>(&mut self, out: &mut Out<'_, E>) {
+        if !std::mem::replace(&mut self.framed, true) {
+            out.step(Step::Pieces);
+        }
+    }
+
+    /// A piece of so many bytes comes.
+    fn piece<E>(&mut self, size: u32, out: &mut Out<'_, E>) {
+        self.frame(out);
+        self.framed_bytes += INTEGER as u64;
+        out.step(Step::Sizes { count: 1, size });
+    }
+
+    fn data<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        self.framed_bytes += bytes.len() as u64;
+        self.zlib.push(bytes, &mut self.pieces, outcome, out)
+    }
+
+    fn end<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        self.frame(out);
+        self.zlib.finish(&mut self.pieces, outcome, out)?;
+        out.step(Step::End);
+        out.instead(&Integer::of(0), &[])
+    }
+
+    fn break_off<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        if !self.framed {
+            return Ok(());
+        }
+        self.zlib.finish(&mut self.pieces, outcome, out)?;
+        out.step(Step::Cut(self.framed_bytes));
+        Ok(())
+    }
+}
+
+/// A stream of zlib (RFC 1950).
+struct Zlib {
+    header: Vec<u8>,
+    undoing: Option<Undoing>,
+    /// Bytes of the checksum that are missing.
+    checksum: usize,
+}
+
+impl Zlib {
+    const fn new() -> Self {
+        Self { header: Vec::new(), undoing: None, checksum: CHECKSUM }
+    }
+
+    fn push<E>(
+        &mut self,
+        mut bytes: &[u8],
+        pieces: &mut Pieces,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        if self.undoing.is_none() {
+            let (now, later) = bytes.split_at(bytes.len().min(ZLIB_HEADER - self.header.len()));
+            self.header.extend_from_slice(now);
+            out.literal(now);
+            bytes = later;
+            if let [_, flags] = self.header[..] {
+                // The compressor's own words: fastest, fast, default, slowest.
+                let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
+                self.undoing = Some(Undoing::new(Some(likely)));
+            }
+        }
+        let Some(undoing) = &mut self.undoing else { return Ok(()) };
+        if !bytes.is_empty() && !undoing.has_ended() {
+            undoing.push(&mut bytes, &mut |given| pieces.take(&given, out))?;
+            if undoing.has_ended() {
+                outcome.note(undoing.left());
+            }
+        }
+        let (checksum, beyond) = bytes.split_at(bytes.len().min(self.checksum));
+        self.checksum -= checksum.len();
+        out.literal(checksum);
+        out.raw(beyond)
+    }
+
+    fn finish<E>(self, pieces: &mut Pieces, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let Some(mut undoing) = self.undoing.filter(|undoing| !undoing.has_ended()) else { return Ok(()) };
+        undoing.finish(&mut |given| pieces.take(&given, out))?;
+        outcome.note(undoing.left());
+        Ok(())
+    }
+}
+
+/// Puts content into the pieces that a dump without compression has.
+struct Pieces {
+    /// Content whose piece isn't complete.
+    held: Vec<u8>,
+    /// Whether pieces are rows.
+    of_rows: bool,
+    /// The line that ends rows has come: what follows is one piece.
+    past_rows: bool,
+}
+
+impl Pieces {
+    const fn rows() -> Self {
+        Self { held: Vec::new(), of_rows: true, past_rows: false }
+    }
+
+    const fn other() -> Self {
+        Self { held: Vec::new(), of_rows: false, past_rows: false }
+    }
+
+    fn take<E>(&mut self, given: &Given<'_>, out: &mut Out<'_, E>) -> Result<(), E> {
+        match given {
+            Given::Content(bytes) => self.push(bytes, out)?,
+            Given::End | Given::Cut(_) => self.flush(out)?,
+            Given::Verbatim(bytes) => out.raw(bytes)?,
+            Given::Begin(_) => {}
+        }
+        if let Some(step) = given.step() {
+            out.step(step);
+        }
+        Ok(())
+    }
+
+    fn push<E>(&mut self, mut bytes: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+        while !bytes.is_empty() {
+            let (end, is_whole) = self.piece_end(bytes);
+            let (now, later) = bytes.split_at(end);
+            bytes = later;
+            if is_whole && self.held.is_empty() {
+                self.past_rows |= self.of_rows && now == b"\\.\n";
+                if !self.past_rows {
+                    Self::give(now, out)?;
+                    continue;
+                }
+            }
+            self.held.extend_from_slice(now);
+            if is_whole {
+                self.past_rows |= self.of_rows && self.held == b"\\.\n";
+                if !self.past_rows || self.held.len() >= MAX_PIECE {
+                    self.flush(out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the piece that `bytes` go on with ends, and whether it does.
+    fn piece_end(&self, bytes: &[u8]) -> (usize, bool) {
+        let most = if self.of_rows { MAX_PIECE } else { OBJECT_PIECE };
+        let room = most.saturating_sub(self.held.len()).min(bytes.len());
+        let feed = if self.of_rows && !self.past_rows { memchr(b'\n', &bytes[..room]) } else { None };
+        let end = feed.map_or(room, |feed| feed + 1);
+        (end, feed.is_some() || self.held.len() + end >= most)
+    }
+
+    fn flush<E>(&mut self, out: &mut Out<'_, E>) -> Result<(), E> {
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() { Ok(()) } else { Self::give(&held, out) }
+    }
+
+    fn give<E>(piece: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+        out.pieced(&Integer::of(u32::try_from(piece.len()).unwrap_or(u32::MAX)))?;
+        out.pieced(piece)
+    }
+}

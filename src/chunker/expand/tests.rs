@@ -1,0 +1,340 @@
+use super::pieces::Framer;
+use super::*;
+use crate::chunker::archive::fixture::{Made, MadeBlock};
+use crate::chunker::archive::{Event, Parser};
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use flate2::{Compression, GzBuilder};
+use proptest::prelude::*;
+use std::convert::Infallible;
+use std::io::Write;
+
+/// What comes of bytes that arrive in pieces of these lengths.
+struct Expanded {
+    stream: Vec<u8>,
+    borders: usize,
+    recipe: Vec<u8>,
+    outcome: Outcome,
+}
+
+fn expand(mut bytes: &[u8], steps: &[usize]) -> Expanded {
+    let mut expansion = Expansion::new();
+    let (mut stream, mut recipe, mut borders) = (Vec::new(), Vec::new(), 0);
+    let mut each = |inner: Inner<'_>| {
+        match inner {
+            Inner::Border => borders += 1,
+            Inner::Bytes(bytes) => stream.extend_from_slice(bytes),
+        }
+        Ok::<_, Infallible>(())
+    };
+    for step in steps.iter().cycle() {
+        if bytes.is_empty() {
+            break;
+        }
+        let (now, later) = bytes.split_at(bytes.len().min(*step));
+        let Ok(()) = expansion.push(now, &mut each);
+        recipe.extend(expansion.take_recipe());
+        bytes = later;
+    }
+    let Ok((rest, outcome)) = expansion.finish(&mut each);
+    recipe.extend(rest);
+    Expanded { stream, borders, recipe, outcome }
+}
+
+fn rebuild(recipe: &[u8], mut stream: &[u8], steps: &[usize]) -> Result<Vec<u8>, RebuildError<Infallible>> {
+    let mut rebuilder = Rebuilder::new(recipe);
+    let mut bytes = Vec::new();
+    let mut out = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    };
+    for step in steps.iter().cycle() {
+        if stream.is_empty() {
+            break;
+        }
+        let (now, later) = stream.split_at(stream.len().min(*step));
+        rebuilder.push(now, &mut out)?;
+        stream = later;
+    }
+    rebuilder.finish(&mut out)?;
+    Ok(bytes)
+}
+
+/// Expands, and insists that the bytes come back.
+fn proven(bytes: &[u8]) -> Expanded {
+    let expanded = expand(bytes, &[100_000]);
+    assert!(rebuild(&expanded.recipe, &expanded.stream, &[70_000]).unwrap() == bytes, "other bytes come back");
+    expanded
+}
+
+/// Text as databases have it.
+fn text(rows: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for n in 0..rows {
+        let hash = blake3::hash(&n.to_le_bytes());
+        writeln!(text, "{n}\tuser {}\t{}\t2026-01-{:02} 10:00:00", n % 977, &hash.to_hex()[..12], n % 28 + 1).unwrap();
+    }
+    text
+}
+
+fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An archive as it would be with compression: made from one without, token by token.
+fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> Vec<u8> {
+    let mut parser = Parser::new();
+    let (mut input, mut at) = (archive, 0);
+    let (mut out, mut content, mut heads): (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) = (Vec::new(), Vec::new(), vec![Vec::new()]);
+    let ends = |out: &mut Vec<u8>, content: &mut Vec<u8>| {
+        let stream = zlib(content, level);
+        content.clear();
+        let mut framer = Framer::default();
+        for part in stream.chunks(piece) {
+            framer.expect(1, u32::try_from(part.len()).unwrap()).unwrap();
+        }
+        let mut push = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = framer.push(&stream, &mut push);
+        let Ok(framed) = framer.finish(&mut push);
+        framed.unwrap();
+    };
+    let mut in_objects = false;
+    while let Some(event) = parser.next(&mut input).unwrap() {
+        let bytes = &archive[at..at + event.length()];
+        at += event.length();
+        match event {
+            Event::Head(_) => heads[0].extend(bytes),
+            Event::Tail(_) => {
+                heads.resize(2, Vec::new());
+                heads[1].extend(bytes);
+            }
+            Event::BlockStart { kind, .. } => {
+                in_objects = matches!(kind, crate::chunker::archive::BlockKind::Objects { .. });
+                out.extend(bytes);
+            }
+            Event::ObjectStart { .. } => out.extend(bytes),
+            Event::Piece { .. } => {}
+            Event::Row { .. } | Event::Terminator(_) | Event::Data(_) => content.extend(bytes),
+            Event::ObjectEnd => ends(&mut out, &mut content),
+            Event::BlockEnd if in_objects => out.extend(bytes),
+            Event::BlockEnd => ends(&mut out, &mut content),
+        }
+    }
+    // Where the data is: anything, as long as it's set.
+    let offset_length = usize::from(parser.header().unwrap().offset_length());
+    let last = parser.offsets().to_vec();
+    let first = {
+        let mut parser = Parser::new();
+        let mut input = &heads[0][..];
+        while parser.next(&mut input).unwrap().is_some() {}
+        parser.offsets().to_vec()
+    };
+    let minor = heads[0][6];
+    if minor >= 15 {
+        heads[0][11] = 1;
+    } else {
+        let level = if level == 6 { [1, 1, 0, 0, 0] } else { [0, u8::try_from(level).unwrap(), 0, 0, 0] };
+        heads[0][11..16].copy_from_slice(&level);
+    }
+    for (head, offsets) in heads.iter_mut().zip([first, last]) {
+        for at in offsets {
+            let at = usize::try_from(at).unwrap();
+            if let (1, Some(byte)) = (head[at], offset) {
+                head[at] = 2;
+                head[at + 1..=at + offset_length].fill(byte);
+            }
+        }
+    }
+    [&heads[0][..], &out, heads.get(1).map_or(&[][..], |tail| tail)].concat()
+}
+
+/// An archive without compression with some of everything.
+fn archive(minor: u8, rows: usize, with_tail: bool) -> Vec<u8> {
+    let rows = text(rows).split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
+    let object = |length: usize| vec![text(length / 30)[..length - 1].to_vec()];
+    let blocks = vec![
+        MadeBlock::Rows(rows, 1),
+        MadeBlock::Rows(vec![], 1),
+        MadeBlock::Rows(vec![b"only".to_vec(), vec![b'x'; 300_000]], 1),
+        MadeBlock::Objects(vec![(5, object(16_384)), (3_000_000_000, object(100)), (7, vec![])]),
+        MadeBlock::Data(vec![text(20)]),
+    ];
+    Made { minor, compressed: false, blocks, with_tail }.bytes()
+}
+
+#[test]
+fn a_compressed_archive_becomes_the_one_without_compression() {
+    for (minor, level, piece, offset, with_tail) in [
+        (10, 6, 4096, None, false),
+        (12, 9, 4096, Some(7), false),
+        (14, 6, 4096, Some(200), true),
+        (15, 1, 1000, Some(1), false),
+        (16, 6, 4096, Some(9), true),
+        (16, 3, 70_000, None, false),
+    ] {
+        let plain = archive(minor, 20_000, with_tail);
+        let dump = compressed(&plain, level, piece, offset);
+        let expanded = proven(&dump);
+        assert!(expanded.stream == plain, "1.{minor}: another archive");
+        assert_eq!(expanded.outcome, Outcome { formats: vec![Format::PgDump], undone: 7, left: [].into() });
+        assert!(expanded.recipe.len() < 3_000, "{} bytes of a recipe", expanded.recipe.len());
+        assert!(dump.len() < plain.len() / 2);
+    }
+}
+
+#[test]
+fn every_level_of_zlib_is_found() {
+    let text = text(40_000);
+    for level in 1..=9 {
+        let zipped = gzip(&text, level);
+        let expanded = proven(&zipped);
+        assert!(expanded.stream == text, "level {level}");
+        assert!(expanded.recipe.len() < 200 && expanded.outcome.left.is_empty(), "{:?}", expanded.outcome);
+        assert_eq!(expanded.borders, 1);
+    }
+    // Stored blocks gain nothing.
+    let expanded = proven(&gzip(&text, 0));
+    assert_eq!(expanded.outcome.left, [Left::NoGain].into());
+}
+
+#[test]
+fn gzip_has_headers_members_and_garbage() {
+    let text = text(3_000);
+    let header = GzBuilder::new().filename("a.sql").comment("by hand").extra(&b"xyz"[..]).mtime(77);
+    let mut member = header.write(Vec::new(), Compression::new(9));
+    member.write_all(&text).unwrap();
+    let member = member.finish().unwrap();
+    let whole = [&member[..], &gzip(b"", 6), &gzip(&text, 1), b"\0\0\0garbage"].concat();
+    let expanded = proven(&whole);
+    assert!(expanded.stream == [&text[..], &text, b"\0\0\0garbage"].concat());
+    assert_eq!(expanded.outcome.undone, 3);
+    for length in (0..whole.len()).step_by(97).chain(whole.len() - 40..whole.len()).chain(0..60) {
+        proven(&whole[..length]);
+    }
+}
+
+#[test]
+fn containers_in_containers_are_undone_to_a_depth() {
+    let plain = archive(14, 10_000, false);
+    let dump = compressed(&plain, 6, 4096, None);
+    let twice = gzip(&dump, 6);
+    let expanded = proven(&twice);
+    assert!(expanded.stream == plain);
+    assert_eq!(expanded.outcome.formats, [Format::Gzip, Format::PgDump]);
+    let mut deep = text(20_000);
+    for _ in 0..8 {
+        deep = gzip(&deep, 6);
+    }
+    // What is compressed once doesn't shrink again.
+    assert_eq!(proven(&deep).outcome.left, [Left::NoGain].into());
+}
+
+#[test]
+fn streams_that_stop_being_zlibs_are_kept_from_there_on() {
+    // One level up to some point, another one from there.
+    let text = text(100_000);
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(&text[..3_000_000]).unwrap();
+    encoder.flush().unwrap();
+    let mut encoder = DeflateEncoder::new(encoder.get_ref().clone(), Compression::new(9));
+    encoder.write_all(&text[3_000_000..]).unwrap();
+    let body = encoder.finish().unwrap();
+    let whole = [&gzip(b"", 6)[..10], &body, b"checksum", &gzip(b"another member", 6)].concat();
+    let expanded = proven(&whole);
+    assert_eq!(expanded.outcome.left, [Left::Differs].into());
+    assert_eq!(expanded.outcome.undone, 1, "the member behind it");
+    assert!(expanded.stream.starts_with(&text[..2_500_000]));
+    assert!(expanded.stream.len() < text.len());
+}
+
+#[test]
+fn a_bomb_stays_as_it_is() {
+    let zeros = gzip(&vec![0; 100 << 20], 9);
+    let expanded = proven(&zeros);
+    assert_eq!(expanded.outcome.left, [Left::Bomb].into());
+    assert!(expanded.stream.len() < 66 << 20, "{}", expanded.stream.len());
+    let text = text(10_000);
+    let other = [&gzip(&text, 6)[..], &zeros].concat();
+    assert_eq!(proven(&other).outcome.undone, 1);
+}
+
+#[test]
+fn other_encoders_streams_are_kept() {
+    let text = text(30_000);
+    // As gzip --rsyncable does: blocks end where zlib wouldn't end them.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    for part in text.chunks(10_000) {
+        encoder.write_all(part).unwrap();
+        encoder.flush().unwrap();
+    }
+    let zipped = encoder.finish().unwrap();
+    let expanded = proven(&zipped);
+    assert_eq!(expanded.outcome.left, [Left::OtherEncoder].into());
+    assert!(expanded.stream.len() <= zipped.len());
+}
+
+fn damaged(bytes: &[u8], changes: &[(prop::sample::Index, u8)], length: Option<prop::sample::Index>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (at, with) in changes {
+        let at = at.index(bytes.len());
+        bytes[at] ^= with;
+    }
+    if let Some(length) = length {
+        bytes.truncate(length.index(bytes.len() + 1));
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_expanded_comes_back(
+        kind in 0usize..4,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 1u8..=255), 0..3),
+        length in prop::option::of(any::<prop::sample::Index>()),
+        steps in prop::collection::vec(1usize..9_000, 1..4),
+        others in prop::collection::vec(1usize..90_000, 1..4),
+    ) {
+        let plain = archive(if kind == 1 { 16 } else { 13 }, 3_000, kind == 1);
+        let whole = match kind {
+            0 => gzip(&plain, 6),
+            1 => compressed(&plain, 6, 4096, Some(3)),
+            2 => gzip(&compressed(&plain, 9, 500, None), 1),
+            _ => [gzip(&plain, 2), gzip(b"short", 9), plain].concat(),
+        };
+        let bytes = damaged(&whole, &changes, length);
+        let expanded = expand(&bytes, &steps);
+        let rebuilt = rebuild(&expanded.recipe, &expanded.stream, &others);
+        prop_assert!(rebuilt.is_ok_and(|rebuilt| rebuilt == bytes));
+        let again = expand(&bytes, &[1 << 20]);
+        let same = again.stream == expanded.stream && again.recipe == expanded.recipe;
+        // How far a damaged stream can be undone hangs on them.
+        prop_assert!(same || !changes.is_empty() || length.is_some(), "pieces decide");
+    }
+
+    #[test]
+    fn recipes_that_do_not_fit_are_errors(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 1u8..=255), 1..3),
+        length in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let dump = compressed(&archive(14, 500, false), 6, 4096, Some(3));
+        let expanded = expand(&dump, &[1 << 20]);
+        let recipe = damaged(&expanded.recipe, &changes, length);
+        // Other bytes come out, or an error: no panic, and no more memory than the stream has.
+        let _ = rebuild(&recipe, &expanded.stream, &[10_000]);
+        let longer = [&expanded.stream[..], b"x"].concat();
+        prop_assert!(rebuild(&expanded.recipe, &longer, &[10_000]).is_err());
+        prop_assert!(rebuild(&expanded.recipe, &expanded.stream[1..], &[10_000]).map_or(true, |bytes| bytes != dump));
+    }
+}
