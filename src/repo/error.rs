@@ -129,6 +129,12 @@ pub enum ReadError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file can't be rebuilt from what is stored instead of it.
+    #[error("it can't be rebuilt: {why}")]
+    Recipe {
+        /// Why not.
+        why: String,
+    },
     /// A structure is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),

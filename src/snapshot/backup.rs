@@ -58,6 +58,8 @@ pub struct FilesSource {
     pub secrets: Vec<String>,
     /// What the manifest says it is, such as `stack`; nothing stands for `files`.
     pub kind: Option<&'static str>,
+    /// Whether containers are stored as they are, compressed.
+    pub no_expand: bool,
 }
 
 /// What to back up, and how.

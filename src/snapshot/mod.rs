@@ -18,6 +18,7 @@ pub mod policy;
 pub mod postgres;
 pub mod prune;
 pub mod reach;
+pub mod rebuilt;
 mod recorder;
 pub mod repair;
 pub mod restore;

@@ -28,7 +28,7 @@ pub struct Reach<'r> {
 pub fn identity(entry: &Entry) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&entry.hash.unwrap_or_default());
-    for reference in entry.references.iter().chain(&entry.list).flatten() {
+    for reference in entry.named() {
         hasher.update(reference.frame.as_bytes());
         hasher.update(&reference.first.to_le_bytes()).update(&reference.count.to_le_bytes());
     }
@@ -99,12 +99,12 @@ impl<'r> Reach<'r> {
                 if self.visited.insert(identity(&entry)) {
                     pending.push(entry);
                 }
-            } else if entry.list.is_some() {
+            } else if entry.has_list() {
                 if self.visited.insert(identity(&entry)) {
                     lists.push(entry);
                 }
             } else {
-                for reference in entry.references.iter().flatten() {
+                for reference in entry.named() {
                     marks.mark(reference.frame, reference.first, reference.count);
                 }
             }
@@ -120,7 +120,7 @@ impl<'r> Reach<'r> {
         }
         for entry in lists.drain(..) {
             mark_list_itself(&entry, marks);
-            for reference in stream::references(self.reader, &entry)? {
+            for reference in stream::all_references(self.reader, &entry)? {
                 marks.mark(reference.frame, reference.first, reference.count);
             }
         }
@@ -130,11 +130,12 @@ impl<'r> Reach<'r> {
 
 /// The frames that an entry names itself.
 fn direct(entry: &Entry) -> impl Iterator<Item = FrameId> + '_ {
-    entry.references.iter().chain(&entry.list).flatten().map(|reference| reference.frame)
+    entry.named().map(|reference| reference.frame)
 }
 
 fn mark_list_itself(entry: &Entry, marks: &mut Marks) {
-    for reference in entry.list.iter().flatten() {
+    let of_recipe = entry.recipe.iter().flat_map(|recipe| &recipe.list);
+    for reference in entry.list.iter().chain(of_recipe).flatten() {
         marks.mark(reference.frame, reference.first, reference.count);
     }
 }

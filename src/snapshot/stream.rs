@@ -8,6 +8,7 @@ use crate::repo::reader::Reader;
 use crate::snapshot::tree::entry::{Content, Entry, EntryType};
 use crate::snapshot::tree::list::List;
 use crate::snapshot::tree::reader::TreeError;
+use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::Reference;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -65,15 +66,38 @@ pub fn references(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<Reference>, 
     match entry.content() {
         None | Some(Content::Inline(_)) => Ok(Vec::new()),
         Some(Content::References(references)) => Ok(references.to_vec()),
-        Some(Content::List(references)) => {
-            let mut bytes = Vec::new();
-            let list = StreamReader::new(reader, references.to_vec(), Class::Meta);
-            list.take(MAX_LIST).read_to_end(&mut bytes).map_err(unwrap_read_error)?;
-            let list = List::decode(&bytes)?;
-            let agrees = Some(list.bytes) == entry.stream_len() && Some(list.hash) == entry.hash;
-            if agrees { Ok(list.references) } else { Err(ReadError::ContentHash) }
-        }
+        Some(Content::List(list)) => listed(reader, list, (entry.stream_len(), entry.stream_hash())),
     }
+}
+
+/// All references of a recipe.
+pub fn references_of_recipe(reader: &Reader<'_>, recipe: &Recipe) -> Result<Vec<Reference>, ReadError> {
+    match &recipe.list {
+        Some(list) => listed(reader, list, (Some(recipe.bytes), Some(recipe.hash))),
+        None => Ok(recipe.references.clone().unwrap_or_default()),
+    }
+}
+
+/// All references that it takes to have an entry's content.
+pub fn all_references(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<Reference>, ReadError> {
+    let mut all = references(reader, entry)?;
+    if let Some(recipe) = &entry.recipe {
+        all.extend(references_of_recipe(reader, recipe)?);
+    }
+    Ok(all)
+}
+
+/// The references that a list holds, of a stream of this length and hash.
+fn listed(
+    reader: &Reader<'_>,
+    list: &[Reference],
+    of: (Option<u64>, Option<[u8; 32]>),
+) -> Result<Vec<Reference>, ReadError> {
+    let mut bytes = Vec::new();
+    let list = StreamReader::new(reader, list.to_vec(), Class::Meta);
+    list.take(MAX_LIST).read_to_end(&mut bytes).map_err(unwrap_read_error)?;
+    let list = List::decode(&bytes)?;
+    if (Some(list.bytes), Some(list.hash)) == of { Ok(list.references) } else { Err(ReadError::ContentHash) }
 }
 
 /// The chunks that a reference names, in a frame of the right class.
@@ -101,10 +125,17 @@ impl<'r> StreamReader<'r> {
         Self { reader, references: references.into_iter(), class, current: None, check: None }
     }
 
-    /// The stream of an entry. Its end is only reached if all of it has the entry's content hash: else the last read fails.
+    /// The stream of an entry, which isn't the file if that was expanded. Its end is only reached if all of it has the entry's content hash: else the last read fails.
     pub fn of(reader: &'r Reader<'r>, entry: &Entry) -> Result<Self, ReadError> {
         let mut stream = Self::new(reader, references(reader, entry)?, class_of(entry));
-        stream.check = Some((ContentHasher::new(), entry.hash));
+        stream.check = Some((ContentHasher::new(), entry.stream_hash()));
+        Ok(stream)
+    }
+
+    /// A recipe, checked likewise.
+    pub fn of_recipe(reader: &'r Reader<'r>, recipe: &Recipe) -> Result<Self, ReadError> {
+        let mut stream = Self::new(reader, references_of_recipe(reader, recipe)?, Class::Data);
+        stream.check = Some((ContentHasher::new(), Some(recipe.hash)));
         Ok(stream)
     }
 

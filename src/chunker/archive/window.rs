@@ -13,7 +13,11 @@ impl<'b> Window<'b> {
 
     /// Hands over the first `n` bytes in one slice. Copies only if they come from two pushes.
     #[inline]
-    pub(in crate::chunker) fn take<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(in crate::chunker) fn take<E>(
+        &mut self,
+        n: usize,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.kept.is_empty() {
             let (now, later) = self.fresh.split_at(n);
             self.fresh = later;
@@ -34,7 +38,11 @@ impl<'b> Window<'b> {
     }
 
     /// Hands over the first `n` bytes in as many slices as they come in, without copying.
-    pub(in crate::chunker) fn pour<E>(&mut self, n: usize, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(in crate::chunker) fn pour<E>(
+        &mut self,
+        n: usize,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let kept = n.min(self.kept.len());
         if kept > 0 {
             self.take(kept, each)?;

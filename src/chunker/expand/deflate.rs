@@ -186,8 +186,15 @@ pub(super) struct Undoing {
 }
 
 enum State {
-    Trial { inflater: Inflater, original: Vec<u8>, content: Vec<u8> },
-    Proving { inflater: Inflater, proof: Box<Proof> },
+    Trial {
+        inflater: Inflater,
+        original: Vec<u8>,
+        content: Vec<u8>,
+    },
+    Proving {
+        inflater: Inflater,
+        proof: Box<Proof>,
+    },
     /// Only looked at to find its end.
     Skipping(Inflater),
     /// Without an end that could be found.
@@ -270,7 +277,8 @@ impl Undoing {
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
         let before = *input;
-        while !inflater.ended && content.len() < TRIAL_CONTENT && original.len() + (before.len() - input.len()) < TRIAL {
+        while !inflater.ended && content.len() < TRIAL_CONTENT && original.len() + (before.len() - input.len()) < TRIAL
+        {
             let room = TRIAL.saturating_sub(original.len() + (before.len() - input.len()));
             let mut part = &input[..input.len().min(room)];
             let offered = part.len();
@@ -295,7 +303,8 @@ impl Undoing {
             return Ok(());
         }
         self.undone = content.len() as u64;
-        let gains = original.len() < SHORT || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
+        let gains =
+            original.len() < SHORT || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
         let level = if gains { level_of(&original, &content, inflater.ended, self.likely) } else { None };
         let Some(level) = level else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
@@ -482,16 +491,16 @@ impl Proof {
 
     /// Gives out everything: it was compared to the end.
     fn all<E>(self, each: Each<'_, E>) -> Result<(), E> {
-        self.open.iter().map(|(block, _)| block).chain([&self.block]).filter(|block| !block.is_empty()).try_for_each(|block| each(block))
+        self.open
+            .iter()
+            .map(|(block, _)| block)
+            .chain([&self.block])
+            .filter(|block| !block.is_empty())
+            .try_for_each(|block| each(block))
     }
 }
 
-fn compare(
-    given: &[u8],
-    original: &VecDeque<u8>,
-    compared: &mut usize,
-    ahead: &mut Vec<u8>,
-) -> Result<(), Unproven> {
+fn compare(given: &[u8], original: &VecDeque<u8>, compared: &mut usize, ahead: &mut Vec<u8>) -> Result<(), Unproven> {
     let (now, beyond) = given.split_at(given.len().min(original.len().saturating_sub(*compared)));
     let (front, back) = original.as_slices();
     let of_front = front.get(*compared..).unwrap_or_default();

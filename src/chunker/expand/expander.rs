@@ -93,12 +93,7 @@ impl Expander {
         Self { state: State::Sniffing(Vec::new()), depth }
     }
 
-    pub(super) fn push_into<E>(
-        &mut self,
-        bytes: &[u8],
-        outcome: &mut Outcome,
-        out: &mut Out<'_, E>,
-    ) -> Result<(), E> {
+    pub(super) fn push_into<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         match &mut self.state {
             State::Sniffing(head) => {
                 head.extend_from_slice(bytes);

@@ -169,7 +169,8 @@ impl PgDump {
             let length = if header.version.minor >= BY_ALGORITHM { 1 } else { INTEGER };
             let zero = [0; INTEGER];
             if header.compression != Compression::None
-                && let Some((before, field)) = head.get(..COMPRESSION_AT + length).and_then(|h| h.split_at_checked(COMPRESSION_AT))
+                && let Some((before, field)) =
+                    head.get(..COMPRESSION_AT + length).and_then(|h| h.split_at_checked(COMPRESSION_AT))
             {
                 out.raw(before)?;
                 out.instead(&zero[..length], field)?;
@@ -192,12 +193,7 @@ impl PgDump {
     }
 
     /// What is left stays as it is.
-    fn give_up<E>(
-        &mut self,
-        window: &mut Window<'_>,
-        outcome: &mut Outcome,
-        out: &mut Out<'_, E>,
-    ) -> Result<(), E> {
+    fn give_up<E>(&mut self, window: &mut Window<'_>, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         let head = std::mem::take(&mut self.head);
         out.raw(&head)?;
         if let Some(block) = self.block.take() {

@@ -103,7 +103,10 @@ impl Framer {
     }
 
     /// Ends the last piece, and all of them with an empty one.
-    pub(super) fn finish<E>(mut self, out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), &'static str>, E> {
+    pub(super) fn finish<E>(
+        mut self,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Result<(), &'static str>, E> {
         let waiting = std::mem::take(&mut self.waiting);
         let rest = self.frame(&waiting, out)?.len();
         if rest > 0 || self.left > 0 || !self.sizes.is_empty() || self.overflowed {

@@ -92,7 +92,8 @@ fn zlib(bytes: &[u8], level: u32) -> Vec<u8> {
 fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> Vec<u8> {
     let mut parser = Parser::new();
     let (mut input, mut at) = (archive, 0);
-    let (mut out, mut content, mut heads): (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) = (Vec::new(), Vec::new(), vec![Vec::new()]);
+    let (mut out, mut content, mut heads): (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) =
+        (Vec::new(), Vec::new(), vec![Vec::new()]);
     let ends = |out: &mut Vec<u8>, content: &mut Vec<u8>| {
         let stream = zlib(content, level);
         content.clear();

@@ -18,11 +18,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 /// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// Frames with so many bytes are closed where a table begins or ends. Fewer compress too badly.
-const BORDER_FRAME: usize = 64 << 10;
+pub(super) const BORDER_FRAME: usize = 64 << 10;
 /// Pieces that wait to be hashed.
-const PIECES: usize = 8;
+pub(super) const PIECES: usize = 8;
 
 /// An archive that was stored; its frames may still be open.
 pub struct StoredArchive {

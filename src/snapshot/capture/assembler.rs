@@ -232,10 +232,17 @@ impl<'c> Assembler<'c> {
         match waiting.progress(self.writer, &mut self.sink)? {
             Progressed::Still(waiting) => Ok(Slot::Stream(entry, file, waiting)),
             Progressed::Stored(stream) => {
-                put_content(&mut entry, stream);
-                if let Some(Outcome::Captured(captured)) = file.slot.get()
-                    && file.other_name.is_none()
-                {
+                let Some(Outcome::Captured(captured)) = file.slot.get() else { return Ok(Slot::Nothing) };
+                if let Some(recipe) = captured.recipe() {
+                    if entry.content().is_none() {
+                        put_content(&mut entry, stream);
+                        return self.settle_slot(Slot::Stream(entry, file, Waiting::Stream(recipe)), finished);
+                    }
+                    captured.put_recipe(&mut entry, stream);
+                } else {
+                    put_content(&mut entry, stream);
+                }
+                if file.other_name.is_none() {
                     finished.file(&entry, captured)?;
                 }
                 Ok(Slot::Ready(entry))

@@ -7,7 +7,7 @@ use crate::snapshot::tree::list::List;
 use crate::snapshot::tree::reference::Reference;
 
 /// A stream whose chunks were put, but whose frames may still be open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PendingStream {
     /// Its chunks.
     pub references: Vec<PendingRef>,

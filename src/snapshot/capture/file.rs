@@ -1,11 +1,13 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
+use crate::chunker::expand::{Format, Outcome as Expansion};
 use crate::chunker::{Buffer, Chunks, Gear, Profile};
 use crate::repo::cbor::Time;
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
-use crate::snapshot::capture::content::{self, PendingStream};
+use crate::snapshot::capture::content::{self, PendingStream, StoredStream};
+use crate::snapshot::capture::expanded;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
@@ -14,6 +16,7 @@ use crate::snapshot::source::xattrs::XattrReader;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::{Extent, Reference};
 use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,6 +35,8 @@ pub struct Captured {
     /// Its bytes, if they stand in the entry.
     inline: Option<Vec<u8>>,
     stream: Option<(Vec<PendingRef>, u64, [u8; 32])>,
+    /// What rebuilds the file, if it was expanded: the stream isn't the file then.
+    expanded: Option<Expanded>,
     size: u64,
     extents: Option<Vec<Extent>>,
     /// Its path in the snapshot.
@@ -46,6 +51,19 @@ pub struct Captured {
     pub names: Vec<String>,
     /// Whether it was marked secret.
     pub is_secret: bool,
+    /// What came of expanding it, if it's a container.
+    pub outcome: Option<Expansion>,
+}
+
+/// How the file is made of its stream.
+#[derive(Debug)]
+struct Expanded {
+    recipe: PendingStream,
+    /// The content hash of the file.
+    hash: [u8; 32],
+    is_whole: bool,
+    /// Length and hash of the stream.
+    stream: (u64, [u8; 32]),
 }
 
 /// A file that was read.
@@ -83,6 +101,7 @@ impl Captured {
             inline: None,
             size: stream.bytes,
             stream: Some((stream.references, stream.bytes, stream.hash)),
+            expanded: None,
             extents: None,
             path,
             before,
@@ -90,6 +109,7 @@ impl Captured {
             changed: false,
             names: Vec::new(),
             is_secret,
+            outcome: None,
         }
     }
 
@@ -114,16 +134,45 @@ impl Captured {
         self.size
     }
 
-    /// What its stream refers to, if all frames are closed.
+    /// What its stream and its recipe refer to, if all frames are closed.
     pub fn references(&self, writer: &Writer) -> Option<Vec<Reference>> {
         let (references, _, _) = self.stream.as_ref()?;
-        content::resolve(references, writer)
+        let mut all = content::resolve(references, writer)?;
+        if let Some(expanded) = &self.expanded {
+            all.extend(content::resolve(&expanded.recipe.references, writer)?);
+        }
+        Some(all)
     }
 
     /// How many bytes were read.
     pub fn bytes_read(&self) -> u64 {
         let inline = self.inline.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        self.stream.as_ref().map_or(inline, |(_, bytes, _)| *bytes)
+        let stream = self.stream.as_ref().map_or(inline, |(_, bytes, _)| *bytes);
+        if self.expanded.is_some() { self.size } else { stream }
+    }
+
+    /// The recipe as a stream, if there is one.
+    pub fn recipe(&self) -> Option<PendingStream> {
+        self.expanded.as_ref().map(|expanded| expanded.recipe.clone())
+    }
+
+    /// Gives an entry its recipe, which was stored, and the content hash of the file.
+    pub fn put_recipe(&self, entry: &mut Entry, stored: StoredStream) {
+        let Some(expanded) = &self.expanded else { return };
+        let (references, list) =
+            if stored.is_list { (None, Some(stored.references)) } else { (Some(stored.references), None) };
+        let (stream_bytes, stream_hash) = expanded.stream;
+        let is_whole = expanded.is_whole;
+        entry.hash = Some(expanded.hash);
+        entry.recipe = Some(Recipe {
+            stream_bytes,
+            stream_hash,
+            bytes: stored.bytes,
+            hash: stored.hash,
+            references,
+            list,
+            is_whole,
+        });
     }
 
     /// The stream; none if the bytes stand in the entry.
@@ -167,6 +216,8 @@ pub struct FileJob {
     pub metadata: Metadata,
     /// Whether it's marked secret.
     pub is_secret: bool,
+    /// Whether it may be expanded.
+    pub expand: bool,
     /// What is known of it from before.
     pub before: Before,
     /// Where the outcome goes.
@@ -267,6 +318,7 @@ impl FileReaderThread<'_> {
         let mut captured = Captured {
             inline: None,
             stream: None,
+            expanded: None,
             size: metadata.size,
             extents: None,
             path: job.path.clone(),
@@ -275,6 +327,7 @@ impl FileReaderThread<'_> {
             changed: false,
             names: Vec::new(),
             is_secret: job.is_secret,
+            outcome: None,
         };
         if job.is_secret {
             self.read_secret(&mut reader, &mut captured)?;
@@ -283,7 +336,7 @@ impl FileReaderThread<'_> {
             reader.read_to_end(&mut bytes).map_err(|error| FileError::of("read", &error))?;
             captured.inline = Some(bytes);
         } else {
-            self.read_data(&mut reader, &mut captured, buffer)?;
+            self.read_data(&mut reader, job.expand, &mut captured, buffer)?;
         }
         let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
         (captured.size, captured.extents, captured.changed) = (size, extents, changed);
@@ -294,12 +347,17 @@ impl FileReaderThread<'_> {
     fn read_data(
         &self,
         reader: &mut FileReader,
+        expand: bool,
         captured: &mut Captured,
         buffer: &mut Buffer,
     ) -> Result<(), FileError> {
         let length = reader.stream_len();
         let mut head = Vec::with_capacity(SNIFF);
         reader.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(|error| FileError::of("read", &error))?;
+        // The holes of a sparse file aren't in its stream: what is read there isn't the container.
+        if expand && reader.extents().is_none() && Format::of(&head).is_some() {
+            return self.read_container(&mut Cursor::new(head).chain(reader), length, captured);
+        }
         if head.starts_with(ARCHIVE_MAGIC) {
             return self.read_archive(&mut Cursor::new(head).chain(reader), captured);
         }
@@ -319,6 +377,25 @@ impl FileReaderThread<'_> {
             Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
         }
         captured.stream = Some((references, bytes, *hasher.finalize().as_bytes()));
+        Ok(())
+    }
+
+    /// Reads a container, whose compression is undone.
+    fn read_container(&self, reader: &mut dyn Read, length: u64, captured: &mut Captured) -> Result<(), FileError> {
+        let places = (self.writer, self.gear, self.data);
+        let stored = expanded::store(reader, length, places, self.monitor).map_err(|error| match error {
+            ArchiveStreamError::Repository(error) => FileError::Repository(error),
+            ArchiveStreamError::Read(error) => FileError::of("read", &error),
+        })?;
+        let PendingStream { references, bytes, hash } = stored.stream;
+        captured.stream = Some((references, bytes, hash));
+        captured.expanded = stored.recipe.map(|recipe| Expanded {
+            recipe,
+            hash: stored.hash,
+            is_whole: stored.outcome.left.is_empty(),
+            stream: (bytes, hash),
+        });
+        captured.outcome = Some(stored.outcome);
         Ok(())
     }
 

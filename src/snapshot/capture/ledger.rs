@@ -128,9 +128,8 @@ impl<'c> Ledger<'c> {
     fn is_stored(&self, kept: &Kept) -> bool {
         let entry = &kept.entry;
         let listed = kept.listed.as_deref().unwrap_or_default();
-        let direct = entry.references.iter().chain(&entry.list).flatten();
-        (entry.list.is_none() || !listed.is_empty())
-            && direct.chain(listed).all(|part| self.shared.writer.rely_on(part.frame, part.first, part.count))
+        (!entry.has_list() || !listed.is_empty())
+            && entry.named().chain(listed).all(|part| self.shared.writer.rely_on(part.frame, part.first, part.count))
     }
 
     /// Counts a file that is as it was.
@@ -153,6 +152,7 @@ impl<'c> Ledger<'c> {
         to.hash = from.hash;
         to.flags = from.flags;
         to.extents.clone_from(&from.extents);
+        to.recipe.clone_from(&from.recipe);
     }
 
     fn secret(&mut self, path: &SafePath, names: Vec<String>) {
@@ -165,7 +165,7 @@ impl<'c> Ledger<'c> {
     fn note(&mut self, entry: &Entry, captured: &Captured) {
         let Some(origin) = &captured.origin else { return };
         let mut listed = None;
-        if entry.list.is_some() {
+        if entry.has_list() {
             // A frame without an id couldn't be looked for the next time: then the row isn't written.
             let Some(references) = captured.references(self.shared.writer) else { return };
             listed = Some(references);

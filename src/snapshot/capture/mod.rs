@@ -15,6 +15,7 @@ pub mod archive;
 pub mod assembler;
 pub mod content;
 mod database;
+mod expanded;
 pub mod file;
 mod ledger;
 mod part;

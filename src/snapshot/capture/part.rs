@@ -15,6 +15,8 @@ pub(super) struct FilesPart {
     pub excludes: Excludes,
     pub secrets: SecretRules,
     pub kind: Option<&'static str>,
+    /// Whether the compression of containers is undone.
+    pub expand: bool,
 }
 
 /// What is stored under another name than its path.
@@ -47,7 +49,7 @@ impl FilesPart {
                 (roots, renamed(Some(folder.as_os_str().as_bytes())))
             }
         };
-        Ok(Self { roots, renamed, excludes, secrets, kind: source.kind })
+        Ok(Self { roots, renamed, excludes, secrets, kind: source.kind, expand: !source.no_expand })
     }
 
     /// What it's called.

@@ -303,6 +303,7 @@ impl<'c> Visit<'c> {
             path: found.path.clone(),
             metadata: found.metadata,
             is_secret,
+            expand: self.capture.parts.get(self.part).is_some_and(|part| part.expand),
             before,
             slot: Arc::clone(&slot),
         };

@@ -6,9 +6,10 @@ use crate::repo::id::{FrameId, RunId};
 use crate::repo::reader::Reader;
 use crate::snapshot::check::{CheckError, Damage, Damaged, Findings, MAX_PATHS};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::reach::identity;
 use crate::snapshot::snapshots::{Snapshot, Snapshots};
 use crate::snapshot::stream::{self, StreamReader};
-use crate::snapshot::tree::entry::{Content, Entry, EntryType};
+use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::reader::EntryReader;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -34,15 +35,7 @@ pub(super) fn frames_exist(
     for snapshot in &snapshots.list {
         let mut first_visit = |entry: &Entry| {
             // With the references: the same directory may be stored twice, and one of the two be lost.
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&entry.hash.unwrap_or_default());
-            for reference in entry.references.iter().chain(&entry.list).flatten() {
-                hasher.update(reference.frame.as_bytes());
-                hasher.update(&reference.first.to_le_bytes()).update(&reference.count.to_le_bytes());
-            }
-            let mut short = [0; 16];
-            short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-            visited.insert(short)
+            visited.insert(identity(entry))
         };
         let mut each = |path: &SafePath, entry: &Entry| -> Result<bool, CheckError> {
             if monitor.interrupted() {
@@ -99,7 +92,7 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
 /// The frames that an entry refers to and that no pack holds, or not with all chunks that it needs.
 fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError> {
     let mut missing: Vec<FrameId> = Vec::new();
-    for reference in stream::references(reader, entry)? {
+    for reference in stream::all_references(reader, entry)? {
         let (frame, first, count) = (reference.frame, reference.first, reference.count);
         if missing.last() != Some(&frame) && !reader.holds(frame, first, count)? {
             missing.push(frame);
@@ -145,12 +138,8 @@ pub(super) fn paths_hit(
                 return Err(CheckError::Interrupted);
             }
             // A list that can't be read hits its file by its own frames.
-            let own = match entry.content() {
-                Some(Content::List(list)) => list.to_vec(),
-                _ => Vec::new(),
-            };
-            let of_stream = stream::references(reader, entry).unwrap_or_default();
-            for reference in own.iter().chain(&of_stream) {
+            let of_stream = stream::all_references(reader, entry).unwrap_or_default();
+            for reference in entry.named().chain(&of_stream) {
                 let is_lost = wanted.contains(&reference.frame)
                     && !left.holds(reader, reference.frame, reference.first, reference.count);
                 if is_lost {

@@ -3,11 +3,12 @@
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
 use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::rebuilt::Flow;
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::restore::file::frame_of;
 use crate::snapshot::restore::window::{self, Window};
 use crate::snapshot::snapshots::Snapshot;
-use crate::snapshot::stream::{self, ContentHasher};
+use crate::snapshot::stream;
 use crate::snapshot::tree::entry::{Content, Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::reference::Extent;
@@ -36,7 +37,7 @@ pub fn dump(
     }
     let references = stream::references(&reader, &entry)?;
     let class = stream::class_of(&entry);
-    let mut hasher = ContentHasher::new();
+    let mut flow = Flow::of(&reader, &entry)?;
     let mut sparse = Holes::new(&entry);
     let write = |window: Window<()>| -> Result<(), RestoreError> {
         for reference in window.pieces.iter().flat_map(|piece| &piece.references) {
@@ -45,9 +46,11 @@ pub fn dump(
             }
             let frame = frame_of(&window.fetched, reference)?;
             let bytes = stream::referred(frame, reference, class)?;
-            hasher.update(frame, bytes);
-            sparse.write(bytes, out).map_err(RestoreError::Output)?;
-            Progress::add(&monitor.progress().bytes_done, bytes.len() as u64);
+            flow.push(frame, bytes, &mut |given| {
+                sparse.write(given, out)?;
+                Progress::add(&monitor.progress().bytes_done, given.len() as u64);
+                Ok(())
+            })?;
         }
         Ok(())
     };
@@ -55,7 +58,7 @@ pub fn dump(
     written?;
     // Closed means that the writing side failed, whose error was given back above.
     debug_assert!(gathered.is_ok());
-    hasher.finish(entry.hash)?;
+    flow.finish(&entry, &mut |given| sparse.write(given, out))?;
     sparse.finish(size, out).map_err(RestoreError::Output)?;
     out.flush().map_err(RestoreError::Output)?;
     Ok(size)

@@ -2,13 +2,14 @@
 
 use crate::repo::error::ReadError;
 use crate::repo::pack::frame::OpenFrame;
-use crate::repo::reader::Fetched;
+use crate::repo::reader::{Fetched, Reader};
 use crate::snapshot::monitor::Progress;
+use crate::snapshot::rebuilt::{Flow, FlowError};
 use crate::snapshot::restore::overwrite::{NOT_MINE, Placement, is_part_of};
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::restore::window::{Piece, Window};
 use crate::snapshot::source::metadata::Metadata;
-use crate::snapshot::stream::{self, ContentHasher};
+use crate::snapshot::stream;
 use crate::snapshot::target::attributes::Subject;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::writer::NewFile;
@@ -21,39 +22,25 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Why a file can't be restored.
-#[derive(Debug)]
-pub(super) enum FileError {
-    /// Its content can't be read.
-    Read(ReadError),
-    /// It can't be written.
-    Write(io::Error),
-}
-
-impl From<ReadError> for FileError {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
-    }
-}
-
 /// A file that is being restored.
 pub(super) struct Output<'r> {
     session: &'r Session<'r>,
+    reader: &'r Reader<'r>,
     parent: Arc<Directory>,
     path: SafePath,
     /// The path below the target.
     below: SafePath,
     entry: Entry,
     placement: Placement,
-    state: Mutex<State>,
+    state: Mutex<State<'r>>,
 }
 
 /// How far a file is.
-enum State {
+enum State<'r> {
     /// Nothing was written.
     New,
     /// Some was.
-    Open(Box<Writing>),
+    Open(Box<Writing<'r>>),
     /// It failed, and that was reported.
     Failed,
     /// It's in its place.
@@ -61,22 +48,23 @@ enum State {
 }
 
 /// A file without a name.
-struct Writing {
+struct Writing<'r> {
     file: NewFile,
-    hasher: ContentHasher,
-    /// Bytes of the stream that were written.
+    flow: Flow<'r>,
+    /// Bytes of the file that were written; those of the extents of a sparse one.
     position: u64,
 }
 
 impl<'r> Output<'r> {
     pub(super) fn new(
         session: &'r Session<'r>,
+        reader: &'r Reader<'r>,
         parent: Arc<Directory>,
         (path, below): (SafePath, SafePath),
         entry: Entry,
         placement: Placement,
     ) -> Self {
-        Self { session, parent, path, below, entry, placement, state: Mutex::new(State::New) }
+        Self { session, reader, parent, path, below, entry, placement, state: Mutex::new(State::New) }
     }
 
     /// Writes one piece.
@@ -86,57 +74,69 @@ impl<'r> Output<'r> {
             *state = State::Failed;
         }
         let writing = match std::mem::replace(&mut *state, State::Failed) {
-            State::New => match self.parent.new_file(&self.entry) {
-                Ok(file) => Box::new(Writing { file, hasher: ContentHasher::new(), position: 0 }),
-                Err(error) => return self.session.failed(&self.path, "create", &error),
+            State::New => match (self.parent.new_file(&self.entry), Flow::of(self.reader, &self.entry)) {
+                (Ok(file), Ok(flow)) => Box::new(Writing { file, flow, position: 0 }),
+                (Err(error), _) => return self.session.failed(&self.path, "create", &error),
+                (_, Err(error)) => {
+                    self.session.unreadable(&self.path, &error);
+                    return;
+                }
             },
             State::Open(writing) => writing,
             State::Failed | State::Done => return,
         };
         match self.go_on(writing, piece, fetched) {
             Ok(next) => *state = next,
-            Err(FileError::Read(error)) => {
+            Err(FlowError::Read(error)) => {
                 self.session.unreadable(&self.path, &error);
             }
-            Err(FileError::Write(error)) => self.session.failed(&self.path, "write", &error),
+            Err(FlowError::Write(error)) => self.session.failed(&self.path, "write", &error),
         }
     }
 
-    fn go_on(&self, mut writing: Box<Writing>, piece: &Piece<Self>, fetched: &Fetched) -> Result<State, FileError> {
+    fn go_on(
+        &self,
+        mut writing: Box<Writing<'r>>,
+        piece: &Piece<Self>,
+        fetched: &Fetched,
+    ) -> Result<State<'r>, FlowError> {
         let class = stream::class_of(&self.entry);
         for reference in &piece.references {
             let frame = frame_of(fetched, reference)?;
             let bytes = stream::referred(frame, reference, class)?;
-            writing.hasher.update(frame, bytes);
-            writing.file.write_at(writing.position, bytes).map_err(FileError::Write)?;
-            writing.position += bytes.len() as u64;
-            Progress::add(&self.session.monitor.progress().bytes_done, bytes.len() as u64);
+            let Writing { file, flow, position } = &mut *writing;
+            flow.push(frame, bytes, &mut |given| self.append(file, position, given))?;
         }
         if !piece.is_last {
             return Ok(State::Open(writing));
         }
-        let Writing { mut file, hasher, position } = *writing;
+        let Writing { mut file, flow, mut position } = *writing;
         if let Some(bytes) = &self.entry.inline {
-            file.write_at(0, bytes).map_err(FileError::Write)?;
+            file.write_at(0, bytes).map_err(FlowError::Write)?;
         } else {
-            hasher.finish(self.entry.hash)?;
-            if Some(position) != self.entry.stream_len() {
-                return Err(ReadError::ContentHash.into());
-            }
+            flow.finish(&self.entry, &mut |given| self.append(&mut file, &mut position, given))?;
         }
-        file.complete().map_err(FileError::Write)?;
+        file.complete().map_err(FlowError::Write)?;
         if self.placement == Placement::OverPart {
             let found = self.parent.pin(&self.entry.name).and_then(|found| found.open_file());
             if !found
                 .and_then(|found| is_part_of(&found, file.file(), self.session.monitor))
-                .map_err(FileError::Write)?
+                .map_err(FlowError::Write)?
             {
                 self.session.problem(&self.path, ProblemKind::Other, NOT_MINE.to_owned());
                 return Ok(State::Failed);
             }
         }
-        self.place(file).map_err(FileError::Write)?;
+        self.place(file).map_err(FlowError::Write)?;
         Ok(State::Done)
+    }
+
+    /// Writes the next bytes.
+    fn append(&self, file: &mut NewFile, position: &mut u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_at(*position, bytes)?;
+        *position += bytes.len() as u64;
+        Progress::add(&self.session.monitor.progress().bytes_done, bytes.len() as u64);
+        Ok(())
     }
 
     /// Gives the file its name, the last thing of all: what has a name is whole, attributes included.

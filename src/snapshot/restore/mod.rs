@@ -33,8 +33,9 @@ use crate::repo::id::RunId;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse::{self, BrowseError};
 use crate::snapshot::monitor::{EntryAction, Monitor};
+use crate::snapshot::rebuilt::FlowError;
 use crate::snapshot::restore::delete::{DeleteRefusal, Trouble};
-use crate::snapshot::restore::file::{FileError, Output};
+use crate::snapshot::restore::file::Output;
 use crate::snapshot::restore::link::Linker;
 use crate::snapshot::restore::marker::Marker;
 use crate::snapshot::restore::overwrite::Rule;
@@ -409,11 +410,11 @@ impl RestoreError {
     }
 }
 
-impl From<FileError> for RestoreError {
-    fn from(error: FileError) -> Self {
+impl From<FlowError> for RestoreError {
+    fn from(error: FlowError) -> Self {
         match error {
-            FileError::Read(error) => Self::Read(error),
-            FileError::Write(error) => Self::Output(error),
+            FlowError::Read(error) => Self::Read(error),
+            FlowError::Write(error) => Self::Output(error),
         }
     }
 }

@@ -237,7 +237,8 @@ impl Walker<'_, '_, '_> {
             }
             self.window.0 = Some(Arc::clone(&parent));
         }
-        let output = Output::new(self.session, parent, (path.clone(), below), entry.clone(), placement);
+        let output =
+            Output::new(self.session, self.wanted.reader, parent, (path.clone(), below), entry.clone(), placement);
         match self.gatherer.add(output, references) {
             Ok(()) => ControlFlow::Continue(false),
             Err(Closed) => ControlFlow::Break(()),

@@ -3,6 +3,7 @@
 use crate::repo::format::{MAX_INLINE_FILE, MAX_INLINE_REFS, MAX_LIST_REFS, MAX_NAME, MAX_XATTR};
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::escape_name;
+use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::{Extent, Reference};
 use std::fmt;
 
@@ -60,6 +61,8 @@ pub enum EntryFault {
     Secret,
     /// Extents that overlap, touch, are empty, too many, or reach beyond the size.
     Extents,
+    /// A recipe of what can't be expanded, or one without steps.
+    Recipe,
 }
 
 impl fmt::Display for EntryFault {
@@ -81,6 +84,7 @@ impl fmt::Display for EntryFault {
             Self::Hash => "a content hash is missing or out of place",
             Self::Secret => "the content of a secret stands in the entry",
             Self::Extents => "impossible data extents",
+            Self::Recipe => "an impossible recipe",
         })
     }
 }
@@ -126,6 +130,10 @@ impl Entry {
         if let Some(extents) = &self.extents {
             ensure(is_file && extents_fit(extents, self.size.unwrap_or(0)), EntryFault::Extents)?;
         }
+        if let Some(recipe) = &self.recipe {
+            let is_plain_file = is_file && self.extents.is_none() && self.inline.is_none() && !self.is_secret();
+            ensure(is_plain_file && recipe.is_possible(), EntryFault::Recipe)?;
+        }
         self.check_content()
     }
 
@@ -165,6 +173,18 @@ impl Entry {
             }
             _ => Err(EntryFault::Content),
         }
+    }
+}
+
+impl Recipe {
+    fn is_possible(&self) -> bool {
+        let (few, some) = (1..=MAX_INLINE_REFS, 1..=MAX_LIST_REFS);
+        let are_there = match (&self.references, &self.list) {
+            (Some(references), None) => few.contains(&references.len()) && possible(references),
+            (None, Some(references)) => some.contains(&references.len()) && possible(references),
+            _ => false,
+        };
+        are_there && self.bytes > 0
     }
 }
 

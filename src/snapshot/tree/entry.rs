@@ -2,6 +2,7 @@
 
 use crate::repo::cbor::{self, Time};
 use crate::repo::codec::put_varint;
+use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::{Extent, Reference};
 use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
@@ -196,7 +197,7 @@ pub struct Entry {
     /// The references of the list of the stream's references; see [`Entry::content`].
     #[n(17)]
     pub list: Option<Vec<Reference>>,
-    /// The content hash of the stream.
+    /// The content hash of the stream; of the file, where that was expanded.
     #[cbor(n(18), with = "minicbor::bytes")]
     pub hash: Option<[u8; 32]>,
     /// Marks.
@@ -205,6 +206,9 @@ pub struct Entry {
     /// The data extents of a sparse file: its stream holds only these bytes.
     #[n(20)]
     pub extents: Option<Vec<Extent>>,
+    /// What rebuilds a file that was expanded: the stream isn't the file then.
+    #[n(21)]
+    pub recipe: Option<Recipe>,
 }
 
 /// Where the bytes of an entry's stream are.
@@ -243,6 +247,7 @@ impl Entry {
             hash: None,
             flags: Flags::default(),
             extents: None,
+            recipe: None,
         }
     }
 
@@ -253,12 +258,31 @@ impl Entry {
         inline.or(references).or(self.list.as_deref().map(Content::List))
     }
 
-    /// Bytes of the stream: the size, or what the extents of a sparse file add up to; nothing if that overflows.
+    /// Bytes of the stream: the size, what the extents of a sparse file add up to, or what the recipe says of a file that was expanded; nothing if that overflows.
     pub fn stream_len(&self) -> Option<u64> {
+        if let Some(recipe) = &self.recipe {
+            return Some(recipe.stream_bytes);
+        }
         let size = self.size.unwrap_or(0);
         self.extents
             .as_ref()
             .map_or(Some(size), |extents| extents.iter().try_fold(0u64, |n, e| n.checked_add(e.length)))
+    }
+
+    /// The content hash of the stream, which is that of the file unless it was expanded.
+    pub fn stream_hash(&self) -> Option<[u8; 32]> {
+        self.recipe.as_ref().map_or(self.hash, |recipe| Some(recipe.stream_hash))
+    }
+
+    /// All references that stand in the entry itself.
+    pub fn named(&self) -> impl Iterator<Item = &Reference> {
+        let recipe = self.recipe.iter().flat_map(|recipe| recipe.references.iter().chain(&recipe.list));
+        self.references.iter().chain(&self.list).chain(recipe).flatten()
+    }
+
+    /// Whether some of its references stand in lists.
+    pub fn has_list(&self) -> bool {
+        self.list.is_some() || self.recipe.as_ref().is_some_and(|recipe| recipe.list.is_some())
     }
 
     /// Whether the content was marked secret.

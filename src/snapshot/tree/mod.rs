@@ -6,4 +6,5 @@ pub mod list;
 pub mod path;
 pub mod problem;
 pub mod reader;
+pub mod recipe;
 pub mod reference;

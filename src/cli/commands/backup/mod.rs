@@ -85,6 +85,9 @@ pub struct BackupArgs {
     /// Treat what matches as secret, as .env files are
     #[arg(long, value_name = "PATTERN")]
     secret: Vec<String>,
+    /// Store gzip and compressed dumps as they are, compressed
+    #[arg(long)]
+    no_expand: bool,
     /// How often a long backup makes what it has done so far a snapshot, `never` for not at all
     #[arg(long, value_name = "TIME", default_value = "45min", hide = true)]
     checkpoint: Interval,
@@ -152,6 +155,7 @@ impl BackupArgs {
             },
             secrets: self.secret,
             kind: None,
+            no_expand: self.no_expand,
         };
         Ok(BackupOptions {
             files: Some(files).filter(|files| !files.paths.is_empty()).into_iter().collect(),

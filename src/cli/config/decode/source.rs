@@ -103,6 +103,7 @@ fn files(section: &mut Section, around: &Around, report: &mut Report) -> FilesSo
         exclude_larger_than: larger
             .and_then(|node| node.as_number().or_else(|| node.parsed(units::parse_size, report))),
         one_file_system: section.get("one_file_system", report).and_then(|node| node.flag(report)).unwrap_or(false),
+        expand: section.get("expand", report).and_then(|node| node.flag(report)).unwrap_or(true),
         secret: list(section, "secret", report),
         references: section.get("references", report).and_then(|node| node.text(report)),
         sidecar: section.get("sidecar", report).and_then(|node| node.text(report)),

@@ -51,6 +51,8 @@ pub struct FilesSource {
     pub exclude_larger_than: Option<u64>,
     /// Leave out what is on other file systems.
     pub one_file_system: bool,
+    /// Undo the compression of containers, so that they deduplicate.
+    pub expand: bool,
     /// Patterns of what is secret.
     pub secret: Vec<String>,
     /// A query for the files that the database knows of.

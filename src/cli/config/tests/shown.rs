@@ -52,12 +52,12 @@ prop_compose! {
         names in prop::collection::btree_set("[a-z \"'#]{1,8}[a-z]", 1..4),
         exclude in prop::collection::vec(text(), 0..3),
         exclude_larger_than in prop::option::of(0..=i64::MAX as u64),
-        one_file_system in any::<bool>(),
+        (one_file_system, expand) in any::<(bool, bool)>(),
         references in prop::option::of(text()),
     ) -> SourceKind {
         let paths = names.into_iter().map(|name| format!("/srv/{name}").into()).collect();
         let (secret, sidecar) = (vec![], None);
-        SourceKind::Files(FilesSource { paths, exclude, exclude_larger_than, one_file_system, secret, references, sidecar })
+        SourceKind::Files(FilesSource { paths, exclude, exclude_larger_than, one_file_system, expand, secret, references, sidecar })
     }
 }
 

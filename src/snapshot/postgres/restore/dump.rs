@@ -7,6 +7,7 @@ use crate::repo::reader::Reader;
 use crate::snapshot::browse;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::postgres::programs::Version;
+use crate::snapshot::rebuilt::FileReader;
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::stream::{StreamReader, unwrap_read_error};
 use crate::snapshot::tree::entry::{Content, Entry, EntryType};
@@ -106,12 +107,19 @@ impl Dump {
         self.entry.size.unwrap_or(0)
     }
 
+    /// Whether the stream that is stored is the dump without any compression.
+    fn is_undone(&self) -> bool {
+        self.entry.recipe.as_ref().is_none_or(|recipe| recipe.is_whole)
+    }
+
     /// All of it, gzip undone.
     pub(super) fn open<'r>(&self, reader: &'r Reader<'r>) -> Result<Box<dyn Read + Send + 'r>, ReadError> {
         let stream: Box<dyn Read + Send + 'r> = match self.entry.content() {
             // A small file stands in its directory, whose bytes were verified.
             Some(Content::Inline(bytes)) => Box::new(io::Cursor::new(bytes.to_vec())),
-            _ => Box::new(StreamReader::of(reader, &self.entry)?),
+            // The stream is what is in the container then, which is better than what it was compressed to.
+            _ if self.is_undone() => Box::new(StreamReader::of(reader, &self.entry)?),
+            _ => Box::new(FileReader::new(reader, &self.entry)?),
         };
         Ok(if self.gzip { Box::new(MultiGzDecoder::new(BufReader::new(stream))) } else { stream })
     }

@@ -1,0 +1,300 @@
+//! Storing a container without its compression: read, undone and proven by one thread, cut and put by another, hashed by a third. Nothing is kept on disk.
+//!
+//! ```text
+//! file ── pieces ──▶ undo, compress again, compare ── stream, recipe ──▶ cut, ids, known? ──▶ lanes
+//!            └─────▶ hash
+//! ```
+//!
+//! Memory: that of the expansion, what the cutters keep (below 1 MiB), and some 4 MiB of pieces between the threads.
+
+use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
+use crate::chunker::expand::{Expansion, Inner, Outcome};
+use crate::chunker::{Cutter, Gear, Profile};
+use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
+use crate::snapshot::capture::archive::{ArchiveStreamError, BORDER_FRAME, PIECE, PIECES};
+use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::monitor::{Monitor, Progress};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of the stream that are passed on at once.
+const BATCH: usize = 256 << 10;
+/// Files shorter than this share frames with their neighbours: each has too little for frames of its own.
+const OWN_FRAMES: u64 = 1 << 20;
+/// Bytes by which a stream is told.
+const HEAD: usize = 32;
+/// What `pg_dump` archives and its scripts begin with.
+const ARCHIVE: &[u8] = b"PGDMP";
+const SCRIPT: &[u8] = b"--\n-- PostgreSQL database";
+
+/// A container that was stored; its frames may still be open.
+pub(super) struct StoredExpansion {
+    /// The stream that is stored instead; the file itself if there is no recipe.
+    pub stream: PendingStream,
+    /// What makes the file of it; nothing if nothing could be undone.
+    pub recipe: Option<PendingStream>,
+    /// The file's length and content hash.
+    pub bytes: u64,
+    /// Its content hash.
+    pub hash: [u8; 32],
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What the thread that undoes tells the one that stores.
+enum Message {
+    Border,
+    Bytes(Vec<u8>),
+    Recipe(Vec<u8>),
+}
+
+/// Whoever stores has failed and says why.
+struct Gone;
+
+/// Stores the container that `input` gives, up to its end; `length` is about how long it is.
+pub(super) fn store(
+    input: &mut dyn Read,
+    length: u64,
+    (writer, gear, shared): (&Writer, &Gear, &Mutex<Lane>),
+    monitor: &dyn Monitor,
+) -> Result<StoredExpansion, ArchiveStreamError> {
+    std::thread::scope(|scope| {
+        let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
+        let (messages, stored) = bounded::<Message>(2 * PIECES);
+        let hash = scope.spawn(move || {
+            let mut hasher = blake3::Hasher::new();
+            hashed.iter().for_each(|piece| drop(hasher.update(&piece)));
+            *hasher.finalize().as_bytes()
+        });
+        let place =
+            if length < OWN_FRAMES { Place::Shared(shared) } else { Place::Own(Box::new(writer.lane_of_rows())) };
+        let storing = scope.spawn(move || Sink::new(gear, place, shared).take_all(&stored));
+        let undone = undo(input, &pieces, messages, monitor);
+        drop(pieces);
+        let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (bytes, outcome) = undone?.ok_or(WriteError::Stopped)?;
+        let hash = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (stream, recipe) = stored;
+        let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
+        Ok(StoredExpansion { stream, recipe, bytes, hash, outcome })
+    })
+}
+
+/// Reads and undoes all of it; its length, and what came of it. `None` if whoever stores has failed.
+fn undo(
+    input: &mut dyn Read,
+    pieces: &Sender<Arc<Vec<u8>>>,
+    messages: Sender<Message>,
+    monitor: &dyn Monitor,
+) -> Result<Option<(u64, Outcome)>, ArchiveStreamError> {
+    let mut expansion = Expansion::new();
+    let mut batch = Batch { messages, bytes: Vec::new() };
+    let mut bytes = 0;
+    loop {
+        if monitor.interrupted() {
+            return Err(WriteError::Interrupted.into());
+        }
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = (&mut *input).take(PIECE as u64).read_to_end(&mut piece).map_err(ArchiveStreamError::Read)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        Progress::add(&monitor.progress().bytes_done, read as u64);
+        let piece = Arc::new(piece);
+        // Whoever hashes ends after this does.
+        let _ = pieces.send(Arc::clone(&piece));
+        if expansion.push(&piece, &mut |inner| batch.take(inner)).is_err()
+            || batch.recipe(expansion.take_recipe()).is_err()
+        {
+            return Ok(None);
+        }
+    }
+    let Ok((recipe, outcome)) = expansion.finish(&mut |inner| batch.take(inner)) else { return Ok(None) };
+    let sent = batch.recipe(recipe).and_then(|()| batch.flush());
+    Ok(sent.ok().map(|()| (bytes, outcome)))
+}
+
+/// Gathers what is passed on.
+struct Batch {
+    messages: Sender<Message>,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    fn take(&mut self, inner: Inner<'_>) -> Result<(), Gone> {
+        match inner {
+            Inner::Border => {
+                self.flush()?;
+                self.send(Message::Border)
+            }
+            Inner::Bytes(bytes) => {
+                self.bytes.extend_from_slice(bytes);
+                if self.bytes.len() < BATCH { Ok(()) } else { self.flush() }
+            }
+        }
+    }
+
+    fn recipe(&mut self, recipe: Vec<u8>) -> Result<(), Gone> {
+        if recipe.is_empty() { Ok(()) } else { self.send(Message::Recipe(recipe)) }
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(BATCH + (64 << 10)));
+        self.send(Message::Bytes(bytes))
+    }
+
+    fn send(&self, message: Message) -> Result<(), Gone> {
+        self.messages.send(message).map_err(|_| Gone)
+    }
+}
+
+/// Where chunks go.
+enum Place<'l> {
+    Own(Box<Lane>),
+    Shared(&'l Mutex<Lane>),
+}
+
+impl Place<'_> {
+    fn put(&mut self, chunk: &[u8], references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
+        match self {
+            Self::Own(lane) => lane.put(chunk, references),
+            Self::Shared(lane) => lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references),
+        }
+    }
+
+    /// Closes the open frame if it has so many bytes, unless it isn't only ours.
+    fn close(&mut self, at_least: usize) -> Result<(), WriteError> {
+        match self {
+            Self::Own(lane) if lane.open_bytes() >= at_least => lane.flush(),
+            Self::Own(_) | Self::Shared(_) => Ok(()),
+        }
+    }
+}
+
+/// How the bytes that come are cut.
+enum Cutting<'g> {
+    /// The first ones tell.
+    Undecided(Vec<u8>),
+    Archive(Box<ArchiveCutter<'g>>),
+    Other(Cutter<'g>),
+}
+
+/// Cuts and puts.
+struct Sink<'s> {
+    gear: &'s Gear,
+    place: Place<'s>,
+    cutting: Cutting<'s>,
+    references: Vec<PendingRef>,
+    hasher: blake3::Hasher,
+    bytes: u64,
+    /// The recipe's.
+    recipe: Written<'s>,
+}
+
+/// A stream that shares its frames.
+struct Written<'s> {
+    lane: &'s Mutex<Lane>,
+    cutter: Cutter<'s>,
+    references: Vec<PendingRef>,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<'s> Written<'s> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        let Self { lane, cutter, references, .. } = self;
+        cutter.push(bytes, &mut |chunk| lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references))
+    }
+
+    fn finish(mut self) -> Result<PendingStream, WriteError> {
+        let Self { lane, cutter, references, .. } = &mut self;
+        cutter.finish(&mut |chunk| lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references))?;
+        Ok(PendingStream { references: self.references, bytes: self.bytes, hash: *self.hasher.finalize().as_bytes() })
+    }
+}
+
+impl<'s> Sink<'s> {
+    fn new(gear: &'s Gear, place: Place<'s>, lane: &'s Mutex<Lane>) -> Self {
+        let recipe = Written {
+            lane,
+            cutter: Cutter::new(gear, Profile::Meta),
+            references: Vec::new(),
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+        };
+        let cutting = Cutting::Undecided(Vec::new());
+        Self { gear, place, cutting, references: Vec::new(), hasher: blake3::Hasher::new(), bytes: 0, recipe }
+    }
+
+    /// Takes everything; gives the stream and the recipe.
+    fn take_all(mut self, messages: &Receiver<Message>) -> Result<(PendingStream, PendingStream), WriteError> {
+        for message in messages {
+            match message {
+                Message::Border => self.border()?,
+                Message::Bytes(bytes) => {
+                    self.hasher.update(&bytes);
+                    self.bytes += bytes.len() as u64;
+                    self.push(&bytes)?;
+                }
+                Message::Recipe(recipe) => self.recipe.push(&recipe)?,
+            }
+        }
+        self.border()?;
+        self.place.close(1)?;
+        let hash = *self.hasher.finalize().as_bytes();
+        Ok((PendingStream { references: self.references, bytes: self.bytes, hash }, self.recipe.finish()?))
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let Self { place, references, .. } = self;
+        match &mut self.cutting {
+            Cutting::Undecided(head) => {
+                head.extend_from_slice(bytes);
+                if head.len() < HEAD { Ok(()) } else { self.decide() }
+            }
+            Cutting::Archive(cutter) => cutter.push(bytes, &mut |cut| take(cut, place, references)),
+            Cutting::Other(cutter) => cutter.push(bytes, &mut |chunk| place.put(chunk, references)),
+        }
+    }
+
+    fn decide(&mut self) -> Result<(), WriteError> {
+        let Cutting::Undecided(head) = std::mem::replace(&mut self.cutting, Cutting::Undecided(Vec::new())) else {
+            return Ok(());
+        };
+        self.cutting = if head.starts_with(ARCHIVE) {
+            Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT)))
+        } else {
+            let profile = if head.starts_with(SCRIPT) { Profile::Text4k } else { Profile::Opaque64k };
+            Cutting::Other(Cutter::new(self.gear, profile))
+        };
+        self.push(&head)
+    }
+
+    /// What comes then has nothing to do with what came.
+    fn border(&mut self) -> Result<(), WriteError> {
+        if matches!(&self.cutting, Cutting::Undecided(head) if !head.is_empty()) {
+            self.decide()?;
+        }
+        let Self { place, references, .. } = self;
+        match std::mem::replace(&mut self.cutting, Cutting::Undecided(Vec::new())) {
+            Cutting::Undecided(_) => Ok(()),
+            Cutting::Archive(cutter) => cutter.finish(&mut |cut| take(cut, place, references)).map(drop),
+            Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references)),
+        }
+    }
+}
+
+/// Puts a chunk; frames end at the borders of tables if they hold enough.
+fn take(cut: Cut<'_>, place: &mut Place<'_>, references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
+    match cut {
+        Cut::Chunk(chunk) => place.put(chunk, references),
+        Cut::Border => place.close(BORDER_FRAME),
+    }
+}
