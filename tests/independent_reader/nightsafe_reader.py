@@ -14,6 +14,7 @@ import stat
 import sys
 import tempfile
 import unicodedata
+import zlib
 from collections import OrderedDict, namedtuple
 from datetime import datetime, timedelta, timezone
 
@@ -491,15 +492,38 @@ class Repository:
             check(total == size, f"{what}: shorter than its size")
             check(hasher.digest() == expected, f"{what}: another content hash")
 
-    def references(self, entry, what):
-        """The references of an entry, inline or from its list (sections 6 and 7)."""
-        if entry.list is None:
-            return entry.references
+    def references(self, stream, what):
+        """The references of an entry's stream or of a recipe, inline or from its list (sections 6 and 7)."""
+        if stream.list is None:
+            return stream.references
         data = bytearray()
-        self.read_stream(entry.list, META, MAX_LIST, None, data.extend, f"{what}: list")
+        self.read_stream(stream.list, META, MAX_LIST, None, data.extend, f"{what}: list")
         size, content_hash, references = parse_list(bytes(data), f"{what}: list")
-        check((size, content_hash) == (entry.stream_size, entry.hash), f"{what}: list and entry differ")
+        check((size, content_hash) == (stream.stream_size, stream.stream_hash), f"{what}: list and entry differ")
         return references
+
+    def read_file(self, entry, sink, what):
+        """Gives a file's bytes, but those of holes, to the sink; its hash is compared at the end (section 6)."""
+        cls = SECRET if entry.secret else DATA
+        references = self.references(entry, what)
+        if entry.recipe is None:
+            self.read_stream(references, cls, entry.stream_size, entry.hash, sink, what)
+            return
+        recipe = bytearray()
+        of_recipe = self.references(entry.recipe, f"{what}: recipe")
+        size, content_hash = entry.recipe.stream_size, entry.recipe.stream_hash
+        self.read_stream(of_recipe, DATA, size, content_hash, recipe.extend, f"{what}: recipe")
+        hasher, total = blake3(), [0]
+
+        def rebuilt(data):
+            hasher.update(data)
+            total[0] += len(data)
+            sink(data)
+
+        rebuilder = Rebuilder(bytes(recipe), rebuilt, what)
+        self.read_stream(references, cls, entry.stream_size, entry.stream_hash, rebuilder.push, what)
+        rebuilder.finish()
+        check((total[0], hasher.digest()) == (entry.size, entry.hash), f"{what}: rebuilt to something else")
 
     # Trees (section 7)
 
@@ -529,9 +553,8 @@ class Repository:
             (out if entry.extents is None else Extents(entry.extents, out)).write(entry.inline)
             out.truncate(entry.size)
             return
-        cls = SECRET if entry.secret else DATA
         sink = out.write if entry.extents is None else Extents(entry.extents, out).write
-        self.read_stream(self.references(entry, what), cls, entry.stream_size, entry.hash, sink, what)
+        self.read_file(entry, sink, what)
         out.truncate(entry.size)
 
     # Manifests (section 8)
@@ -615,7 +638,7 @@ def parse_list(data, what):
 
 # The fields that not every entry may have (section 7), by the types that they are of.
 OF_TYPES = (
-    ((FILE, DIRECTORY), {7, 16, 17, 18}), ((FILE,), {15, 20}), ((SYMLINK,), {11}), ((CHARACTER, BLOCK), {12}),
+    ((FILE, DIRECTORY), {7, 16, 17, 18}), ((FILE,), {15, 20, 21}), ((SYMLINK,), {11}), ((CHARACTER, BLOCK), {12}),
     ((FILE, SYMLINK, FIFO, SOCKET, CHARACTER, BLOCK), {13}),
 )
 
@@ -644,6 +667,168 @@ def check_path(path, what):
     """A path of a problem or a secret (section 8)."""
     names = path.split(b"/") if path else []
     check(len(names) <= MAX_DEPTH and all(map(is_name, names)), f"{what}: an impossible path")
+
+
+class Recipe:
+    """Where the recipe of an expanded file is, and what the stream is like that it takes (section 6)."""
+
+    def __init__(self, value, what):
+        record = Record(value, what, needs=False)
+        self.of = record.get(0, int), record.get(1, bytes, 32)
+        self.stream_size, self.stream_hash = record.get(2, int), record.get(3, bytes, 32)
+        self.references = record.array(4, bytes, int, int, optional=True)
+        self.list = record.array(5, bytes, int, int, optional=True)
+        given = [field for field in (self.references, self.list) if field is not None]
+        check(len(given) == 1 and self.stream_size > 0, f"{what}: not exactly one of references and list")
+        limit = MAX_INLINE if self.list is None else MAX_LIST_INLINE
+        check(1 <= len(given[0]) <= limit, f"{what}: too many references, or none")
+        for frame_id, first, count in given[0]:
+            good = len(frame_id) == 32 and count >= 1 and first + count <= MAX_FRAME_CHUNKS
+            check(good, f"{what}: a malformed reference")
+        check(record.get(6, int) in (0, 1), f"{what}: neither whole nor not")
+
+
+class Deflate:
+    """Compresses what passes through (section 6, step 16)."""
+
+    def __init__(self, level, sink):
+        self.zlib = zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
+        self.held, self.given, self.sink = bytearray(), 0, sink
+
+    def give(self, data):
+        self.given += len(data)
+        self.sink(data)
+
+    def push(self, data):
+        self.held += data
+        while len(self.held) >= 65_536:
+            self.give(self.zlib.compress(bytes(self.held[:65_536])))
+            del self.held[:65_536]
+
+    def end(self):
+        self.give(self.zlib.compress(bytes(self.held)) + self.zlib.flush(zlib.Z_FINISH))
+
+    def cut(self):
+        pass
+
+
+class Pieces:
+    """Puts what passes through into pieces (section 6, steps 32 and 33)."""
+
+    def __init__(self, sink):
+        self.sizes, self.left, self.waiting, self.given, self.sink = [], 0, bytearray(), 0, sink
+
+    def give(self, data):
+        self.given += len(data)
+        self.sink(bytes(data))
+
+    def begin(self):
+        count, self.left = self.sizes[0]
+        self.sizes[0] = (count - 1, self.left)
+        if count == 1:
+            self.sizes.pop(0)
+        self.give(b"\0" + self.left.to_bytes(4, "little"))
+
+    def push(self, data):
+        self.waiting += data
+        while self.waiting and (self.left or self.sizes):
+            if not self.left:
+                self.begin()
+            part = self.waiting[: self.left]
+            del self.waiting[: self.left]
+            self.left -= len(part)
+            self.give(part)
+
+    def end(self):
+        self.push(b"")
+        check(not (self.waiting or self.left or self.sizes), "pieces of other sizes")
+        self.give(bytes(5))
+
+    def cut(self):
+        check(not self.waiting, "pieces of other sizes")
+        if self.sizes:
+            check(not self.left and len(self.sizes) == 1 and self.sizes[0][0] == 1, "pieces that aren't there")
+            self.begin()
+
+
+class Rebuilder:
+    """Follows a recipe (section 6): takes the stream, gives the file."""
+
+    def __init__(self, recipe, sink, what):
+        self.recipe, self.at, self.sink, self.what = recipe, 1, sink, what
+        self.stages, self.taking, self.left, self.piece = [], None, 0, None
+        check(recipe[:1] == b"\1", f"{what}: a recipe of another version")
+
+    def give(self, data):
+        (self.stages[-1].push if self.stages else self.sink)(data)
+
+    def push(self, data):
+        while data:
+            if self.taking is None:
+                check(self.step(), f"{self.what}: the stream is too long")
+                continue
+            now, data = data[: self.left], data[self.left :]
+            self.left -= len(now)
+            if self.taking == 2:
+                self.give(now)
+            elif self.taking == 3:
+                self.unframe(now)
+            if not self.left:
+                check(self.taking != 3 or not self.piece, f"{self.what}: a piece isn't whole")
+                self.taking = None
+
+    def unframe(self, data):
+        self.piece += data
+        while len(self.piece) >= 5:
+            length = int.from_bytes(self.piece[1:5], "little")
+            check(self.piece[0] == 0 and 0 < length < 1 << 31, f"{self.what}: a piece without a length")
+            if len(self.piece) < 5 + length:
+                break
+            self.give(bytes(self.piece[5 : 5 + length]))
+            del self.piece[: 5 + length]
+
+    def step(self):
+        """Does the next step; whether there was one."""
+        if self.at == len(self.recipe):
+            return False
+        check(self.at + 9 <= len(self.recipe), f"{self.what}: a recipe that ends within a step")
+        code, number = self.recipe[self.at], int.from_bytes(self.recipe[self.at + 1 : self.at + 9], "little")
+        self.at += 9
+        if code in (2, 3, 4):
+            check(number >= 1, f"{self.what}: a step that does nothing")
+            self.taking, self.left, self.piece = code, number, bytearray()
+        elif code == 5:
+            literal = self.recipe[self.at : self.at + number]
+            check(1 <= number <= 65_536 and len(literal) == number, f"{self.what}: the length of a literal")
+            self.at += number
+            self.give(literal)
+        elif code in (16, 32):
+            check(len(self.stages) < 16, f"{self.what}: too many steps in each other")
+            check(1 <= number <= 9 if code == 16 else number == 0, f"{self.what}: a number out of range")
+            sink = self.stages[-1].push if self.stages else self.sink
+            self.stages.append(Deflate(number, sink) if code == 16 else Pieces(sink))
+        elif code == 33:
+            count, size = number >> 32, number & 0xFFFF_FFFF
+            check(count >= 1 and 1 <= size < 1 << 31, f"{self.what}: pieces without a size")
+            pieces = [stage for stage in self.stages if isinstance(stage, Pieces)]
+            check(pieces, f"{self.what}: sizes of no pieces")
+            pieces[-1].sizes.append((count, size))
+        else:
+            check(code in (0, 1) and self.stages, f"{self.what}: an unknown step, or an end of nothing")
+            stage = self.stages.pop()
+            if code == 0:
+                check(number == 0, f"{self.what}: a number for nothing")
+                stage.end()
+            else:
+                stage.cut()
+                check(stage.given == number, f"{self.what}: a cut elsewhere")
+        return True
+
+    def finish(self):
+        while self.taking is None and self.step():
+            pass
+        check(self.taking is None, f"{self.what}: the stream is too short")
+        check(not self.stages, f"{self.what}: a recipe that ends before what it began")
 
 
 class Entry:
@@ -709,7 +894,13 @@ class Entry:
             self.stream_size = sum(length for _, length in self.extents)
         if self.inline is not None:
             check(len(self.inline) == self.stream_size <= MAX_SMALL, f"{what}: content of another length")
-        else:
+        self.recipe, self.stream_hash = None, self.hash
+        if 21 in record.value:
+            alone = self.inline is None and self.extents is None and not self.secret
+            check(self.type == FILE and alone, f"{what}: a recipe of what can't be expanded")
+            self.recipe = Recipe(record.get(21, dict), f"{what}: recipe")
+            self.stream_size, self.stream_hash = self.recipe.of
+        if self.inline is None:
             check(bool(given[0]) == bool(self.stream_size), f"{what}: references of nothing, or none of something")
 
 
@@ -927,9 +1118,7 @@ def command_verify(repository, _):
         for path, entry in repository.walk(snapshot.root, lambda entry: content_of(entry) in seen):
             if entry.type == FILE and entry.inline is None and content_of(entry) not in seen:
                 what = f"{snapshot.id}:{shown(path)}"
-                cls = SECRET if entry.secret else DATA
-                references = repository.references(entry, what)
-                repository.read_stream(references, cls, entry.stream_size, entry.hash, lambda chunk: None, what)
+                repository.read_file(entry, lambda chunk: None, what)
                 seen.add(content_of(entry))
             elif entry.type == DIRECTORY:
                 pending.append(content_of(entry))

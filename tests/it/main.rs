@@ -8,6 +8,7 @@ mod config;
 mod damage;
 mod diff;
 mod disk;
+mod expand;
 mod faults;
 mod fidelity;
 mod forget;

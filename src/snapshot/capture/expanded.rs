@@ -23,10 +23,9 @@ const BATCH: usize = 256 << 10;
 /// Files shorter than this share frames with their neighbours: each has too little for frames of its own.
 const OWN_FRAMES: u64 = 1 << 20;
 /// Bytes by which a stream is told.
-const HEAD: usize = 32;
-/// What `pg_dump` archives and its scripts begin with.
+const HEAD: usize = 512;
+/// What archives of `pg_dump` begin with.
 const ARCHIVE: &[u8] = b"PGDMP";
-const SCRIPT: &[u8] = b"--\n-- PostgreSQL database";
 
 /// A container that was stored; its frames may still be open.
 pub(super) struct StoredExpansion {
@@ -34,9 +33,7 @@ pub(super) struct StoredExpansion {
     pub stream: PendingStream,
     /// What makes the file of it; nothing if nothing could be undone.
     pub recipe: Option<PendingStream>,
-    /// The file's length and content hash.
-    pub bytes: u64,
-    /// Its content hash.
+    /// The file's content hash.
     pub hash: [u8; 32],
     /// What came of it.
     pub outcome: Outcome,
@@ -64,7 +61,9 @@ pub(super) fn store(
         let (messages, stored) = bounded::<Message>(2 * PIECES);
         let hash = scope.spawn(move || {
             let mut hasher = blake3::Hasher::new();
-            hashed.iter().for_each(|piece| drop(hasher.update(&piece)));
+            for piece in hashed {
+                hasher.update(&piece);
+            }
             *hasher.finalize().as_bytes()
         });
         let place =
@@ -73,24 +72,23 @@ pub(super) fn store(
         let undone = undo(input, &pieces, messages, monitor);
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (bytes, outcome) = undone?.ok_or(WriteError::Stopped)?;
+        let outcome = undone?.ok_or(WriteError::Stopped)?;
         let hash = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let (stream, recipe) = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
-        Ok(StoredExpansion { stream, recipe, bytes, hash, outcome })
+        Ok(StoredExpansion { stream, recipe, hash, outcome })
     })
 }
 
-/// Reads and undoes all of it; its length, and what came of it. `None` if whoever stores has failed.
+/// Reads and undoes all of it; what came of it. `None` if whoever stores has failed.
 fn undo(
     input: &mut dyn Read,
     pieces: &Sender<Arc<Vec<u8>>>,
     messages: Sender<Message>,
     monitor: &dyn Monitor,
-) -> Result<Option<(u64, Outcome)>, ArchiveStreamError> {
+) -> Result<Option<Outcome>, ArchiveStreamError> {
     let mut expansion = Expansion::new();
     let mut batch = Batch { messages, bytes: Vec::new() };
-    let mut bytes = 0;
     loop {
         if monitor.interrupted() {
             return Err(WriteError::Interrupted.into());
@@ -100,7 +98,6 @@ fn undo(
         if read == 0 {
             break;
         }
-        bytes += read as u64;
         Progress::add(&monitor.progress().bytes_done, read as u64);
         let piece = Arc::new(piece);
         // Whoever hashes ends after this does.
@@ -113,7 +110,7 @@ fn undo(
     }
     let Ok((recipe, outcome)) = expansion.finish(&mut |inner| batch.take(inner)) else { return Ok(None) };
     let sent = batch.recipe(recipe).and_then(|()| batch.flush());
-    Ok(sent.ok().map(|()| (bytes, outcome)))
+    Ok(sent.ok().map(|()| outcome))
 }
 
 /// Gathers what is passed on.
@@ -271,7 +268,10 @@ impl<'s> Sink<'s> {
         self.cutting = if head.starts_with(ARCHIVE) {
             Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT)))
         } else {
-            let profile = if head.starts_with(SCRIPT) { Profile::Text4k } else { Profile::Opaque64k };
+            // Scripts of a database, exports, logs: a changed line is small.
+            let is_text =
+                !head.contains(&0) && std::str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| true);
+            let profile = if is_text { Profile::Text4k } else { Profile::Opaque64k };
             Cutting::Other(Cutter::new(self.gear, profile))
         };
         self.push(&head)

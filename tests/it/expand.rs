@@ -1,0 +1,203 @@
+//! Containers are stored without their compression, and every one comes back bit for bit.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::prune::{at_once, forget};
+use crate::world::{NAME, World, noise, noisy_text};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use nightsafe::repo::format::key;
+use nightsafe::repo::id::RunId;
+use nightsafe::snapshot::backup::{BackupOptions, backup};
+use nightsafe::snapshot::browse;
+use nightsafe::snapshot::check::{CheckOptions, check};
+use nightsafe::snapshot::monitor::Silent;
+use nightsafe::snapshot::prune::prune;
+use nightsafe::snapshot::rebuilt::FileReader;
+use nightsafe::snapshot::restore;
+use nightsafe::snapshot::tree::entry::Entry;
+use nightsafe::snapshot::tree::path::SafePath;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+
+const DUMPS: [(&str, &[u8]); 4] = [
+    ("chinook-night1-pg11.dump", include_bytes!("../data/dumps/chinook-night1-pg11.dump")),
+    ("chinook-night2-pg11.dump", include_bytes!("../data/dumps/chinook-night2-pg11.dump")),
+    ("odd-appended-pg17.dump", include_bytes!("../data/dumps/odd-appended-pg17.dump")),
+    ("odd-pg15.dump", include_bytes!("../data/dumps/odd-pg15.dump")),
+];
+
+fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Rows of a table in text, each with something that nothing compresses.
+fn rows(count: usize) -> Vec<String> {
+    let noise = noisy_text(count * 40);
+    (0..count).map(|n| format!("{n}\tcustomer {}\t{}\n", n % 977, &noise[n * 40..][..40])).collect()
+}
+
+/// Every kind of container, whole and not, and whether all of its compression can be undone.
+fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
+    let text = rows(8_000).concat().into_bytes();
+    let mut all: Vec<(String, Vec<u8>, Option<bool>)> =
+        DUMPS.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec(), Some(true))).collect();
+    for level in [1, 6, 9] {
+        all.push((format!("text-{level}.gz"), gzip(&text, level), Some(true)));
+    }
+    all.push(("nested.dump.gz".to_owned(), gzip(DUMPS[3].1, 6), Some(true)));
+    all.push(("members.gz".to_owned(), [gzip(&text, 6), gzip(b"more", 9), b"garbage".to_vec()].concat(), Some(true)));
+    all.push(("cut.gz".to_owned(), gzip(&text, 6)[..150_000].to_vec(), Some(false)));
+    all.push(("cut.dump".to_owned(), DUMPS[0].1[..200_000].to_vec(), Some(false)));
+    let mut flipped = DUMPS[0].1.to_vec();
+    flipped[150_000] ^= 4;
+    all.push(("flipped.dump".to_owned(), flipped, Some(false)));
+    // Nothing to be had: noise, levels that nobody has, what only begins like a container.
+    all.push(("noise.gz".to_owned(), gzip(&noise(100_000), 6), None));
+    all.push(("stored.gz".to_owned(), gzip(&text, 0), None));
+    all.push(("no.gz".to_owned(), [&[0x1f, 0x8b, 8][..], &noise(5_000)].concat(), None));
+    all.push(("future.dump".to_owned(), [&b"PGDMP\x01\x63\0\x04\x08\x01\x01"[..], &noise(5_000)].concat(), None));
+    all.push(("tiny.gz".to_owned(), gzip(b"", 6), None));
+    all
+}
+
+fn entry(world: &World, id: RunId, name: &str) -> Entry {
+    let repo = world.repo();
+    let path = SafePath::parse(format!("{NAME}/{name}").as_bytes()).unwrap();
+    browse::entry_at(&browse::reader(&repo).unwrap(), &world.snapshot(id), &path).unwrap()
+}
+
+fn dumped(world: &World, id: RunId, name: &str) -> Vec<u8> {
+    let path = SafePath::parse(format!("{NAME}/{name}").as_bytes()).unwrap();
+    let mut out = Vec::new();
+    restore::dump(&world.repo(), &world.snapshot(id), &path, &mut out, &Silent::default()).unwrap();
+    out
+}
+
+fn checked(world: &World) -> Vec<String> {
+    let options = CheckOptions { read_data: Some("100%".parse().unwrap()), ..CheckOptions::default() };
+    let report = check(&world.repo(), &options, &Silent::default()).unwrap();
+    report.errors.into_iter().map(|damage| format!("{} {:?}", damage.object, damage.snapshots)).collect()
+}
+
+#[test]
+fn containers_of_all_kinds_come_back_bit_for_bit() {
+    let (world, all) = (World::new(), containers());
+    for (name, bytes, _) in &all {
+        world.write(name, bytes);
+    }
+    std::fs::hard_link(world.source().join(DUMPS[0].0), world.source().join("another name")).unwrap();
+    let portrait = crate::world::portrait(&world.source());
+    let first = world.back_up();
+    let id = first.snapshot.unwrap();
+    assert_eq!(first.problems, []);
+    assert_eq!(world.restored(id), portrait);
+    assert_eq!(checked(&world), [] as [String; 0]);
+    for (name, bytes, whole) in all {
+        let entry = entry(&world, id, &name);
+        assert_eq!(entry.recipe.as_ref().map(|recipe| recipe.is_whole), whole, "{name}");
+        assert_eq!(entry.size, Some(bytes.len() as u64), "{name}");
+        if DUMPS.iter().any(|(dump, _)| *dump == name) {
+            assert!(dumped(&world, id, &name) == bytes, "{name}");
+            let repo = world.repo();
+            let reader = browse::reader(&repo).unwrap();
+            let mut read = Vec::new();
+            FileReader::new(&reader, &entry).unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == bytes, "{name}");
+        }
+    }
+    // Nothing is read again, and with other caches nothing is stored again.
+    let again = world.back_up();
+    assert_eq!((again.statistics.bytes_read, again.statistics.raw_added), (0, 0));
+    std::fs::remove_dir_all(world.cache()).unwrap();
+    let anew = world.back_up();
+    assert_eq!((anew.statistics.files_new, anew.statistics.raw_added), (first.statistics.files_new, 0));
+    assert_eq!(world.restored(anew.snapshot.unwrap()), portrait);
+}
+
+#[test]
+fn a_night_costs_what_changed_and_not_the_whole_file() {
+    let world = World::new();
+    let mut rows = rows(60_000);
+    let night = |rows: &[String]| gzip(rows.concat().as_bytes(), 6);
+    world.write("night.sql.gz", night(&rows));
+    let first = world.back_up();
+    let size = std::fs::metadata(world.source().join("night.sql.gz")).unwrap().len();
+    for n in (0..60_000).step_by(6_000) {
+        write!(rows[n], "changed\t{}\n", noisy_text(30)).unwrap();
+    }
+    world.write("night.sql.gz", night(&rows));
+    let second = world.back_up();
+    assert!(second.statistics.stored_added < size / 4, "{} of {size}", second.statistics.stored_added);
+    // As it is, everything behind the first change is new.
+    let verbatim = World::new();
+    for rows in [&rows[1..], &rows] {
+        verbatim.write("night.sql.gz", night(rows));
+        let mut options = verbatim.options();
+        options.files[0].no_expand = true;
+        let summary = backup(&verbatim.repo(), &options, &Silent::default()).unwrap();
+        let id = summary.snapshot.unwrap();
+        assert!(entry(&verbatim, id, "night.sql.gz").recipe.is_none());
+        assert!(summary.statistics.stored_added > size * 9 / 10, "{}", summary.statistics.stored_added);
+    }
+    assert!(dumped(&world, second.snapshot.unwrap(), "night.sql.gz") == night(&rows));
+    assert!(first.statistics.stored_added < size * 11 / 10);
+}
+
+#[test]
+fn what_recipes_need_outlives_prunes() {
+    let world = World::new();
+    world.write("kept.dump", DUMPS[0].1);
+    world.write("gone", noise(3_000_000));
+    world.write("also.gz", gzip(rows(30_000).concat().as_bytes(), 9));
+    let first = world.back_up().snapshot.unwrap();
+    std::fs::remove_file(world.source().join("gone")).unwrap();
+    let second = world.back_up().snapshot.unwrap();
+    let portrait = crate::world::portrait(&world.source());
+    forget(&world, first);
+    let report = prune(&world.repo(), &at_once(), &Silent::default()).unwrap();
+    assert!(report.bytes_freed > 2_000_000, "{report:?}");
+    assert_eq!(world.restored(second), portrait);
+    assert_eq!(checked(&world), [] as [String; 0]);
+}
+
+#[test]
+fn a_recipe_that_is_lost_takes_its_file_with_it_and_no_other() {
+    let world = World::new();
+    world.write("a.gz", gzip(rows(30_000).concat().as_bytes(), 6));
+    let id = world.back_up().snapshot.unwrap();
+    let packs = world.objects(key::PACKS);
+    world.write("b.gz", gzip(rows(30_000).concat().as_bytes(), 6));
+    let both = world.back_up().snapshot.unwrap();
+    let new = world.objects(key::PACKS).into_iter().filter(|(store_key, _)| !packs.contains_key(store_key));
+    let (store_key, _) = new.max_by_key(|(_, length)| *length).unwrap();
+    let mut bytes = world.bytes(&store_key);
+    // Behind the rows, which were stored as the stream came: the recipe shares its frame with nothing else.
+    let near_end = bytes.len() - 2_000;
+    bytes[200..near_end].iter_mut().for_each(|byte| *byte ^= 1);
+    world.replace(&store_key, bytes);
+    let errors = checked(&world);
+    assert!(errors.iter().any(|error| error.contains("b.gz")), "{errors:?}");
+    assert!(!errors.iter().any(|error| error.contains("a.gz")), "{errors:?}");
+    let (target, result) = world.try_restore(both);
+    let summary = result.unwrap();
+    assert!(summary.problems.iter().all(|problem| problem.path.to_string().ends_with("b.gz")), "{summary:?}");
+    assert!(std::fs::read(target.join("a.gz")).unwrap() == std::fs::read(world.source().join("a.gz")).unwrap());
+    assert!(dumped(&world, id, "a.gz") == std::fs::read(world.source().join("a.gz")).unwrap());
+}
+
+#[test]
+fn secrets_and_sparse_files_are_no_containers() {
+    let world = World::new();
+    world.write(".env", gzip(rows(300).concat().as_bytes(), 6));
+    let sparse = std::fs::File::create(world.source().join("sparse.gz")).unwrap();
+    (&sparse).write_all(&gzip(rows(3_000).concat().as_bytes(), 6)).unwrap();
+    sparse.set_len(50 << 20).unwrap();
+    let portrait = crate::world::portrait(&world.source());
+    let options = BackupOptions { ..world.options() };
+    let id = backup(&world.repo(), &options, &Silent::default()).unwrap().snapshot.unwrap();
+    assert!(entry(&world, id, ".env").recipe.is_none() && entry(&world, id, ".env").is_secret());
+    assert!(entry(&world, id, "sparse.gz").recipe.is_none());
+    assert_eq!(world.restored(id), portrait);
+}
