@@ -1,5 +1,6 @@
 //! What long work tells while it goes on, and how it's interrupted.
 
+use crate::chunker::expand::Outcome;
 use crate::repo::id::RunId;
 use crate::snapshot::tree::problem::Problem;
 use std::sync::Mutex;
@@ -61,6 +62,8 @@ pub trait Monitor: Sync {
     fn warning(&self, _text: &str) {}
     /// An entry is done.
     fn entry(&self, _path: &[u8], _action: EntryAction, _bytes: u64) {}
+    /// A container of so many bytes was read: what came of undoing its compression, and how long the stream is that is stored instead; none if the container is stored as it is.
+    fn container(&self, _path: &[u8], _bytes: u64, _stream: Option<u64>, _outcome: &Outcome) {}
     /// What a long run had done by now is committed as a snapshot of its own, with so many files and bytes of them.
     fn checkpoint(&self, _snapshot: RunId, _files: u64, _bytes: u64) {}
     /// Whether the user wants the work to stop.

@@ -174,6 +174,33 @@ pub enum Left {
     Bomb,
 }
 
+impl Left {
+    /// In a word, for machines.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Truncated => "truncated",
+            Self::OtherEncoder => "other_encoder",
+            Self::Differs => "differs",
+            Self::NoGain => "no_gain",
+            Self::Bomb => "bomb",
+        }
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "it's damaged",
+            Self::Truncated => "it ends in the middle",
+            Self::OtherEncoder => "another program than zlib compressed it, whose bytes couldn't be made again",
+            Self::Differs => "from some point on other bytes would come back",
+            Self::NoGain => "it hardly gets longer",
+            Self::Bomb => "it gets out of proportion",
+        })
+    }
+}
+
 /// Undoes a stream of deflate whose end only itself tells.
 pub(super) struct Undoing {
     state: State,

@@ -27,10 +27,23 @@ pub(super) struct Gzip {
 enum State {
     /// Before or within a header.
     Header(Vec<u8>),
-    Body(Box<(Undoing, Expander)>),
-    Trailer(usize),
+    Body(Box<Body>),
+    Trailer {
+        left: usize,
+        /// Whether the body stays as it is.
+        verbatim: bool,
+    },
     /// What isn't a member.
     Garbage,
+}
+
+/// A member behind its header.
+struct Body {
+    undoing: Undoing,
+    inner: Expander,
+    /// Until it's known what becomes of the body: what stays as it is stays with its header.
+    header: Vec<u8>,
+    verbatim: bool,
 }
 
 impl Gzip {
@@ -48,9 +61,10 @@ impl Gzip {
                     match header_length(header) {
                         Length::Is(length) => {
                             input = &input[length - held..];
-                            out.literal(&header[..length]);
-                            let undoing = Undoing::new(likely(header));
-                            self.state = State::Body(Box::new((undoing, Expander::within(self.depth))));
+                            header.truncate(length);
+                            let (header, inner) = (std::mem::take(header), Expander::within(self.depth));
+                            let undoing = Undoing::new(likely(&header));
+                            self.state = State::Body(Box::new(Body { undoing, inner, header, verbatim: false }));
                         }
                         Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
                         Length::Unknown | Length::None => {
@@ -63,16 +77,19 @@ impl Gzip {
                     }
                 }
                 State::Body(body) => {
-                    let (undoing, inner) = &mut **body;
-                    undoing.push(&mut input, &mut |given| pass_on(&given, inner, outcome, out))?;
-                    if undoing.has_ended() {
-                        outcome.note(undoing.left());
-                        self.state = State::Trailer(TRAILER);
+                    body.push(&mut input, outcome, out)?;
+                    if body.undoing.has_ended() {
+                        outcome.note(body.undoing.left());
+                        self.state = State::Trailer { left: TRAILER, verbatim: body.verbatim };
                     }
                 }
-                State::Trailer(left) => {
+                State::Trailer { left, verbatim } => {
                     let (now, later) = input.split_at(input.len().min(*left));
-                    out.literal(now);
+                    if *verbatim {
+                        out.raw(now)?;
+                    } else {
+                        out.literal(now);
+                    }
                     *left -= now.len();
                     input = later;
                     if *left == 0 {
@@ -90,36 +107,47 @@ impl Gzip {
 
     pub(super) fn finish<E>(self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         match self.state {
-            State::Header(header) => {
-                out.literal(&header);
+            State::Header(header) => out.raw(&header),
+            State::Body(mut body) => {
+                body.finish(outcome, out)?;
+                outcome.note(body.undoing.left());
                 Ok(())
             }
-            State::Body(body) => {
-                let (mut undoing, mut inner) = *body;
-                undoing.finish(&mut |given| pass_on(&given, &mut inner, outcome, out))?;
-                outcome.note(undoing.left());
-                Ok(())
-            }
-            State::Trailer(_) | State::Garbage => Ok(()),
+            State::Trailer { .. } | State::Garbage => Ok(()),
         }
     }
 }
 
-/// What becomes of a compressed stream's parts: its content is expanded itself.
-pub(super) fn pass_on<E>(
+impl Body {
+    fn push<E>(&mut self, input: &mut &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let Self { undoing, inner, header, verbatim } = self;
+        undoing.push(input, &mut |given| pass_on(&given, (inner, header, verbatim), outcome, out))
+    }
+
+    fn finish<E>(&mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let Self { undoing, inner, header, verbatim } = self;
+        undoing.finish(&mut |given| pass_on(&given, (inner, header, verbatim), outcome, out))
+    }
+}
+
+/// What becomes of a body's parts: its content is expanded itself.
+fn pass_on<E>(
     given: &Given<'_>,
-    inner: &mut Expander,
+    (inner, header, verbatim): (&mut Expander, &mut Vec<u8>, &mut bool),
     outcome: &mut Outcome,
     out: &mut Out<'_, E>,
 ) -> Result<(), E> {
     match given {
+        Given::Begin(_) => out.literal(&std::mem::take(header)),
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
         Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
         Given::Verbatim(bytes) => {
-            out.border()?;
+            if !std::mem::replace(verbatim, true) {
+                out.border()?;
+                out.raw(&std::mem::take(header))?;
+            }
             out.raw(bytes)?;
         }
-        Given::Begin(_) => {}
     }
     if let Some(step) = given.step() {
         out.step(step);

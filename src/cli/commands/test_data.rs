@@ -1,5 +1,6 @@
 //! Made-up data for the tests of what is shown.
 
+use crate::chunker::expand::{Format, Left, Outcome};
 use crate::cli::config::{Loaded, Place};
 use crate::cli::json::ConfigCheck;
 use crate::repo::cbor::Time;
@@ -48,7 +49,15 @@ pub(crate) fn statistics() -> Statistics {
         packs_added: 2,
         chunks_added: 830,
         milliseconds: 12_340,
+        containers: 1,
+        container_bytes: 9_000_000,
+        container_stream_bytes: 31_000_000,
+        containers_left: 2,
     }
+}
+
+pub(crate) fn expansion() -> Outcome {
+    Outcome { formats: vec![Format::Gzip, Format::PgDump], undone: 3, left: [Left::Truncated].into() }
 }
 
 pub(crate) fn source() -> Source {

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
 use super::{action, name, path, problem_kind, short_id};
+use crate::chunker::expand::Outcome;
 use crate::cli::error::CliError;
 use crate::repo::id::RunId;
 use crate::snapshot::monitor::EntryAction;
@@ -90,6 +91,26 @@ impl Verbose {
     /// The message for an entry.
     pub fn new(path: &[u8], what: EntryAction, size: u64) -> Self {
         Self { message_type: "verbose", action: action(what), path: name(path), size }
+    }
+}
+
+/// `container`: compression was undone, or wasn't.
+#[derive(Debug, Serialize)]
+pub struct Container {
+    pub message_type: &'static str,
+    pub path: String,
+    pub formats: Vec<&'static str>,
+    pub size: u64,
+    pub stored_as: Option<u64>,
+    pub left: Vec<&'static str>,
+}
+
+impl Container {
+    /// The message for a container.
+    pub fn new(path: &[u8], size: u64, stored_as: Option<u64>, outcome: &Outcome) -> Self {
+        let formats = outcome.formats.iter().map(|format| format.name()).collect();
+        let left = outcome.left.iter().map(|left| left.code()).collect();
+        Self { message_type: "container", path: name(path), formats, size, stored_as, left }
     }
 }
 

@@ -23,7 +23,7 @@ pub use configuration::{ConfigCheck, Configuration};
 pub use databases::{Database, Extension, Ledger, Role, Table};
 pub use diff::{Changed, ChangedApplication, ChangedDatabase, Diff, aspect, modifier};
 pub use forget::{ForgetGroup, Protection, Tagged};
-pub use messages::{Checkpoint, ExitError, Problem, Status, Verbose, Warning};
+pub use messages::{Checkpoint, Container, ExitError, Problem, Status, Verbose, Warning};
 pub use pruned::{Pruned, Undone};
 pub use record::DumpRecord;
 pub use repair::{RepairIndex, RepairPacks, RepairSnapshots};

@@ -24,6 +24,10 @@ pub struct Counts {
     pub data_added_packed: u64,
     pub packs_added: u64,
     pub chunks_added: u64,
+    pub containers: u64,
+    pub container_bytes: u64,
+    pub container_stream_bytes: u64,
+    pub containers_left: u64,
 }
 
 impl From<&Statistics> for Counts {
@@ -41,6 +45,10 @@ impl From<&Statistics> for Counts {
             data_added_packed: s.stored_added,
             packs_added: s.packs_added,
             chunks_added: s.chunks_added,
+            containers: s.containers,
+            container_bytes: s.container_bytes,
+            container_stream_bytes: s.container_stream_bytes,
+            containers_left: s.containers_left,
         }
     }
 }

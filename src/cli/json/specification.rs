@@ -124,6 +124,7 @@ fn each_message_is_written_as_it_is_specified() {
         ("`warning`", written(&Warning { message_type: "warning", message: "x" })),
         ("`status`", written(&status)),
         ("`verbose`", written(&Verbose::new(b"/a", EntryAction::New, 7))),
+        ("`container`", written(&Container::new(b"/a", 7, Some(9), &data::expansion()))),
         ("`checkpoint`", written(&Checkpoint::new(data::run(1), 7, 7))),
         ("`error`", written(&Problem::from(&data::problems(1)[0]))),
         (

@@ -1,5 +1,6 @@
 //! Progress of long work: a line on the terminal ten times a second, or a `status` message of JSON once a second.
 
+use crate::chunker::expand::Outcome;
 use crate::cli::json;
 use crate::cli::signals::Signals;
 use crate::cli::ui::{Ui, Verbosity, lock, style, units};
@@ -140,6 +141,17 @@ impl Monitor for Watch<'_> {
         }
     }
 
+    fn container(&self, path: &[u8], bytes: u64, stream: Option<u64>, outcome: &Outcome) {
+        if self.ui.verbosity() < Verbosity::Verbose {
+            return;
+        }
+        if self.ui.is_json() {
+            drop(self.ui.json(&json::Container::new(path, bytes, stream, outcome)));
+        } else {
+            drop(self.ui.print(&render_container(path, bytes, stream, outcome)));
+        }
+    }
+
     fn checkpoint(&self, snapshot: RunId, files: u64, bytes: u64) {
         if self.ui.is_json() {
             if self.ui.verbosity() > Verbosity::Quiet {
@@ -206,6 +218,21 @@ fn render_checkpoint(snapshot: RunId, at: Time, files: u64, bytes: u64, zone: &T
 
 fn render_entry(path: &[u8], what: EntryAction, bytes: u64) -> String {
     format!("{:<10}  {:>10}  {}\n", json::action(what), units::size(bytes), escape_name(path))
+}
+
+fn render_container(path: &[u8], bytes: u64, stream: Option<u64>, outcome: &Outcome) -> String {
+    let formats: Vec<&str> = outcome.formats.iter().map(|format| format.name()).collect();
+    let (what, size) = match stream {
+        Some(stream) => ("expanded", format!("{} as {}", units::size(bytes), units::size(stream))),
+        None => ("compressed", units::size(bytes)),
+    };
+    let left: Vec<String> = outcome.left.iter().map(ToString::to_string).collect();
+    let left = match (left.is_empty(), stream) {
+        (true, _) => String::new(),
+        (false, None) => format!("; left as it is: {}", left.join(", ")),
+        (false, Some(_)) => format!("; parts are left as they are: {}", left.join(", ")),
+    };
+    format!("{what:<10}  {size:>10}  {} ({}{left})\n", escape_name(path), formats.join(" in "))
 }
 
 /// The rate over the last seconds.

@@ -1,5 +1,6 @@
 //! What came of the files: counts, rows for the cache of seen files, names of secrets.
 
+use crate::chunker::expand::Outcome;
 use crate::repo::cbor::{self, Time};
 use crate::repo::repository::{Access, Repo};
 use crate::repo::seal;
@@ -197,6 +198,9 @@ impl Finished for Ledger<'_> {
         self.statistics.bytes += size;
         self.statistics.bytes_read += captured.bytes_read();
         Progress::add(&self.shared.monitor.progress().files_done, 1);
+        if let Some(outcome) = &captured.outcome {
+            self.container(entry, captured, outcome);
+        }
         let action = match &captured.before {
             Before::New => EntryAction::New,
             Before::Unchanged(before) if has_same_content(before, entry) || captured.is_secret => {
@@ -229,6 +233,20 @@ impl Finished for Ledger<'_> {
 }
 
 impl Ledger<'_> {
+    /// Counts a container that was read.
+    fn container(&mut self, entry: &Entry, captured: &Captured, outcome: &Outcome) {
+        let (size, stream) = (entry.size.unwrap_or(0), entry.recipe.as_ref().map(|recipe| recipe.stream_bytes));
+        match stream {
+            Some(stream) => {
+                self.statistics.containers += 1;
+                self.statistics.container_bytes += size;
+                self.statistics.container_stream_bytes += stream;
+            }
+            None => self.statistics.containers_left += 1,
+        }
+        self.shared.monitor.container(captured.path.as_bytes(), size, stream, outcome);
+    }
+
     /// A file's content changed and its times didn't: nothing that the cache says can be believed.
     fn silent_change(&mut self, captured: &Captured) {
         if let Some(seen) = &mut self.seen {

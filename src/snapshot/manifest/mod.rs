@@ -70,6 +70,23 @@ pub struct Statistics {
     /// Duration in milliseconds.
     #[n(12)]
     pub milliseconds: u64,
+    /// Containers that were read and whose compression was undone, wholly or in part.
+    #[cbor(n(13), default, skip_if = "is_zero")]
+    pub containers: u64,
+    /// Their bytes.
+    #[cbor(n(14), default, skip_if = "is_zero")]
+    pub container_bytes: u64,
+    /// Bytes of the streams that were stored instead.
+    #[cbor(n(15), default, skip_if = "is_zero")]
+    pub container_stream_bytes: u64,
+    /// Containers that were read and stored as they are.
+    #[cbor(n(16), default, skip_if = "is_zero")]
+    pub containers_left: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as minicbor calls it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One source, as every writer of the domain may know it.

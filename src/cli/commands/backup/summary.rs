@@ -54,16 +54,20 @@ pub(super) fn render_summary(summary: &BackupSummary, dry_run: bool) -> String {
                 units::counted(s.packs_added, "pack")
             ),
         ),
-        (
-            "time",
-            format!(
-                "{}, {} read at {}",
-                units::duration(summary.seconds),
-                units::size(s.bytes_read),
-                units::rate(s.bytes_read, summary.seconds)
-            ),
-        ),
     ];
+    if s.containers > 0 {
+        let (containers, from) = (units::counted(s.containers, "container"), units::size(s.container_bytes));
+        rows.push(("expanded", format!("{containers}: {from} as {}", units::size(s.container_stream_bytes))));
+    }
+    rows.extend([(
+        "time",
+        format!(
+            "{}, {} read at {}",
+            units::duration(summary.seconds),
+            units::size(s.bytes_read),
+            units::rate(s.bytes_read, summary.seconds)
+        ),
+    )]);
     for database in &summary.databases {
         let tables = units::counted(database.tables.len() as u64, "table");
         let (count, size) = (units::count(database.rows()), units::size(database.bytes));
