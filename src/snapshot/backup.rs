@@ -332,7 +332,9 @@ fn attempt<A: Access>(
     commit(repo, run, &view, &durable, history, (&open, &sealed), monitor).map(|commit| match commit {
         Ok(()) => {
             // What can't be kept costs time the next time, no more.
-            let _ = seen.map(|mut seen| seen.commit());
+            if let Some(Err(error)) = seen.map(|mut seen| seen.commit()) {
+                repo.cache_fault().note(&error);
+            }
             Attempt::Done(Box::new(summary))
         }
         Err(dead) => Attempt::Again(dead),
@@ -394,8 +396,7 @@ fn commit<A: Access>(
     let reach = durable.relied.iter().filter_map(|&number| view.pack_id(number));
     let reach = reach.chain(durable.own.iter().map(|(id, _)| *id)).collect();
     history.add(OwnManifest::of(run.id, hash, open), reach);
-    // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
-    let _ = view.save();
+    view.save();
     remember(repo, run.id, monitor);
     run.unpin(repo);
     Ok(Ok(()))
