@@ -10,7 +10,6 @@ use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
-use crate::snapshot::source::xattrs::XattrReader;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
@@ -247,12 +246,12 @@ impl FileReaderThread<'_> {
     }
 
     /// The extended attributes of a file that isn't any more as it was found, such as one that took its place; nothing if it is.
-    fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata) -> Option<Vec<Xattr>> {
+    fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata, reader: &FileReader) -> Option<Vec<Xattr>> {
         // Also the same file may have lost an ACL before it got what others must not read.
         if metadata.identity() == job.metadata.identity() && metadata.ctime == job.metadata.ctime {
             return None;
         }
-        let (xattrs, faults) = XattrReader::default().read(job.directory.as_fd(), &job.at);
+        let (xattrs, faults) = reader.xattrs();
         for fault in faults {
             self.problem(job, fault.kind, fault.message);
         }
@@ -263,7 +262,7 @@ impl FileReaderThread<'_> {
     fn read(&self, job: &FileJob, name: &[u8], metadata: Metadata, buffer: &mut Buffer) -> Result<Reading, FileError> {
         let read_at = crate::snapshot::backup::now();
         let mut reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
-        let replaced = self.xattrs_of_other(job, &metadata);
+        let replaced = self.xattrs_of_other(job, &metadata, &reader);
         let mut captured = Captured {
             inline: None,
             stream: None,
