@@ -70,7 +70,10 @@ fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), nam
         match judge(session, &here, entry, Look::Closely)? {
             Judged::Create => here.create_hard_link(&entry.name, &pinned).map(|()| Some(false)),
             // It has the content and is another file: that differs from the snapshot, too.
-            Judged::Keep(Some(_)) if session.rule == Rule::Existing(Overwrite::IfChanged) => {
+            Judged::Mend(_) => here.hard_link_over(&entry.name, &pinned).map(|()| Some(true)),
+            Judged::Keep(Some(_))
+                if matches!(session.rule, Rule::GoOn { .. } | Rule::Existing(Overwrite::IfChanged)) =>
+            {
                 here.hard_link_over(&entry.name, &pinned).map(|()| Some(true))
             }
             Judged::Keep(_) => Ok(None),

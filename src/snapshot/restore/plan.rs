@@ -202,7 +202,7 @@ impl Planner<'_> {
         match judged {
             Ok(Judged::Enter) => return true,
             Ok(Judged::Create) => self.plan.created.add(path, 1),
-            Ok(Judged::Keep(_)) => self.plan.kept.add(path, 1),
+            Ok(Judged::Keep(_) | Judged::Mend(_)) => self.plan.kept.add(path, 1),
             Ok(Judged::Replace(placement)) => {
                 self.plan.overwritten.add(path, 1);
                 if placement == Placement::InsteadOfDirectory {

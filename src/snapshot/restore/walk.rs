@@ -132,6 +132,10 @@ impl Walker<'_, '_, '_> {
                 self.keep(&at, identity);
                 ControlFlow::Continue(false)
             }
+            Judged::Mend(identity) => {
+                self.mend(&at, identity);
+                ControlFlow::Continue(false)
+            }
             Judged::Refuse(why) => {
                 self.forget_first(&at);
                 self.session.problem(path, ProblemKind::Other, why.to_owned());
@@ -166,6 +170,24 @@ impl Walker<'_, '_, '_> {
         match identity {
             Some(identity) => self.session.remember(&at.below, at.entry, Ok(identity)),
             None => self.forget_first(at),
+        }
+    }
+
+    /// What exists has the right content: it gets the attributes that an earlier restore couldn't give it.
+    fn mend(&mut self, at: &At<'_>, identity: Identity) {
+        let pinned = at.parent.pin(&at.entry.name).and_then(|pinned| {
+            let is_same = pinned.metadata()?.identity() == identity;
+            is_same.then_some(pinned).ok_or_else(|| io::Error::other("another program replaced it"))
+        });
+        match pinned {
+            Ok(pinned) => {
+                self.session.mend(&pinned, at.path, at.entry);
+                self.keep(at, Some(identity));
+            }
+            Err(error) => {
+                self.forget_first(at);
+                self.session.failed(at.path, "open", &error);
+            }
         }
     }
 
