@@ -339,6 +339,10 @@ fn delete_extras(
         if extra.is_marker(wanted, marker) {
             return ControlFlow::Continue(());
         }
+        if extra.is_left_out {
+            deletion.spared += 1;
+            return ControlFlow::Continue(());
+        }
         match extra.parent.try_clone() {
             Ok(parent) => {
                 let spare = |candidate: &Candidate<'_>| spared.has(candidate);
@@ -355,7 +359,7 @@ fn delete_extras(
         }
         ControlFlow::Continue(())
     };
-    delete::extras(wanted, Arc::clone(root), &mut each, &mut |path, trouble| {
+    delete::extras(wanted, Arc::clone(root), &spared, &mut each, &mut |path, trouble| {
         let why = match trouble {
             Trouble::Unreadable(error) => error.to_string(),
             Trouble::Target(error) => error.to_string(),

@@ -79,6 +79,37 @@ fn what_the_backup_left_out_on_purpose_is_not_deleted() {
     assert_eq!((summary.deleted, summary.spared), (2, 0));
 }
 
+/// Once, a marker counted only in folders that the snapshot doesn't hold: a cache that was marked since the backup lost what had come into it.
+#[test]
+fn what_is_in_folders_that_were_marked_since_is_not_deleted() {
+    let world = filled();
+    for name in ["cache/old", "cache/sub/old", "other/old", "tagged/old"] {
+        world.write(name, "x");
+    }
+    let rules = ExcludeOptions { caches: true, if_present: vec![".nobackup".into()], ..ExcludeOptions::default() };
+    let id = excluding(&world, rules);
+    let precious = ["cache/new", "cache/CACHEDIR.TAG", "cache/sub/new", "cache/fresh/x", "tagged/.nobackup", "tagged/new"];
+    let extra = ["other/new", "other/CACHEDIR.TAG", "new"];
+    for name in precious.into_iter().chain(extra) {
+        world.write(name, "y");
+    }
+    world.write("cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    let target = world.source();
+    std::fs::remove_file(target.join("cache/sub/old")).unwrap();
+    let options = deleting(&target, Overwrite::Never);
+    let plan = world.plan(id, &options).unwrap();
+    let summary = world.run(id, &options).unwrap();
+    assert_eq!((summary.problems.as_slice(), summary.deleted, summary.spared), (&[][..], 3, 6));
+    assert_eq!((plan.deleted.count, plan.spared.count), (3, 6));
+    assert!(precious.iter().all(|name| target.join(name).exists()));
+    assert!(extra.iter().all(|name| !target.join(name).exists()), "a marker that isn't one marks nothing");
+    assert!(target.join("cache/sub/old").exists(), "what the snapshot holds comes back");
+    // By rules that don't speak of markers, all of it goes.
+    let id = excluding(&world, ExcludeOptions::default());
+    world.write("cache/more", "y");
+    assert_eq!(world.run(id, &deleting(&target, Overwrite::Never)).unwrap().deleted, 1);
+}
+
 /// A root within what its outer root leaves out brings a part of that back, and the rest stays left out.
 #[test]
 fn a_root_in_an_excluded_folder_does_not_give_the_folder_away() {
