@@ -23,6 +23,7 @@ use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, Stat
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::recorder::Recorder;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
@@ -200,7 +201,7 @@ pub(super) trait Captures {
     fn paths(&self) -> Vec<Vec<u8>>;
 
     /// What is left out on purpose, root by root.
-    fn exclusions(&self) -> Vec<Exclusion>;
+    fn exclusions(&self, elsewhere: &Elsewhere) -> Vec<Exclusion>;
 }
 
 impl Captures for Capture {
@@ -223,8 +224,8 @@ impl Captures for Capture {
         self.paths().map(<[u8]>::to_vec).collect()
     }
 
-    fn exclusions(&self) -> Vec<Exclusion> {
-        self.exclusions().collect()
+    fn exclusions(&self, elsewhere: &Elsewhere) -> Vec<Exclusion> {
+        self.exclusions(elsewhere)
     }
 }
 
@@ -289,7 +290,8 @@ fn attempt<A: Access>(
     monitor.progress().enter("backing up");
     let sources = |problems: &[Problem]| capture.sources(problems);
     let parent = parent.map(|parent| parent.run);
-    let (paths, exclusions) = (capture.paths(), capture.exclusions());
+    let exclusions = |elsewhere: &Elsewhere| capture.exclusions(elsewhere);
+    let (paths, exclusions) = (capture.paths(), &exclusions);
     let recorder = Recorder { options, application, started, parent, sources: &sources, paths, exclusions };
     let state = RefCell::new(Progressing::new(history, &options.checkpoints));
     let checkpoints =

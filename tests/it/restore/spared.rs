@@ -150,6 +150,33 @@ fn an_emptied_mount_point_is_not_cleaned() {
     assert!(point.join("beneath").exists());
 }
 
+/// Once, files that are mounted over others (as in containers) were recorded nowhere when `-x` left them out, so that `--delete` removed what lay beneath.
+#[test]
+fn a_file_on_another_file_system_is_spared_like_a_folder() {
+    let Some(place) = crate::fidelity::mount::tmpfs() else { return };
+    let world = filled();
+    let bound = ["sub/[hosts] of this", "resolv.conf"];
+    for name in bound {
+        world.write(name, "beneath");
+        std::fs::write(place.path.join("over"), "mounted over it").unwrap();
+        let over = place.path.join("over");
+        crate::fidelity::mount::mount(&["--bind", over.to_str().unwrap()], &world.source().join(name)).unwrap();
+    }
+    let id = excluding(&world, ExcludeOptions { one_file_system: true, ..ExcludeOptions::default() });
+    for name in bound {
+        crate::fidelity::mount::unmount(&world.source().join(name)).unwrap();
+        world.write(name.trim_end_matches(" this"), "an extra");
+    }
+    world.write("deeper/resolv.conf", "an extra");
+    world.write("resolv.conf", "beneath");
+    let summary = world.run(id, &deleting(&world.source(), Overwrite::Never)).unwrap();
+    // The extra beside the first, and the folder with its file.
+    assert_eq!((summary.problems.as_slice(), summary.deleted, summary.spared), (&[][..], 3, 2));
+    assert!(bound.iter().all(|name| world.source().join(name).exists()));
+    let restored = world.copy_of(id);
+    assert!(bound.iter().all(|name| !restored.join(name).exists()), "they aren't in the snapshot");
+}
+
 /// Once, `--delete` removed what lies beside a root on another file system, if the way to that root led through folders that `-x` had left out: they were stored as if the root were all that they held.
 #[test]
 fn what_lies_beside_a_root_on_another_file_system_is_spared() {
