@@ -210,6 +210,9 @@ fn going_on_sets_the_attributes_that_are_missing_and_of_no_other_file() {
     let summary = world.run(id, &options).unwrap();
     assert_eq!(summary.problems, []);
     assert_eq!(portrait(&options.target), portrait(&world.source()));
+    // Which a portrait doesn't show.
+    let has = |path: &Path, name: &str| rustix::fs::lgetxattr(path, name, &mut [0u8; 8][..]).is_ok();
+    assert!(has(&lost, "user.kept") && has(&planted, "user.kept") && !has(&extra, "user.extra"));
     let after = [&mode, &time, &lost, &extra, &owner].map(|path| std::fs::metadata(path).unwrap().ino());
     assert_eq!(before, after, "the content wasn't fetched again");
     // The planted one, both names of the one, the link that isn't ours, and perhaps the file marked secret.
