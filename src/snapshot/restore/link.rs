@@ -8,6 +8,7 @@ use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::ProblemKind;
 use crate::snapshot::tree::reference::Extent;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -101,31 +102,52 @@ fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), nam
 
 /// What the names of one file agree in. The group alone is a word of whoever wrote the snapshot: names that differ in more become files of
 /// their own, so that none gets another's content.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct LinkKey {
+#[derive(Hash)]
+struct Agreed<'e> {
     group: [u8; 8],
     kind: EntryType,
     size: Option<u64>,
     hash: Option<[u8; 32]>,
-    inline: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
+    inline: Option<&'e [u8]>,
+    target: Option<&'e [u8]>,
     device: Option<(u32, u32)>,
-    extents: Option<Vec<Extent>>,
+    extents: Option<&'e [Extent]>,
 }
+
+/// The BLAKE3 of what the names of one file agree in: 32 bytes for each file that has several, whatever its extents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LinkKey([u8; 32]);
 
 impl LinkKey {
     /// Nothing for an entry that is alone.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
-        Some(Self {
+        let agreed = Agreed {
             group: entry.link_group?,
             kind: entry.kind,
             size: entry.size,
             hash: entry.hash,
-            inline: entry.inline.clone(),
-            target: entry.target.clone(),
+            inline: entry.inline.as_deref(),
+            target: entry.target.as_deref(),
             device: entry.device,
-            extents: entry.extents.clone(),
-        })
+            extents: entry.extents.as_deref(),
+        };
+        let mut digest = Digest(blake3::Hasher::new());
+        agreed.hash(&mut digest);
+        Some(Self(*digest.0.finalize().as_bytes()))
+    }
+}
+
+/// Feeds what is derived for tables of hashes, lengths included, to a hash that nobody finds collisions of.
+struct Digest(blake3::Hasher);
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Not asked for: the whole hash is.
+    fn finish(&self) -> u64 {
+        u64::from_le_bytes(self.0.finalize().as_bytes()[..8].try_into().unwrap_or_default())
     }
 }
 
