@@ -155,7 +155,8 @@ pub fn open_witnessed(
     witness.as_ref().map_or(Ok(()), |witness| witness.recognize(keys.repository()))?;
     if last != Some(keys.credential()) {
         // A hint that saves a key derivation; that it can't be kept is no reason to fail.
-        let _ = std::fs::create_dir_all(&cache.folder).and_then(|()| std::fs::write(&hint, keys.credential().to_string()));
+        let _ =
+            std::fs::create_dir_all(&cache.folder).and_then(|()| std::fs::write(&hint, keys.credential().to_string()));
     }
     let folder = cache.for_repository(keys.repository(), store.url());
     Ok(AnyRepo::of(opened, store, folder, (cache.fault.clone(), witness)))

@@ -86,7 +86,9 @@ mod tests {
         let removed = |command: Command| command.get_envs().filter(|(_, value)| value.is_none()).count();
         assert_eq!(removed(withheld.command("sh")), 1);
         assert_eq!(removed(withheld.client("psql")), 2);
-        for (program, count) in [("docker", 2), ("/usr/bin/podman", 2), ("docker-compose", 2), ("ssh", 1), ("kubectl", 1)] {
+        for (program, count) in
+            [("docker", 2), ("/usr/bin/podman", 2), ("docker-compose", 2), ("ssh", 1), ("kubectl", 1)]
+        {
             assert_eq!(removed(withheld.leading(program)), count, "{program}");
         }
     }

@@ -119,15 +119,19 @@ fn clients_of_databases_inherit_nothing_that_opens_a_storage() {
         for secret in ["AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "B2_APPLICATION_KEY", "OTHER_PASSWORD"] {
             command.env(secret, "hush");
         }
-        command.envs([("PGSSLMODE", "disable"), ("DOCKER_HOST", "unix:///nowhere"), ("COMPOSE_FILE", "x"), ("TZ", "UTC")]);
+        command.envs([
+            ("PGSSLMODE", "disable"),
+            ("DOCKER_HOST", "unix:///nowhere"),
+            ("COMPOSE_FILE", "x"),
+            ("TZ", "UTC"),
+        ]);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         fs::read_to_string(scene.at("notes/environment")).unwrap()
     };
-    for reach in [
-        &["--postgres", "", "--postgres-via", "docker exec -i pg"][..],
-        &["--postgres", "postgres://u@127.0.0.1:1/d"],
-    ] {
+    for reach in
+        [&["--postgres", "", "--postgres-via", "docker exec -i pg"][..], &["--postgres", "postgres://u@127.0.0.1:1/d"]]
+    {
         let environment = environment_of(reach);
         assert!(!environment.contains("hush"), "{reach:?}: {environment}");
         for needed in ["PGSSLMODE=", "DOCKER_HOST=", "COMPOSE_FILE=", "TZ=", "PATH=", "HOME="] {

@@ -251,9 +251,8 @@ mod tests {
     #[test]
     fn files_vanish_unless_listed() {
         let folder = tempfile::tempdir().unwrap();
-        let keep = |medium| {
-            CacheFile::keep(Unfinished::new(folder.path(), medium).unwrap(), folder.path(), "a").unwrap().0
-        };
+        let keep =
+            |medium| CacheFile::keep(Unfinished::new(folder.path(), medium).unwrap(), folder.path(), "a").unwrap().0;
         let file = keep(Medium::Disk);
         let path = file.path().to_owned();
         assert!(path.exists());

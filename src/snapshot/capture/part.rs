@@ -64,9 +64,9 @@ impl FilesPart {
     /// What is left out on purpose, root by root.
     pub fn exclusions(&self, elsewhere: &Elsewhere) -> impl Iterator<Item = Exclusion> {
         let roots: Vec<&SafePath> = self.roots.stored().map(|(_, stored)| stored).collect();
-        self.roots.stored().filter_map(move |(path, stored)| {
-            self.excludes.record(path, stored, elsewhere.patterns(stored, &roots))
-        })
+        self.roots
+            .stored()
+            .filter_map(move |(path, stored)| self.excludes.record(path, stored, elsewhere.patterns(stored, &roots)))
     }
 
     /// The absolute path of a directory, by which the cache knows it.

@@ -1,6 +1,8 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
+use crate::snapshot::restore::later::Later;
 use crate::snapshot::restore::overwrite::{Judged, Look, NOT_MINE, Overwrite, Placement, Rule, is_part_of, judge};
+use crate::snapshot::restore::place::Wanted;
 use crate::snapshot::restore::session::{First, Session, lock};
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
@@ -19,7 +21,7 @@ pub(super) struct LaterName {
     pub(super) below: SafePath,
     /// That of the first name.
     pub(super) first: SafePath,
-    pub(super) entry: Entry,
+    pub(super) entry: Later,
 }
 
 /// Gives files their other names.
@@ -39,14 +41,17 @@ impl<'r> Linker<'r> {
 
 impl Linker<'_> {
     /// Gives a file another name, if what has the first is what was restored or found there.
-    pub(super) fn link(&mut self, name: &LaterName) {
+    pub(super) fn link(&mut self, wanted: Wanted<'_>, name: &LaterName) {
         let Self { session, firsts, here } = self;
-        link(session, (firsts, here), name);
+        match name.entry.entry(wanted, &name.path) {
+            Ok(entry) => link(session, (firsts, here), name, &entry),
+            Err(error) => session.unreadable(&name.path, &error),
+        }
     }
 }
 
-fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName) {
-    let LaterName { path, entry, .. } = name;
+fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName, entry: &Entry) {
+    let path = &name.path;
     let first = lock(&session.firsts).get(&name.first).copied();
     let first = match first {
         Some(First::There(identity)) => identity,

@@ -205,14 +205,13 @@ fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) ->
             _ => return Ok(None),
         }
     };
-    let is_same =
-        match entry.kind {
-            EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
-            EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
-            EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
-            EntryType::Fifo | EntryType::Socket => true,
-            EntryType::Directory => false,
-        };
+    let is_same = match entry.kind {
+        EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
+        EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
+        EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
+        EntryType::Fifo | EntryType::Socket => true,
+        EntryType::Directory => false,
+    };
     Ok(is_same.then(|| Same { identity: now.identity(), attributes }))
 }
 

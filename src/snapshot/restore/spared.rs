@@ -128,7 +128,8 @@ mod tests {
     fn a_mark_counts_down_to_the_next_root() {
         use std::os::fd::AsFd;
         let marker = || ExclusionMarker { name: b".nobackup".to_vec(), begins: Vec::new() };
-        let exclusions = ["srv", "srv/a/root"].map(|root| Exclusion { markers: vec![marker()], ..exclusion(root, &[], None) });
+        let exclusions =
+            ["srv", "srv/a/root"].map(|root| Exclusion { markers: vec![marker()], ..exclusion(root, &[], None) });
         let rules = Rules::of(&exclusions).unwrap();
         let spared = rules.spared().unwrap();
         let mut marks = Marks::new(&spared);

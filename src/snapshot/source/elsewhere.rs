@@ -75,7 +75,18 @@ mod tests {
     #[test]
     fn each_is_matched_by_its_pattern_whatever_its_name_is_and_others_are_not() {
         let names: [&[u8]; 12] = [
-            b"etc/hosts", b"a b ", b"#x", b"!x", b"[x]", b"{a,b}", b"x*y", b"back\\slash", b"\xff\xfe", "grüße\u{2003}".as_bytes(), b"\n", b"sub/..x",
+            b"etc/hosts",
+            b"a b ",
+            b"#x",
+            b"!x",
+            b"[x]",
+            b"{a,b}",
+            b"x*y",
+            b"back\\slash",
+            b"\xff\xfe",
+            "grüße\u{2003}".as_bytes(),
+            b"\n",
+            b"sub/..x",
         ];
         for name in names {
             let path = SafePath::parse(&[b"data/", name].concat()).unwrap();

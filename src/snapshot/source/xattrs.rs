@@ -82,10 +82,7 @@ impl XattrReader {
 
     /// Those of an open file, whatever its name stands for meanwhile; that takes no `/proc`.
     pub fn read_open(&mut self, file: BorrowedFd<'_>) -> (Vec<Xattr>, Vec<XattrFault>) {
-        self.gather(
-            |names| rustix::fs::flistxattr(file, names),
-            |name, value| rustix::fs::fgetxattr(file, name, value),
-        )
+        self.gather(|names| rustix::fs::flistxattr(file, names), |name, value| rustix::fs::fgetxattr(file, name, value))
     }
 
     /// What these calls give.

@@ -179,14 +179,20 @@ fn going_on_sets_the_attributes_that_are_missing_and_of_no_other_file() {
     let world = large();
     std::os::unix::fs::symlink("b", world.source().join("aa link")).unwrap();
     for n in 0..7 {
-        rustix::fs::lsetxattr(world.source().join(format!("many/0/{:03}", 7 * n)), "user.kept", b"1", XattrFlags::empty())
-            .unwrap();
+        rustix::fs::lsetxattr(
+            world.source().join(format!("many/0/{:03}", 7 * n)),
+            "user.kept",
+            b"1",
+            XattrFlags::empty(),
+        )
+        .unwrap();
     }
     let id = world.night();
     let options = everything_into(world.fresh());
     let part = interrupted(&world, id, &options);
     let at = |path: &Path| options.target.join(path);
-    let files: Vec<_> = part.keys().filter(|path| path.starts_with("many/0") && path.components().count() == 3).collect();
+    let files: Vec<_> =
+        part.keys().filter(|path| path.starts_with("many/0") && path.components().count() == 3).collect();
     let [mode, time, lost, extra, owner, planted] = [0, 1, 2, 3, 4, 5].map(|n| at(files[n]));
     std::fs::set_permissions(&mode, PermissionsExt::from_mode(0o400)).unwrap();
     std::fs::File::open(&time).unwrap().set_modified(std::time::SystemTime::now()).unwrap();

@@ -88,7 +88,8 @@ fn what_is_in_folders_that_were_marked_since_is_not_deleted() {
     }
     let rules = ExcludeOptions { caches: true, if_present: vec![".nobackup".into()], ..ExcludeOptions::default() };
     let id = excluding(&world, rules);
-    let precious = ["cache/new", "cache/CACHEDIR.TAG", "cache/sub/new", "cache/fresh/x", "tagged/.nobackup", "tagged/new"];
+    let precious =
+        ["cache/new", "cache/CACHEDIR.TAG", "cache/sub/new", "cache/fresh/x", "tagged/.nobackup", "tagged/new"];
     let extra = ["other/new", "other/CACHEDIR.TAG", "new"];
     for name in precious.into_iter().chain(extra) {
         world.write(name, "y");
