@@ -86,7 +86,7 @@ fn table(folder: &Path, bytes: &[u8]) {
 fn state(folder: &Path, record: &[u8]) {
     write(folder, "state", &hashed(&[b"nsindex\x03", record]));
     let most = (1 << 20) + 128 * record.len();
-    let (_, found) = memory::at_most(most, || IndexCache::open(folder, BINDING)).expect("the folder is there");
+    let (_, found) = memory::at_most(most, || IndexCache::open(folder, BINDING));
     assert!(!matches!(found, Found::Whole), "it names files that aren't there");
 }
 
@@ -132,7 +132,7 @@ fn parts(folder: &Path, choice: u8, mut input: Input<'_>) {
     }
     write(folder, "state", &hashed(&[b"nsindex\x03", &cbor::encode(&state)]));
     let most = (2 << 20) + 16 * (packs.len() + numbers.len() + frames.len() + known.len());
-    let (index, found) = memory::at_most(most, || IndexCache::open(folder, BINDING)).expect("the folder is there");
+    let (index, found) = memory::at_most(most, || IndexCache::open(folder, BINDING));
     if matches!(found, Found::Whole) {
         look(&index, frames, known);
     }

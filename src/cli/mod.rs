@@ -22,6 +22,7 @@ pub mod settings;
 pub mod signals;
 pub mod ui;
 
+use crate::repo::cache_fault::CacheFault;
 use args::Cli;
 use clap::Parser;
 use commands::Context;
@@ -63,6 +64,7 @@ fn execute(cli: Cli, zone: &str, ui: &Ui) -> Result<Exit, CliError> {
         settings = settings.with_configuration()?;
     }
     let signals = Signals::install().map_err(|error| CliError::failed("signals can't be handled", &error))?;
-    let context = Context { ui, settings: &settings, signals: &signals, zone };
+    let cache_fault = CacheFault::default();
+    let context = Context { ui, settings: &settings, signals: &signals, zone, cache_fault: &cache_fault };
     commands::run(cli.command, &context)
 }

@@ -11,7 +11,7 @@ use crate::cli::config::Search;
 use crate::cli::error::CliError;
 use crate::repo::id::RepositoryId;
 use crate::repo::keys::Label;
-use crate::repo::store::url::SECRET_VARIABLE;
+use crate::repo::store::url::{SECRET_VARIABLE, is_credential};
 use crate::snapshot::backup::now;
 use crate::snapshot::child::Withheld;
 use jiff::tz::TimeZone;
@@ -92,7 +92,10 @@ impl Environment {
         let is_secret = |name: &&OsString| {
             name.to_str().is_some_and(|name| name == PASSWORD_VARIABLE || name.starts_with(SECRET_VARIABLE))
         };
-        self.0.keys().filter(is_secret).cloned().collect()
+        let mut withheld: Withheld = self.0.keys().filter(is_secret).cloned().collect();
+        let is_of_storage = |name: &&OsString| name.to_str().is_some_and(is_credential);
+        self.0.keys().filter(is_of_storage).for_each(|name| withheld.add_of_storage(name));
+        withheld
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `docs/format.md` specifies the bytes, `docs/protocol.md` the order in which they are written.
 
+pub mod cache_fault;
 pub mod cbor;
 pub mod clock;
 pub mod codec;

@@ -311,8 +311,8 @@ impl<'r> Reader<'r> {
         if !*asked {
             self.view.learn_trailers(self.repo).map_err(Box::new)?;
             *asked = true;
-            // So that the next process needn't; the cache is a hint, and that it can't be kept is no reason to fail.
-            let _ = self.view.save();
+            // So that the next process needn't.
+            self.view.save();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Making and opening repositories. What may be done with one depends on the credential, and the types say so: a [`Repo<WriteOnly>`] has
 //! nothing that reads content back.
 
+use crate::repo::cache_fault::CacheFault;
 use crate::repo::error::RepoError;
 use crate::repo::format::{self, MARKER};
 use crate::repo::id::{CredentialId, DomainId, RepositoryId};
@@ -48,19 +49,28 @@ impl Access for WriteOnly {
 }
 
 /// The folder under which each repository gets a folder of its own for its caches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheDir(PathBuf);
+#[derive(Debug, Clone)]
+pub struct CacheDir {
+    folder: PathBuf,
+    fault: CacheFault,
+}
 
 impl CacheDir {
-    /// The folder for all caches.
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
+    /// The folder for all caches. It needn't exist, and may be impossible to make.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, fault: CacheFault::default() }
+    }
+
+    /// The same folder, and what keeps a cache in it from being written is noted here.
+    #[must_use]
+    pub fn telling(self, fault: CacheFault) -> Self {
+        Self { fault, ..self }
     }
 
     /// The folder for one repository behind one URL: a copy of a repository elsewhere may hold other packs.
     fn for_repository(&self, id: RepositoryId, url: &str) -> PathBuf {
         let url_hash = blake3::hash(url.as_bytes()).to_hex();
-        self.0.join(format!("{id}-{}", &url_hash[..16]))
+        self.folder.join(format!("{id}-{}", &url_hash[..16]))
     }
 }
 
@@ -70,6 +80,7 @@ pub struct Repo<A: Access> {
     keys: Arc<WriteKeys>,
     access: A,
     cache: PathBuf,
+    cache_fault: CacheFault,
     witness: Option<Arc<Witness>>,
 }
 
@@ -137,7 +148,7 @@ pub fn open_witnessed(
     let marked: Option<RepositoryId> = read_marker(&*store)?.parse().ok();
     let known = witness.as_ref().map(|witness| witness.repositories()).unwrap_or_default();
     let expected = marked.filter(|marked| known.contains(marked)).or_else(|| known.first().copied()).or(marked);
-    let hint = cache.0.join(format!("credential-{}", &blake3::hash(store.url().as_bytes()).to_hex()[..16]));
+    let hint = cache.folder.join(format!("credential-{}", &blake3::hash(store.url().as_bytes()).to_hex()[..16]));
     let last: Option<CredentialId> = std::fs::read_to_string(&hint).ok().and_then(|text| text.trim().parse().ok());
     // Where two repositories were mixed, the same password may open both.
     let opened = ring::open_any(&*store, secret, last, expected)?;
@@ -145,20 +156,33 @@ pub fn open_witnessed(
     witness.as_ref().map_or(Ok(()), |witness| witness.recognize(keys.repository()))?;
     if last != Some(keys.credential()) {
         // A hint that saves a key derivation; that it can't be kept is no reason to fail.
-        let _ = std::fs::create_dir_all(&cache.0).and_then(|()| std::fs::write(&hint, keys.credential().to_string()));
+        let _ =
+            std::fs::create_dir_all(&cache.folder).and_then(|()| std::fs::write(&hint, keys.credential().to_string()));
     }
     let folder = cache.for_repository(keys.repository(), store.url());
-    Ok(match opened {
-        Opened::Full(write, read) => {
-            AnyRepo::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache: folder, witness })
-        }
-        Opened::WriteOnly(write) => {
-            AnyRepo::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache: folder, witness })
-        }
-    })
+    Ok(AnyRepo::of(opened, store, folder, (cache.fault.clone(), witness)))
 }
 
 impl AnyRepo {
+    /// What a credential that was opened may do with a store.
+    fn of(
+        opened: Opened,
+        store: Arc<dyn Store>,
+        cache: PathBuf,
+        (cache_fault, witness): (CacheFault, Option<Arc<Witness>>),
+    ) -> Self {
+        match opened {
+            Opened::Full(write, read) => {
+                let (keys, access) = (Arc::new(write), Full { read });
+                Self::Full(Repo { store, keys, access, cache, cache_fault, witness })
+            }
+            Opened::WriteOnly(write) => {
+                let (keys, access) = (Arc::new(write), WriteOnly(()));
+                Self::WriteOnly(Repo { store, keys, access, cache, cache_fault, witness })
+            }
+        }
+    }
+
     /// The repository's id.
     pub fn id(&self) -> RepositoryId {
         match self {
@@ -187,6 +211,11 @@ impl<A: Access> Repo<A> {
     /// The folder for caches of this repository.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// What kept a cache of this repository from being written, if anything did.
+    pub fn cache_fault(&self) -> &CacheFault {
+        &self.cache_fault
     }
 
     /// What this host remembers of the repository, if it's to remember anything.
@@ -218,14 +247,7 @@ impl<A: Access> Repo<A> {
 impl AnyRepo {
     /// What a credential that was opened already may do with a store.
     pub(crate) fn over(opened: Opened, store: Arc<dyn Store>, cache: PathBuf) -> Self {
-        match opened {
-            Opened::Full(write, read) => {
-                Self::Full(Repo { store, keys: Arc::new(write), access: Full { read }, cache, witness: None })
-            }
-            Opened::WriteOnly(write) => {
-                Self::WriteOnly(Repo { store, keys: Arc::new(write), access: WriteOnly(()), cache, witness: None })
-            }
-        }
+        Self::of(opened, store, cache, (CacheFault::default(), None))
     }
 }
 
@@ -252,7 +274,8 @@ impl Repo<Full> {
         let json = serde_json::to_vec(&marker).map_err(|why| RepoError::damaged(MARKER, why))?;
         store.put(MARKER, &Bytes::from(json))?;
         let cache = options.cache.for_repository(write.repository(), store.url());
-        Ok((Self { store, keys: Arc::new(write), access: Full { read }, cache, witness: None }, probe))
+        let (keys, access, cache_fault) = (Arc::new(write), Full { read }, options.cache.fault.clone());
+        Ok((Self { store, keys, access, cache, cache_fault, witness: None }, probe))
     }
 
     /// The keys that only a full credential has.

@@ -4,12 +4,14 @@
 //! Readers learn frames from segments, and from the trailers of packs that no segment names. Writers learn the chunks of their domain from
 //! trailers. What was learnt is kept, so a pack is looked at once.
 
+use crate::repo::cache_fault::CacheFault;
 use crate::repo::error::RepoError;
 use crate::repo::failure::Failure;
 use crate::repo::format::{Class, MAX_OBJECT, key};
 use crate::repo::id::{DomainId, FrameId, PackId, RunId};
 use crate::repo::index::{
-    ChunkPlace, FrameIndex, FrameNumbers, FramePlace, IndexCache, IndexError, Indexed, KnownChunks, PackRow, PackTable,
+    ChunkPlace, Found, FrameIndex, FrameNumbers, FramePlace, IndexCache, IndexError, Indexed, KnownChunks, PackRow,
+    PackTable,
 };
 use crate::repo::keys::{Role, Signer};
 use crate::repo::pack::builder::FRAMES_START;
@@ -30,6 +32,8 @@ const MOST_GONE: usize = 4;
 /// What is known of packs, frames and chunks.
 pub struct View {
     index: IndexCache,
+    /// Who is told that the index can't be kept.
+    fault: CacheFault,
     /// By number, whether a pack was in the last listing with the length that is known.
     listed: RwLock<Vec<bool>>,
     /// Packs of the last listing that have another length than is known, and which.
@@ -54,7 +58,7 @@ impl View {
         let own = |domain: DomainId| domain == repo.keys().domain().id();
         // A pack that can't be understood adds nothing: its chunks are stored again.
         view.learn_packs(repo, &view.unlearnt(|indexed| !indexed.chunks), &own)?;
-        view.save()?;
+        view.save();
         Ok(view)
     }
 
@@ -62,7 +66,7 @@ impl View {
     pub fn for_reading(repo: &Repo<Full>) -> Result<(Self, Vec<String>), RepoError> {
         let view = Self::open(repo)?;
         let warnings = view.learn_listed(repo)?;
-        view.save()?;
+        view.save();
         Ok((view, warnings))
     }
 
@@ -103,9 +107,13 @@ impl View {
         let binding =
             *blake3::hash(&[&repo.id().as_bytes()[..], repo.keys().domain().id().as_bytes()].concat()).as_bytes();
         // Whatever was found instead of a whole index: it's made anew from the repository.
-        let (index, _) = IndexCache::open(&repo.cache().join("index"), binding)?;
+        let (index, found) = IndexCache::open(&repo.cache().join("index"), binding);
+        let fault = repo.cache_fault().clone();
+        if let Found::NoFolder(error) = found {
+            fault.note(&error);
+        }
         let listed = RwLock::new(vec![false; index.packs.len()]);
-        let view = Self { index, listed, misfits: Mutex::default(), learning: Mutex::default() };
+        let view = Self { index, fault, listed, misfits: Mutex::default(), learning: Mutex::default() };
         view.list_packs(&**repo.store())?;
         Ok(view)
     }
@@ -121,10 +129,12 @@ impl View {
         Ok(())
     }
 
-    /// Keeps what was learnt for the next time.
-    pub fn save(&self) -> Result<(), RepoError> {
-        self.index.commit()?;
-        Ok(())
+    /// Keeps what was learnt for the next time. It's a hint: that it can't be kept costs time then, and is noted for whoever tells people
+    /// ([`Repo::cache_fault`]).
+    pub fn save(&self) {
+        if let Err(error) = self.index.commit() {
+            self.fault.note(&error);
+        }
     }
 
     /// Every pack that was ever seen, with a local number.

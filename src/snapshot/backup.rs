@@ -24,6 +24,7 @@ use crate::snapshot::manifest::{OpenPart, SealedPart, Source, SourceDetail, Stat
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::recorder::Recorder;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
@@ -203,7 +204,7 @@ pub(super) trait Captures {
     fn paths(&self) -> Vec<Vec<u8>>;
 
     /// What is left out on purpose, root by root.
-    fn exclusions(&self) -> Vec<Exclusion>;
+    fn exclusions(&self, elsewhere: &Elsewhere) -> Vec<Exclusion>;
 }
 
 impl Captures for Capture {
@@ -226,8 +227,8 @@ impl Captures for Capture {
         self.paths().map(<[u8]>::to_vec).collect()
     }
 
-    fn exclusions(&self) -> Vec<Exclusion> {
-        self.exclusions().collect()
+    fn exclusions(&self, elsewhere: &Elsewhere) -> Vec<Exclusion> {
+        self.exclusions(elsewhere)
     }
 }
 
@@ -292,7 +293,8 @@ fn attempt<A: Access>(
     monitor.progress().enter("backing up");
     let sources = |problems: &[Problem]| capture.sources(problems);
     let parent = parent.map(|parent| parent.run);
-    let (paths, exclusions) = (capture.paths(), capture.exclusions());
+    let exclusions = |elsewhere: &Elsewhere| capture.exclusions(elsewhere);
+    let (paths, exclusions) = (capture.paths(), &exclusions);
     let recorder = Recorder { options, application, started, parent, sources: &sources, paths, exclusions };
     let state = RefCell::new(Progressing::new(history, &options.checkpoints));
     let checkpoints =
@@ -335,7 +337,9 @@ fn attempt<A: Access>(
     commit(repo, run, &view, &durable, history, (&open, &sealed), monitor).map(|commit| match commit {
         Ok(()) => {
             // What can't be kept costs time the next time, no more.
-            let _ = seen.map(|mut seen| seen.commit());
+            if let Some(Err(error)) = seen.map(|mut seen| seen.commit()) {
+                repo.cache_fault().note(&error);
+            }
             Attempt::Done(Box::new(summary))
         }
         Err(dead) => Attempt::Again(dead),
@@ -397,8 +401,7 @@ fn commit<A: Access>(
     let reach = durable.relied.iter().filter_map(|&number| view.pack_id(number));
     let reach = reach.chain(durable.own.iter().map(|(id, _)| *id)).collect();
     history.add(OwnManifest::of(run.id, hash, open), reach);
-    // The cache is a hint: that it can't be kept is no reason to call a committed snapshot a failure.
-    let _ = view.save();
+    view.save();
     remember(repo, run.id, monitor);
     run.unpin(repo);
     Ok(Ok(()))

@@ -8,6 +8,7 @@ use crate::snapshot::history::History;
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{OpenPart, SealedPart, Source, State};
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::tree::problem::Problem;
 
 /// Knows all of a run but what it captured.
@@ -22,8 +23,8 @@ pub(super) struct Recorder<'c> {
     pub sources: &'c dyn Fn(&[Problem]) -> Vec<Source>,
     /// The absolute paths that were asked for.
     pub paths: Vec<Vec<u8>>,
-    /// What is left out on purpose.
-    pub exclusions: Vec<Exclusion>,
+    /// What is left out on purpose, given what was found on other file systems.
+    pub exclusions: &'c dyn Fn(&Elsewhere) -> Vec<Exclusion>,
 }
 
 impl Recorder<'_> {
@@ -57,7 +58,7 @@ impl Recorder<'_> {
             databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
             application: self.application.cloned(),
             details: Some(captured.sources),
-            exclusions: Some(self.exclusions.clone()).filter(|exclusions| !exclusions.is_empty()),
+            exclusions: Some((self.exclusions)(&captured.elsewhere)).filter(|exclusions| !exclusions.is_empty()),
         };
         (open, sealed)
     }

@@ -233,6 +233,97 @@ fn a_file_that_changes_while_it_is_read_is_read_three_times() {
     }
 }
 
+/// Acts once, in the middle of the first reading.
+struct Meddler<'a> {
+    progress: Progress,
+    walker: ThreadId,
+    act: Mutex<Option<&'a (dyn Fn() + Sync)>>,
+}
+
+impl Monitor for Meddler<'_> {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn interrupted(&self) -> bool {
+        if std::thread::current().id() != self.walker
+            && let Some(act) = self.act.lock().unwrap().take()
+        {
+            // The time of a change may have no more than a tick's precision.
+            std::thread::sleep(Duration::from_millis(15));
+            act();
+        }
+        false
+    }
+}
+
+/// Backs up a tree of which one file only is read in pieces, and has `act` happen while it is. There must be a snapshot already, see above.
+fn back_up_meddled(world: &World, act: &(dyn Fn() + Sync)) -> BackupSummary {
+    let (walker, act) = (std::thread::current().id(), Mutex::new(Some(act)));
+    let monitor = Meddler { progress: Progress::default(), walker, act };
+    let summary = backup(&world.repo(), &world.options(), &monitor).unwrap();
+    assert!(monitor.act.into_inner().unwrap().is_none(), "nothing happened");
+    summary
+}
+
+/// A program that saves one name of a hard-linked file by renaming, in the middle of its reading: neither the new file's content may come back under the other name, nor may a half of each.
+#[test]
+fn one_of_several_names_that_is_saved_by_renaming_while_it_is_read() {
+    let world = World::new();
+    let at = |name: &str| world.source().join(name);
+    world.write("sibling", noise(100));
+    back_up(&world, &world.source());
+    world.write("a first", noise(300_000));
+    std::fs::hard_link(at("a first"), at("z second")).unwrap();
+    world.write("sibling", noise(120));
+    let summary = back_up_meddled(&world, &|| {
+        std::fs::write(at(".new"), noise(200_000)).unwrap();
+        std::fs::rename(at(".new"), at("a first")).unwrap();
+    });
+    let expected = [("a first".to_owned(), ProblemKind::Changed), ("z second".to_owned(), ProblemKind::Other)];
+    assert_eq!(kinds(&summary.problems), expected.into(), "{:?}", summary.problems);
+    assert_eq!(summary.state, State::Incomplete);
+    let target = restored(&world, &summary);
+    assert!(target.join("sibling").exists() && !target.join("a first").exists() && !target.join("z second").exists());
+    // The next night both are there, and nothing is amiss.
+    let summary = world.back_up();
+    assert_eq!((summary.problems.as_slice(), summary.state), (&[][..], State::Complete));
+    assert_eq!(portrait(&restored(&world, &summary)), portrait(&world.source()));
+}
+
+/// Extended attributes that changed together with the content: what is stored is what the file had when it was read last, never the older attributes with the newer content.
+#[test]
+fn extended_attributes_of_a_file_that_changes_while_it_is_read_are_read_anew() {
+    let world = World::new();
+    let at = |name: &str| world.source().join(name);
+    let set = |name: &str, value: &[u8]| rustix::fs::lsetxattr(at("file"), name, value, XattrFlags::empty());
+    world.write("sibling", noise(100));
+    back_up(&world, &world.source());
+    world.write("file", noise(300_000));
+    if set("user.changes", b"before").is_err() {
+        return eprintln!("skipped: no extended attributes here");
+    }
+    set("user.goes", b"1").unwrap();
+    let summary = back_up_meddled(&world, &|| {
+        std::fs::File::options().append(true).open(at("file")).unwrap().write_all(b"more").unwrap();
+        set("user.changes", b"after").unwrap();
+        set("user.comes", b"1").unwrap();
+        rustix::fs::lremovexattr(at("file"), "user.goes").unwrap();
+    });
+    assert_eq!(summary.problems, []);
+    // The night after that nor does the cache remember others.
+    for summary in [summary, world.back_up()] {
+        let target = restored(&world, &summary);
+        assert_eq!(portrait(&target), portrait(&world.source()));
+        let of = |name: &str| {
+            let mut value = [0; 16];
+            rustix::fs::lgetxattr(target.join("file"), name, &mut value[..]).ok().map(|length| value[..length].to_vec())
+        };
+        assert_eq!(of("user.changes").as_deref(), Some(&b"after"[..]));
+        assert!(of("user.comes").is_some() && of("user.goes").is_none());
+    }
+}
+
 /// Another process that never stops changing things.
 struct Churn {
     children: Vec<Child>,

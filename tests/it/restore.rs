@@ -5,6 +5,7 @@ mod interrupted;
 mod races;
 mod rights;
 mod spared;
+mod waiting;
 
 use crate::world::{NAME, World, everything_into, noise, portrait};
 use nightsafe::repo::format::{Class, key};

@@ -97,6 +97,52 @@ fn witness(scene: &Scene, name: &str, then: &str) -> PathBuf {
     path
 }
 
+/// Once, `psql`, `pg_dump` and `docker` inherited the credentials of the storage that other tools read, too, and with a repository named by its URL the passwords of those in the configuration.
+#[test]
+fn clients_of_databases_inherit_nothing_that_opens_a_storage() {
+    let scene = Scene::new();
+    for folder in ["notes", "bin"] {
+        fs::create_dir(scene.at(folder)).unwrap();
+    }
+    witness(&scene, "bin/docker", "exit 1");
+    witness(&scene, "bin/psql", "exit 1");
+    let own = witness(&scene, "own", "exit 1");
+    let config = "[repository.other]\nurl = \"s3:bucket\"\npassword = { env = \"OTHER_PASSWORD\" }\n";
+    fs::write(scene.at("nightsafe.toml"), config).unwrap();
+    let source = scene.at("source");
+    fs::write(source.join("file"), "x").unwrap();
+    let environment_of = |reach: &[&str]| {
+        let _ = fs::remove_file(scene.at("notes/environment"));
+        let mut command = scene.command([&["backup", source.to_str().unwrap()], reach].concat());
+        command.env("PATH", format!("{}:/usr/bin:/bin", scene.at("bin").display()));
+        command.env("NIGHTSAFE_CONFIG", scene.at("nightsafe.toml"));
+        for secret in ["AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "B2_APPLICATION_KEY", "OTHER_PASSWORD"] {
+            command.env(secret, "hush");
+        }
+        command.envs([
+            ("PGSSLMODE", "disable"),
+            ("DOCKER_HOST", "unix:///nowhere"),
+            ("COMPOSE_FILE", "x"),
+            ("TZ", "UTC"),
+        ]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        fs::read_to_string(scene.at("notes/environment")).unwrap()
+    };
+    for reach in
+        [&["--postgres", "", "--postgres-via", "docker exec -i pg"][..], &["--postgres", "postgres://u@127.0.0.1:1/d"]]
+    {
+        let environment = environment_of(reach);
+        assert!(!environment.contains("hush"), "{reach:?}: {environment}");
+        for needed in ["PGSSLMODE=", "DOCKER_HOST=", "COMPOSE_FILE=", "TZ=", "PATH=", "HOME="] {
+            assert!(environment.lines().any(|line| line.starts_with(needed)), "{reach:?}: {needed} {environment}");
+        }
+    }
+    let environment = environment_of(&["--postgres", "", "--postgres-via", own.to_str().unwrap()]);
+    assert!(environment.contains("AWS_SECRET_ACCESS_KEY=hush"), "a command of one's own may need it: {environment}");
+    assert!(!environment.contains("OTHER_PASSWORD"), "{environment}");
+}
+
 #[test]
 fn no_secret_is_where_it_does_not_belong() {
     let scene = Scene::new();

@@ -196,7 +196,9 @@ fn walk_with(roots: &Roots, options: &ExcludeOptions, mut each: impl FnMut(&Even
                 }
                 Event::Entry(_) => panic!("a directory that isn't entered"),
                 Event::Leave => open = open.checked_sub(1).unwrap(),
-                Event::Excluded(path, reason) => walked.excluded.push((path.to_string(), reason)),
+                Event::Excluded(path, reason) | Event::Emptied(path, reason) => {
+                    walked.excluded.push((path.to_string(), reason))
+                }
                 Event::Problem(problem) => walked.problems.push(problem),
             }
             Ok(())
@@ -335,7 +337,7 @@ fn rebuild(base: &Path, target: &Path) -> Vec<String> {
                     faults.extend(found.iter().map(|fault| format!("{entry:?}: {fault}")));
                 }
             }
-            Event::Excluded(..) | Event::Problem(_) => panic!("{event:?}"),
+            Event::Excluded(..) | Event::Emptied(..) | Event::Problem(_) => panic!("{event:?}"),
         }
         Ok(())
     };

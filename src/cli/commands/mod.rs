@@ -27,6 +27,7 @@ use crate::cli::password;
 use crate::cli::settings::{SecretSource, Settings};
 use crate::cli::signals::Signals;
 use crate::cli::ui::{Ui, progress};
+use crate::repo::cache_fault::CacheFault;
 use crate::repo::error::RepoError;
 use crate::repo::format::MARKER;
 use crate::repo::keys::Secret;
@@ -39,6 +40,7 @@ use crate::snapshot::snapshots::{Selector, Snapshot, Snapshots, snapshots as rea
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::vanished::{untold, vanished};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -55,10 +57,23 @@ pub struct Context<'a> {
     pub signals: &'a Signals,
     /// The IANA name of the local time zone.
     pub zone: &'a str,
+    /// What keeps a cache from being written.
+    pub cache_fault: &'a CacheFault,
 }
 
-/// Carries out a verb.
+/// Carries out a verb, and tells once if a cache couldn't be kept.
 pub fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
+    let outcome = dispatch(command, context);
+    if let Some(why) = context.cache_fault.get() {
+        let message = format!(
+            "the cache couldn't be written, so the next run takes longer ({why}); it may be deleted at any time, and --cache-dir puts it elsewhere"
+        );
+        context.ui.warn(&message);
+    }
+    outcome
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::init(&args, context),
         Command::Backup(args) => backup::backup(args, context),
@@ -107,11 +122,15 @@ impl Context<'_> {
     /// Where caches go.
     pub fn cache(&self) -> Result<Cache, CliError> {
         if let Some(folder) = &self.settings.cache {
-            return Ok(Cache { folder: CacheDir::new(folder.clone()), temporary: None });
+            return Ok(Cache { folder: self.cache_dir(folder), temporary: None });
         }
         let temporary = tempfile::Builder::new().prefix("nightsafe-").tempdir();
         let temporary = temporary.map_err(|error| CliError::failed("no temporary folder for caches", &error))?;
-        Ok(Cache { folder: CacheDir::new(temporary.path().to_owned()), temporary: Some(temporary) })
+        Ok(Cache { folder: self.cache_dir(temporary.path()), temporary: Some(temporary) })
+    }
+
+    fn cache_dir(&self, folder: &Path) -> CacheDir {
+        CacheDir::new(folder.to_owned()).telling(self.cache_fault.clone())
     }
 
     /// What this host remembers of the repository in a store. That it can't be read is no reason to stop.

@@ -48,7 +48,7 @@ impl Engine {
     pub fn that_answers(withheld: &Withheld) -> Option<Self> {
         Self::ALL.into_iter().find(|engine| {
             let (program, rest) = (engine.words()[0], &engine.words()[1..]);
-            let mut command = withheld.command(program);
+            let mut command = withheld.leading(program);
             command.args(rest).arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             command.status().is_ok_and(|status| status.success())
         })

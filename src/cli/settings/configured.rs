@@ -12,7 +12,7 @@ impl Settings {
     pub fn with_configuration(mut self) -> Result<Self, CliError> {
         // A URL or path needs no configuration; not even a good one.
         if self.repository.as_deref().is_some_and(|text| !is_name(text)) {
-            return Ok(self);
+            return Ok(self.withholding_what_is_configured());
         }
         let Some(config) = self.configuration()? else { return Ok(self) };
         self = self.withholding(&config);
@@ -32,12 +32,19 @@ impl Settings {
     /// These settings, and children inherit no variable that the configuration takes a secret from: also not that of another repository.
     #[must_use]
     pub fn withholding(mut self, config: &Config) -> Self {
-        for (_, from) in config.secrets() {
-            if let SecretFrom::Env(name) = from {
-                self.withheld.add(name);
-            }
-        }
+        variables_of(config).for_each(|name| self.withheld.add(name));
         self
+    }
+
+    /// The same where the configuration isn't needed: as far as it can be read and is to be believed. What a folder of somebody else's says must not take variables from programs.
+    fn withholding_what_is_configured(self) -> Self {
+        let mut settings = self;
+        if let Ok(Some(loaded)) = settings.load() {
+            // PGPASSWORD is libpq's own: nobody gives the password of a configured database to a client here.
+            let names = variables_of(&loaded.config).filter(|name| !name.starts_with("PG"));
+            names.for_each(|name| settings.withheld.add(name));
+        }
+        settings
     }
 
     /// These settings for a repository of the configuration. Options and variables win over what that says.
@@ -103,6 +110,14 @@ impl Settings {
             SecretFrom::Command(command) => SecretSource::PasswordCommand(command.clone()),
         })
     }
+}
+
+/// The variables that a configuration takes secrets from.
+fn variables_of(config: &Config) -> impl Iterator<Item = &String> {
+    config.secrets().into_iter().filter_map(|(_, from)| match from {
+        SecretFrom::Env(name) => Some(name),
+        _ => None,
+    })
 }
 
 fn variable(environment: &Environment, name: &str) -> Result<Zeroizing<String>, CliError> {
@@ -196,6 +211,15 @@ password = { env = "MY_PASSWORD" }
         assert!(settings(&broken, Some("nas"), &[]).is_err_and(|error| error.message().contains("n.toml:1")));
         let folder = folder(TWO);
         assert_eq!(settings(&folder, Some("unknown"), &[]).unwrap().repository().unwrap(), "unknown", "a folder");
+    }
+
+    /// Once, programs that were run for a repository by its URL inherited the passwords of those in the configuration, which wasn't looked at.
+    #[test]
+    fn children_inherit_no_configured_secret_though_a_url_needs_no_configuration() {
+        let folder = folder(TWO);
+        let resolved = settings(&folder, Some("./nas"), &KEYS).unwrap();
+        assert_eq!(resolved.withheld, Withheld::from_iter(KEYS.map(|(name, _)| name)));
+        assert_eq!(resolved.secret.to_string(), "the terminal", "nothing else of it counts");
     }
 
     #[test]

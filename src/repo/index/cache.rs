@@ -84,6 +84,8 @@ pub enum Found {
     Nothing,
     /// Something that can't be used, which counts as nothing; worth a warning.
     Damaged(IndexError),
+    /// Not even a folder, and none can be made: nothing will be kept.
+    NoFolder(IndexError),
 }
 
 /// What became of a commit.
@@ -116,23 +118,25 @@ impl IndexCache {
     /// Opens the index in `folder`, which is created (mode 0700) if it's missing.
     ///
     /// `binding` says what it is an index of: a hash of repository, store and domain. What belongs to another is not
-    /// used. Every file is read once (see [`Table`](super::Table)); what can't be read counts as damaged. Fails only if
-    /// the folder can't be made.
-    pub fn open(folder: &Path, binding: [u8; 32]) -> Result<(Self, Found), IndexError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(IndexError::io(folder))?;
+    /// used. Every file is read once (see [`Table`](super::Table)); what can't be read counts as damaged. Where the folder
+    /// can't be made or written to, the index is in memory, as far as that reaches, and a commit fails.
+    pub fn open(folder: &Path, binding: [u8; 32]) -> (Self, Found) {
         let empty = |listed| Self::empty(folder, binding, listed);
+        if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            return (empty(HashSet::new()), Found::NoFolder(IndexError::io(folder)(error)));
+        }
         let state = match State::read(folder) {
             Ok(Some(state)) => state,
-            Ok(None) => return Ok((empty(HashSet::new()), Found::Nothing)),
-            Err(error) => return Ok((empty(HashSet::new()), Found::Damaged(error))),
+            Ok(None) => return (empty(HashSet::new()), Found::Nothing),
+            Err(error) => return (empty(HashSet::new()), Found::Damaged(error)),
         };
         let listed: HashSet<String> = state.names().cloned().collect();
         if state.binding != binding {
-            return Ok((empty(listed), Found::Nothing));
+            return (empty(listed), Found::Nothing);
         }
         match Self::open_parts(folder, &state, binding) {
-            Ok(index) => Ok((index, Found::Whole)),
-            Err(error) => Ok((empty(listed), Found::Damaged(error))),
+            Ok(index) => (index, Found::Whole),
+            Err(error) => (empty(listed), Found::Damaged(error)),
         }
     }
 
@@ -227,7 +231,7 @@ mod tests {
     const BINDING: [u8; 32] = [1; 32];
 
     fn open(folder: &Path) -> (IndexCache, Found) {
-        IndexCache::open(folder, BINDING).unwrap()
+        IndexCache::open(folder, BINDING)
     }
 
     fn chunk(i: u8) -> ChunkId {
@@ -284,7 +288,7 @@ mod tests {
         assert!((1..29).all(|i| has(&index, i)));
         assert!(!has(&index, 29), "not committed");
         assert!(files(&path).len() <= 2 + 3 * 8, "no file is left over");
-        let (index, found) = IndexCache::open(&path, [2; 32]).unwrap();
+        let (index, found) = IndexCache::open(&path, [2; 32]);
         assert!(matches!(found, Found::Nothing), "another repository's");
         assert!(!has(&index, 1));
         assert_eq!(index.commit().unwrap(), Committed::Yes);
@@ -368,6 +372,25 @@ mod tests {
         let (index, found) = open(folder.path());
         assert!(matches!(found, Found::Whole));
         assert!(has(&index, 1) && has(&index, 2) && !has(&index, 3));
+    }
+
+    /// Once, a run ended where no folder for its cache could be made.
+    #[test]
+    fn without_a_folder_the_index_works_and_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file/below");
+        fs::write(folder.path().join("file"), "").unwrap();
+        let (index, found) = open(&path);
+        assert!(matches!(found, Found::NoFolder(IndexError::Io { .. })), "{found:?}");
+        add(&index, 1);
+        assert!(matches!(index.commit(), Err(IndexError::Io { .. })));
+        add(&index, 2);
+        assert!(has(&index, 1) && has(&index, 2));
+        fs::remove_file(folder.path().join("file")).unwrap();
+        fs::create_dir_all(&path).unwrap();
+        assert_eq!(index.commit().unwrap(), Committed::Yes, "once there is one");
+        let (index, found) = open(&path);
+        assert!(matches!(found, Found::Whole) && has(&index, 1) && has(&index, 2));
     }
 
     #[test]

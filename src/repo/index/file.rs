@@ -12,28 +12,46 @@ pub(super) const BLOCK: usize = 256 << 10;
 /// Prefix of files that are still being written.
 pub(super) const UNFINISHED: &str = "tmp-";
 
+/// Where a file of the index is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// In the index's folder.
+    Disk,
+    /// In memory alone, for as long as this process lives: where the disk has no room.
+    Memory,
+}
+
 /// A finished file of the index. Dropping it removes the file, unless it was listed in a state.
 #[derive(Debug)]
 pub(super) struct CacheFile {
+    /// Its path; of one in memory, the folder that it would have been in.
     path: PathBuf,
+    medium: Medium,
     listed: AtomicBool,
 }
 
 impl CacheFile {
     /// A file that a state names.
     pub(super) const fn listed(path: PathBuf) -> Self {
-        Self { path, listed: AtomicBool::new(true) }
+        Self { path, medium: Medium::Disk, listed: AtomicBool::new(true) }
     }
 
-    /// Gives a finished temporary file its name: 32 random hex digits and `kind`.
-    pub(super) fn keep(
-        temporary: tempfile::NamedTempFile,
-        folder: &Path,
-        kind: &str,
-    ) -> Result<(Self, File), IndexError> {
-        let path = folder.join(random_name(folder, kind)?);
-        let file = temporary.persist_noclobber(&path).map_err(|error| IndexError::io(&path)(error.error))?;
-        Ok((Self { path, listed: AtomicBool::new(false) }, file))
+    /// Gives a finished temporary file its name: 32 random hex digits and `kind`. One in memory gets none.
+    pub(super) fn keep(temporary: Unfinished, folder: &Path, kind: &str) -> Result<(Self, File), IndexError> {
+        let unlisted = |path, medium| Self { path, medium, listed: AtomicBool::new(false) };
+        match temporary {
+            Unfinished::Named(temporary) => {
+                let path = folder.join(random_name(folder, kind)?);
+                let file = temporary.persist_noclobber(&path).map_err(|error| IndexError::io(&path)(error.error))?;
+                Ok((unlisted(path, Medium::Disk), file))
+            }
+            Unfinished::InMemory(file) => Ok((unlisted(folder.to_owned(), Medium::Memory), file)),
+        }
+    }
+
+    /// Whether it is in memory, so that no state can list it.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.medium == Medium::Memory
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,9 +71,39 @@ impl CacheFile {
 
 impl Drop for CacheFile {
     fn drop(&mut self) {
-        if !*self.listed.get_mut() {
+        if self.medium == Medium::Disk && !*self.listed.get_mut() {
             // If it stays, the sweep of a later commit takes it.
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A file of the index that is being written.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// Under a temporary name.
+    Named(tempfile::NamedTempFile),
+    /// Without a name, in memory.
+    InMemory(File),
+}
+
+impl Unfinished {
+    /// An empty one.
+    pub(super) fn new(folder: &Path, medium: Medium) -> Result<Self, IndexError> {
+        match medium {
+            Medium::Disk => temporary(folder).map(Self::Named),
+            Medium::Memory => {
+                let made = rustix::fs::memfd_create("nightsafe index", rustix::fs::MemfdFlags::CLOEXEC);
+                Ok(Self::InMemory(made.map_err(|error| IndexError::io(folder)(error.into()))?.into()))
+            }
+        }
+    }
+
+    /// The file, to write to.
+    pub(super) fn as_file(&self) -> &File {
+        match self {
+            Self::Named(temporary) => temporary.as_file(),
+            Self::InMemory(file) => file,
         }
     }
 }
@@ -203,15 +251,22 @@ mod tests {
     #[test]
     fn files_vanish_unless_listed() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, _) = CacheFile::keep(temporary(folder.path()).unwrap(), folder.path(), "a").unwrap();
+        let keep =
+            |medium| CacheFile::keep(Unfinished::new(folder.path(), medium).unwrap(), folder.path(), "a").unwrap().0;
+        let file = keep(Medium::Disk);
         let path = file.path().to_owned();
         assert!(path.exists());
         drop(file);
         assert!(!path.exists());
-        let (file, _) = CacheFile::keep(temporary(folder.path()).unwrap(), folder.path(), "a").unwrap();
+        let file = keep(Medium::Disk);
         let path = file.path().to_owned();
         file.mark_listed();
         drop(file);
+        assert!(path.exists());
+        let in_memory = keep(Medium::Memory);
+        assert!(in_memory.is_in_memory());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "it has no name");
+        drop(in_memory);
         assert!(path.exists());
     }
 

@@ -1,6 +1,7 @@
 //! The part of a map that is in memory: what was inserted lately.
 
 use super::IndexError;
+use super::file::Medium;
 use super::table::Table;
 use super::table_writer::TableWriter;
 use std::collections::HashMap;
@@ -44,8 +45,14 @@ impl<const K: usize, const V: usize> Memory<K, V> {
     }
 
     /// Writes all records, `count` or fewer, as a table.
-    pub(super) fn write_table(&self, folder: &Path, kind: &str, count: u64) -> Result<Table<K, V>, IndexError> {
-        let mut writer = TableWriter::create(folder, count)?;
+    pub(super) fn write_table(
+        &self,
+        medium: Medium,
+        folder: &Path,
+        kind: &str,
+        count: u64,
+    ) -> Result<Table<K, V>, IndexError> {
+        let mut writer = TableWriter::create_on(medium, folder, count)?;
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             let mut keys: Vec<_> = shard.newest.keys().collect();

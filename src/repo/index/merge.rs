@@ -2,7 +2,7 @@
 
 use super::IndexError;
 use super::distinct::Distinct;
-use super::file::SectionReader;
+use super::file::{Medium, SectionReader};
 use super::table::Table;
 use super::table_writer::TableWriter;
 use std::path::Path;
@@ -41,13 +41,14 @@ impl<'a, const K: usize, const V: usize> Input<'a, K, V> {
 
 /// Merges `tables`, the newest first, into one of those records that `keep` wants; of equal records one stays.
 pub(super) fn merge<const K: usize, const V: usize>(
+    medium: Medium,
     folder: &Path,
     kind: &str,
     tables: &[impl AsRef<Table<K, V>>],
     keep: &dyn Fn(&[u8; K], &[u8; V]) -> bool,
 ) -> Result<Table<K, V>, IndexError> {
     let most = tables.iter().map(|table| table.as_ref().len()).fold(0, u64::saturating_add);
-    let mut writer = TableWriter::create(folder, most)?;
+    let mut writer = TableWriter::create_on(medium, folder, most)?;
     walk(tables, &mut |key, values| {
         values.iter().filter(|value| keep(key, value)).try_for_each(|value| writer.push(key, value))
     })?;

@@ -24,7 +24,9 @@
 //!
 //! Files are mapped and looked into, never loaded. Private memory: about 28 MiB for each [`Tiers`] while it spills (14
 //! MiB else), 16 MiB for frame numbers, and the pack table (see there); none of them but the last grows with the
-//! repository.
+//! repository. Where the disk takes no more, up to 128 MiB of frames, of chunks and of numbers each are kept in memory
+//! instead of files (twice that while files are merged), and are gone with the process: the index is a hint, and a full
+//! disk of the cache ends nothing. What needs an index larger than that, fails.
 
 mod cache;
 mod distinct;

@@ -5,7 +5,7 @@
 //! id of zeros: the number was reserved and its frame never closed.
 
 use super::IndexError;
-use super::file::{self, CacheFile, Section, SectionReader};
+use super::file::{CacheFile, Medium, Section, SectionReader, Unfinished};
 use super::table;
 use crate::repo::id::FrameId;
 use memmap2::Mmap;
@@ -19,6 +19,8 @@ const HEADER_LEN: usize = 16;
 const HASH_LEN: usize = 32;
 /// More files than this are merged into one when the state is written.
 const MOST_FILES: usize = 8;
+/// Most ids in files that are in memory because the disk doesn't take them: 128 MiB.
+const MOST_HELD: u64 = 4 << 20;
 /// Ids in memory before the older half is written to a file: 16 MiB.
 const MOST_FRESH: usize = 1 << 19;
 const KIND: &str = "numbers";
@@ -54,6 +56,12 @@ impl Inner {
     /// The first number in memory.
     fn first_fresh(&self) -> u32 {
         self.pieces.last().map_or(0, |piece| piece.first + piece.count)
+    }
+
+    /// How many ids are in files that are in memory.
+    fn held(&self) -> u64 {
+        let held = self.pieces.iter().filter(|piece| piece.guard.is_in_memory());
+        held.map(|piece| u64::from(piece.count)).sum()
     }
 
     fn len(&self) -> u64 {
@@ -139,7 +147,13 @@ impl FrameNumbers {
             // Those whose frames are still open stay, and what is behind them, where `set` finds them: 32 bytes each until they are closed.
             let closed = inner.fresh.iter().take_while(|id| **id != UNSET).count().min(self.most_fresh / 2);
             if closed >= self.most_fresh / 4 {
-                self.write_fresh(&mut inner, closed)?;
+                match self.write_fresh(Medium::Disk, &mut inner, closed) {
+                    // Without room on the disk a cache isn't kept, and the run goes on.
+                    Err(IndexError::Io { .. }) if inner.held() < MOST_HELD => {
+                        self.write_fresh(Medium::Memory, &mut inner, closed)?;
+                    }
+                    written => written?,
+                }
             }
         }
         // The last number is never given out, so that a piece's end is a number too.
@@ -149,15 +163,15 @@ impl FrameNumbers {
         Ok(number)
     }
 
-    /// Writes all ids to files and returns their names, in order.
+    /// Writes all ids to files on the disk and returns their names, in order.
     pub(super) fn flush(&self) -> Result<Vec<String>, IndexError> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let count = inner.fresh.len();
         if count > 0 {
-            self.write_fresh(&mut inner, count)?;
+            self.write_fresh(Medium::Disk, &mut inner, count)?;
         }
-        if inner.pieces.len() > MOST_FILES {
-            let merged = self.write_piece(0, inner.first_fresh(), |section, file| {
+        if inner.pieces.len() > MOST_FILES || inner.held() > 0 {
+            let merged = self.write_piece(Medium::Disk, 0, inner.first_fresh(), |section, file| {
                 inner.pieces.iter().try_for_each(|piece| piece.copy_to(section, file))
             })?;
             inner.pieces = vec![merged];
@@ -174,9 +188,9 @@ impl FrameNumbers {
     }
 
     /// Moves the `count` oldest ids in memory to a file.
-    fn write_fresh(&self, inner: &mut Inner, count: usize) -> Result<(), IndexError> {
+    fn write_fresh(&self, medium: Medium, inner: &mut Inner, count: usize) -> Result<(), IndexError> {
         let length = u32::try_from(count).unwrap_or(u32::MAX); // at most `most_fresh`
-        let piece = self.write_piece(inner.first_fresh(), length, |section, file| {
+        let piece = self.write_piece(medium, inner.first_fresh(), length, |section, file| {
             let push = |id| section.push(file, id).map_err(IndexError::io(&self.folder));
             inner.fresh[..count].iter().map(|id| &id[..]).try_for_each(push)
         })?;
@@ -188,11 +202,12 @@ impl FrameNumbers {
     /// Writes a file of `count` ids, which `ids` pushes.
     fn write_piece(
         &self,
+        medium: Medium,
         first: u32,
         count: u32,
         ids: impl FnOnce(&mut Section, &File) -> Result<(), IndexError>,
     ) -> Result<Piece, IndexError> {
-        let temporary = file::temporary(&self.folder)?;
+        let temporary = Unfinished::new(&self.folder, medium)?;
         let file = temporary.as_file();
         let mut section = Section::new(0);
         let header = [&MAGIC[..], &first.to_le_bytes(), &count.to_le_bytes()].concat();
@@ -323,6 +338,25 @@ mod tests {
         assert!(!numbers.set(late, &frame(3)), "written as a number without a frame");
     }
 
+    /// Once, a full disk of the cache ended backups and restores, although the cache is a hint.
+    #[test]
+    fn without_a_disk_numbers_are_in_memory_and_reach_the_disk_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone");
+        let numbers = small(&path);
+        for i in 0..100 {
+            assert_eq!(numbers.push(&frame(i)).unwrap(), i);
+        }
+        assert!(numbers.inner.read().unwrap().held() > 0);
+        assert!(matches!(numbers.flush(), Err(IndexError::Io { .. })));
+        assert!((0..100).all(|i| numbers.get(i) == Some(frame(i))));
+        std::fs::create_dir(&path).unwrap();
+        let names = numbers.flush().unwrap();
+        numbers.mark_listed(&names);
+        let again = FrameNumbers::open(&path, &names).unwrap();
+        assert!((0..100).all(|i| numbers.get(i) == Some(frame(i)) && again.get(i) == Some(frame(i))));
+    }
+
     #[test]
     fn every_flipped_byte_and_every_missing_end_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
@@ -334,7 +368,7 @@ mod tests {
         numbers.mark_listed(&names);
         drop(numbers);
         let path = folder.path().join(&names[0]);
-        file::assert_every_damage_is_noticed(&path, || {
+        super::super::file::assert_every_damage_is_noticed(&path, || {
             matches!(FrameNumbers::open(folder.path(), &names), Err(IndexError::Damaged { .. }))
         });
         let twice = [names[0].clone(), names[0].clone()];

@@ -3,7 +3,7 @@
 //! About 160 bytes a pack. A TB in packs of 32 MiB is 30,000 packs: 5 MB.
 
 use super::IndexError;
-use super::file::{self, CacheFile};
+use super::file::{CacheFile, Medium, Unfinished};
 use crate::repo::codec::Cursor;
 use crate::repo::id::{PackHash, PackId, RunId};
 use std::collections::HashMap;
@@ -162,8 +162,8 @@ impl PackTable {
         drop(inner);
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
-        let mut temporary = file::temporary(&self.folder)?;
-        temporary.write_all(&bytes).map_err(IndexError::io(&self.folder))?;
+        let temporary = Unfinished::new(&self.folder, Medium::Disk)?;
+        temporary.as_file().write_all(&bytes).map_err(IndexError::io(&self.folder))?;
         Ok(CacheFile::keep(temporary, &self.folder, KIND)?.0)
     }
 }
@@ -252,7 +252,7 @@ mod tests {
         table.add(id(1), 100, 0).unwrap();
         table.add(id(2), 100, 0).unwrap();
         let (path, name) = saved(&table);
-        file::assert_every_damage_is_noticed(&path, || {
+        super::super::file::assert_every_damage_is_noticed(&path, || {
             matches!(PackTable::open(folder.path(), &name), Err(IndexError::Damaged { .. }))
         });
     }

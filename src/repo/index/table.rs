@@ -154,7 +154,7 @@ pub(super) fn map(file: &File) -> std::io::Result<Mmap> {
     // 0600, in a folder of its own, under a random name; it got that name when it was complete, and no code opens such
     // a file for writing afterwards: it is only unlinked, which leaves the map alone. Bytes that changed all the same
     // would be a wrong hint, never an index out of bounds: lengths and positions read from the map are checked at every
-    // use.
+    // use. A file that is in memory alone has no name, and nobody else holds its descriptor.
     #[expect(unsafe_code, reason = "the only way to look into a file without loading it")]
     let map = unsafe { Mmap::map(file)? };
     // Lookups are at random; reading ahead would only push out what is of use.
@@ -217,6 +217,11 @@ impl<const K: usize, const V: usize> Table<K, V> {
     /// How many records there are.
     pub const fn len(&self) -> u64 {
         self.header.count
+    }
+
+    /// How many bytes the file has.
+    pub(super) fn bytes(&self) -> u64 {
+        self.map.len() as u64
     }
 
     /// Whether there are none.

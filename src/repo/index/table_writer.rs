@@ -1,7 +1,7 @@
 //! Writing of a [`Table`], in constant memory.
 
 use super::IndexError;
-use super::file::{self, CacheFile, Section};
+use super::file::{CacheFile, Medium, Section, Unfinished};
 use super::table::{BUCKET_KEYS, HEADER_LEN, Header, LINE_LEN, Table, bucket_of, filter_insert};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// A table in the making. Dropping it instead of [`finish`](Self::finish) leaves nothing.
 pub struct TableWriter<const K: usize, const V: usize> {
     folder: PathBuf,
-    file: tempfile::NamedTempFile,
+    file: Unfinished,
     header: Header,
     lines: Section,
     records: Section,
@@ -22,6 +22,11 @@ pub struct TableWriter<const K: usize, const V: usize> {
 impl<const K: usize, const V: usize> TableWriter<K, V> {
     /// Begins a table of at most `most` records in `folder`; 4,294,967,295 is the limit.
     pub fn create(folder: &Path, most: u64) -> Result<Self, IndexError> {
+        Self::create_on(Medium::Disk, folder, most)
+    }
+
+    /// The same, on the disk or in memory.
+    pub(super) fn create_on(medium: Medium, folder: &Path, most: u64) -> Result<Self, IndexError> {
         let () = Table::<K, V>::WIDTHS_FIT;
         let too_many = |_| IndexError::TooMany { path: folder.to_owned(), what: "records" };
         let most = u32::try_from(most).map_err(too_many)?;
@@ -38,7 +43,7 @@ impl<const K: usize, const V: usize> TableWriter<K, V> {
         let records = Section::new(header.records_at());
         Ok(Self {
             folder: folder.to_owned(),
-            file: file::temporary(folder)?,
+            file: Unfinished::new(folder, medium)?,
             header,
             lines: Section::new(HEADER_LEN as u64),
             records,
@@ -160,7 +165,7 @@ mod tests {
         table.guard().mark_listed();
         let path = table.guard().path().to_owned();
         drop(table);
-        file::assert_every_damage_is_noticed(&path, || {
+        super::super::file::assert_every_damage_is_noticed(&path, || {
             matches!(Table::<16, 3>::open(&path), Err(IndexError::Damaged { .. }))
         });
         assert!(matches!(Table::<16, 4>::open(&path), Err(IndexError::Damaged { .. })), "other widths");

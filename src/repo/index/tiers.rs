@@ -7,9 +7,13 @@
 //! When there are more than [`MOST_TABLES`] tables, the newest are merged as long as the next older one isn't larger
 //! than all of them together, so that every record is rewritten a few times only, however many there are. Lookups go
 //! from new to old and see every record at any time.
+//!
+//! Where the folder's disk has no room, or can't be written to for another reason, tables are kept in memory, up to [`MOST_HELD`]: a
+//! backup or restore doesn't end because a cache can't be kept. Only then spilling fails.
 
 use super::IndexError;
 use super::distinct::Distinct;
+use super::file::Medium;
 use super::memory::Memory;
 use super::merge::{EachKey, merge, walk};
 use super::table::Table;
@@ -24,6 +28,10 @@ const MOST_TABLES: usize = 8;
 /// much, and while one is written a second one fills: at most about 28 MiB.
 const MEMORY_BYTES: usize = 8 << 20;
 
+/// Most bytes of tables that are in memory because the disk doesn't take them; while some are merged it's up to twice as much.
+/// That is the index of some 5 million chunks: without a disk, no larger one can be had.
+const MOST_HELD: u64 = 128 << 20;
+
 /// A map of `K`-byte hashes to `V`-byte values, usable from many threads.
 #[derive(Debug)]
 pub struct Tiers<const K: usize, const V: usize> {
@@ -31,6 +39,8 @@ pub struct Tiers<const K: usize, const V: usize> {
     kind: &'static str,
     /// Records in memory that call for spilling.
     spill_at: u64,
+    /// Bytes of tables that may be in memory.
+    most_held: u64,
     /// Records in `Live::memory`.
     fresh: AtomicU64,
     /// Locked before a shard of the memory, never the other way round. Held for writing only to exchange parts, never
@@ -75,6 +85,7 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
             folder: folder.to_owned(),
             kind,
             spill_at: (MEMORY_BYTES / (K + V)) as u64,
+            most_held: MOST_HELD,
             fresh: AtomicU64::new(0),
             live: RwLock::new(Live { memory: Memory::default(), aside: None, tables }),
             work: Mutex::new(()),
@@ -85,6 +96,13 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
     #[cfg(test)]
     pub(super) fn spilling_at(mut self, records: u64) -> Self {
         self.spill_at = records;
+        self
+    }
+
+    /// Keeps so few bytes of tables in memory that tests see the end of it.
+    #[cfg(test)]
+    pub(super) fn holding(mut self, bytes: u64) -> Self {
+        self.most_held = bytes;
         self
     }
 
@@ -110,7 +128,7 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
 
     /// Makes `value` the newest of `key`.
     ///
-    /// Fails when memory was full and couldn't be spilled; the record is in the map all the same.
+    /// Fails when memory was full and couldn't be spilled, to the disk or to other memory; the record is in the map all the same.
     pub fn insert(&self, key: &[u8; K], value: &[u8; V]) -> Result<(), IndexError> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let more = live.memory.write(key).insert(key, value);
@@ -146,9 +164,10 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
         Ok(())
     }
 
-    /// Writes what is in memory to files, and returns the names of all, the newest first, for [`open`](Self::open).
+    /// Writes what is in memory to files on the disk, and returns the names of all, the newest first, for [`open`](Self::open).
     pub fn flush(&self) -> Result<Vec<String>, IndexError> {
         self.spill(1)?;
+        self.write_held()?;
         Ok(self.tables().iter().map(|table| table.guard().name()).collect())
     }
 
@@ -168,7 +187,7 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
         self.spill(1)?;
         let _work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let count = self.tables().len();
-        self.merge_newest(count, keep)
+        self.merge_newest(Medium::Disk, count, keep)
     }
 
     /// Calls `each` for every key, in ascending order, with its values, the newest first. What is inserted meanwhile may be missed.
@@ -211,7 +230,13 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
     fn write_aside(&self) -> Result<(), IndexError> {
         let aside = self.live.read().unwrap_or_else(PoisonError::into_inner).aside.clone();
         let Some(aside) = aside else { return Ok(()) };
-        let table = aside.write_table(&self.folder, self.kind, aside.count())?;
+        let write = |medium| aside.write_table(medium, &self.folder, self.kind, aside.count());
+        let table = match write(Medium::Disk) {
+            // What it will take isn't known to the byte; that of one table more or less doesn't matter.
+            Err(error @ IndexError::Io { .. }) if self.held() >= self.most_held => return Err(error),
+            Err(IndexError::Io { .. }) => write(Medium::Memory)?,
+            written => written?,
+        };
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.tables.insert(0, Arc::new(table));
         live.aside = None;
@@ -223,14 +248,46 @@ impl<const K: usize, const V: usize> Tiers<K, V> {
         let sizes: Vec<u64> = self.tables().iter().map(|table| table.len()).collect();
         match to_merge(&sizes) {
             0 => Ok(()),
-            count => self.merge_newest(count, &|_, _| true),
+            count => match self.merge_newest(Medium::Disk, count, &|_, _| true) {
+                Err(IndexError::Io { .. }) if self.are_held(count) => {
+                    self.merge_newest(Medium::Memory, count, &|_, _| true)
+                }
+                // Many tables are slower than few, no more.
+                Err(IndexError::Io { .. }) => Ok(()),
+                merged => merged,
+            },
+        }
+    }
+
+    /// Bytes of the tables that are in memory.
+    fn held(&self) -> u64 {
+        let tables = self.tables();
+        tables.iter().filter(|table| table.guard().is_in_memory()).map(|table| table.bytes()).sum()
+    }
+
+    /// Whether the `count` newest tables are all in memory.
+    fn are_held(&self, count: usize) -> bool {
+        self.tables().iter().take(count).all(|table| table.guard().is_in_memory())
+    }
+
+    /// Writes the tables that are in memory to the disk, as one, with those between them.
+    fn write_held(&self) -> Result<(), IndexError> {
+        let _work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.tables().iter().rposition(|table| table.guard().is_in_memory()) {
+            Some(oldest) => self.merge_newest(Medium::Disk, oldest + 1, &|_, _| true),
+            None => Ok(()),
         }
     }
 
     /// Replaces the `count` newest tables by one. The caller holds `work`, so no other thread changes the list.
-    fn merge_newest(&self, count: usize, keep: &dyn Fn(&[u8; K], &[u8; V]) -> bool) -> Result<(), IndexError> {
+    fn merge_newest(
+        &self,
+        medium: Medium,
+        count: usize,
+        keep: &dyn Fn(&[u8; K], &[u8; V]) -> bool,
+    ) -> Result<(), IndexError> {
         let tables = self.tables();
-        let merged = merge(&self.folder, self.kind, &tables[..count], keep)?;
+        let merged = merge(medium, &self.folder, self.kind, &tables[..count], keep)?;
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.tables.splice(..count, [Arc::new(merged)]);
         // The old tables are unmapped by `tables` going away, after the lock.
@@ -391,7 +448,7 @@ mod tests {
     fn what_could_not_be_spilled_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone");
-        let tiers = Tiers::<16, 1>::new(&path, "test").spilling_at(3);
+        let tiers = Tiers::<16, 1>::new(&path, "test").spilling_at(3).holding(0);
         tiers.insert(&key(0), &[0]).unwrap();
         tiers.insert(&key(1), &[1]).unwrap();
         assert!(matches!(tiers.insert(&key(2), &[2]), Err(IndexError::Io { .. })));
@@ -401,6 +458,41 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert_eq!(tiers.flush().unwrap().len(), 2);
         assert!((0..4u8).all(|i| tiers.get(&key(i.into())) == Some([i])));
+    }
+
+    /// Once, a full disk of the cache ended backups and restores, although the cache is a hint.
+    #[test]
+    fn without_a_disk_tables_are_in_memory_and_reach_the_disk_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone");
+        let tiers = Tiers::<16, 1>::new(&path, "test").spilling_at(3);
+        let values = |tiers: &Tiers<16, 1>| (0..200).map(|i| tiers.all(&key(i))).collect::<Vec<_>>();
+        for i in 0..200 {
+            tiers.insert(&key(i), &[1]).unwrap();
+            tiers.insert(&key(i / 2), &[2]).unwrap();
+        }
+        assert!(tiers.held() > 0 && tiers.tables().len() <= MOST_TABLES, "they are merged, too");
+        let before = values(&tiers);
+        assert_eq!((before[7].len(), before[150].len()), (2, 1));
+        let mut scanned = 0;
+        tiers.scan(&mut |_, values| scanned += values.len()).unwrap();
+        assert_eq!(scanned, 300);
+        assert!(matches!(tiers.flush(), Err(IndexError::Io { .. })), "nothing that a state could list");
+        assert_eq!(values(&tiers), before);
+        std::fs::create_dir(&path).unwrap();
+        let names = tiers.flush().unwrap();
+        tiers.mark_listed(&names);
+        assert_eq!((tiers.held(), values(&tiers)), (0, before.clone()));
+        assert_eq!(values(&Tiers::open(&path, "test", &names).unwrap()), before);
+    }
+
+    #[test]
+    fn memory_holds_no_more_than_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let tiers = Tiers::<16, 1>::new(&folder.path().join("gone"), "test").spilling_at(10).holding(4_000);
+        let failed = (0..2_000).position(|i| tiers.insert(&key(i), &[0]).is_err()).unwrap();
+        assert!((20..1_000).contains(&failed), "{failed}");
+        assert!((4_000..10_000).contains(&tiers.held()), "{}", tiers.held());
     }
 
     #[test]

@@ -137,6 +137,27 @@ pub enum UrlError {
     Store(#[from] StoreError),
 }
 
+/// How the variables begin by which services find credentials, addresses and files of credentials by themselves, as other tools for these services do.
+const OF_SERVICES: [&str; 12] = [
+    "AWS_", // s3
+    "AZURE_",
+    "AZBLOB_",
+    "GOOGLE_", // gcs
+    "B2_",     // other tools' names for b2
+    "ALIBABA_CLOUD_",
+    "OSS_",
+    "HUAWEI_CLOUD_", // obs
+    "TENCENTCLOUD_", // cos, and the next two
+    "TKE_",
+    "QCLOUD_",
+    "OPENDAL_",
+];
+
+/// Whether a variable of this name may open a storage, for nightsafe or for another tool.
+pub fn is_credential(variable: &str) -> bool {
+    OF_SERVICES.iter().any(|begin| variable.starts_with(begin))
+}
+
 /// The environment variable that holds the secret option `option`.
 pub fn secret_variable(option: &str) -> String {
     format!("{SECRET_VARIABLE}{}", option.to_ascii_uppercase())

@@ -12,7 +12,6 @@ use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
-use crate::snapshot::source::xattrs::XattrReader;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
@@ -21,11 +20,14 @@ use crate::snapshot::tree::reference::{Extent, Reference};
 use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use zeroize::Zeroizing;
 
 /// How often a file that changes while it's read is read again.
 const MAX_READS: u32 = 3;
 /// What a dump in PostgreSQL's custom format begins with.
 const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+/// Bytes at the start of a secret file in which names of variables are looked for.
+const MAX_NAMED: usize = 4 << 20;
 /// Bytes at the start of a file that tell what it is.
 const SNIFF: usize = 4096;
 
@@ -298,12 +300,12 @@ impl FileReaderThread<'_> {
     }
 
     /// The extended attributes of a file that isn't any more as it was found, such as one that took its place; nothing if it is.
-    fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata) -> Option<Vec<Xattr>> {
+    fn xattrs_of_other(&self, job: &FileJob, metadata: &Metadata, reader: &FileReader) -> Option<Vec<Xattr>> {
         // Also the same file may have lost an ACL before it got what others must not read.
         if metadata.identity() == job.metadata.identity() && metadata.ctime == job.metadata.ctime {
             return None;
         }
-        let (xattrs, faults) = XattrReader::default().read(job.directory.as_fd(), &job.at);
+        let (xattrs, faults) = reader.xattrs();
         for fault in faults {
             self.problem(job, fault.kind, fault.message);
         }
@@ -314,7 +316,7 @@ impl FileReaderThread<'_> {
     fn read(&self, job: &FileJob, name: &[u8], metadata: Metadata, buffer: &mut Buffer) -> Result<Reading, FileError> {
         let read_at = crate::snapshot::backup::now();
         let mut reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
-        let replaced = self.xattrs_of_other(job, &metadata);
+        let replaced = self.xattrs_of_other(job, &metadata, &reader);
         let mut captured = Captured {
             inline: None,
             stream: None,
@@ -410,27 +412,50 @@ impl FileReaderThread<'_> {
         Ok(())
     }
 
-    /// Reads a file of class secret, which is small.
+    /// Reads a file of class secret. It's mostly small, but somebody may have marked any file: one chunk of it is in memory at a time, and for the names of variables its start.
     fn read_secret(&self, reader: &mut FileReader, captured: &mut Captured) -> Result<(), FileError> {
-        let mut content = zeroize::Zeroizing::new(Vec::new());
-        // So that no copy of it is left behind where the buffer grew.
-        content.reserve_exact(usize::try_from(reader.stream_len()).unwrap_or(0));
-        reader.read_to_end(&mut content).map_err(|error| FileError::of("read", &error))?;
-        captured.names = variables::variable_names(&content);
+        let mut chunk = Zeroizing::new(vec![0; Profile::for_opaque(Some(0)).max()]);
+        // Of its full size from the start: growing would leave copies behind.
+        let start = usize::try_from(reader.stream_len()).map_or(MAX_NAMED, |length| length.min(MAX_NAMED));
+        let mut named = Zeroizing::new(Vec::with_capacity(start));
         let mut references = Vec::new();
-        let mut lane = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
-        for chunk in content.chunks(Profile::for_opaque(Some(0)).max()) {
-            lane.put(chunk, &mut references)?;
+        let mut hasher = self.writer.secret_content_hasher();
+        let mut bytes = 0;
+        loop {
+            let length = fill(reader, &mut chunk).map_err(|error| FileError::of("read", &error))?;
+            let part = &chunk[..length];
+            if part.is_empty() {
+                break;
+            }
+            if self.monitor.interrupted() {
+                return Err(WriteError::Interrupted.into());
+            }
+            let room = start - named.len();
+            named.extend_from_slice(&part[..part.len().min(room)]);
+            hasher.update(part);
+            self.secret.lock().unwrap_or_else(PoisonError::into_inner).put(part, &mut references)?;
+            bytes += length as u64;
+            Progress::add(&self.monitor.progress().bytes_done, length as u64);
         }
-        let hash = if content.is_empty() {
-            blake3::hash(b"")
-        } else {
-            self.writer.secret_content_hasher().update(&content).finalize()
-        };
-        captured.stream = Some((references, content.len() as u64, *hash.as_bytes()));
-        Progress::add(&self.monitor.progress().bytes_done, content.len() as u64);
+        captured.names = variables::variable_names(&named);
+        let hash = if bytes == 0 { blake3::hash(b"") } else { hasher.finalize() };
+        captured.stream = Some((references, bytes, *hash.as_bytes()));
         Ok(())
     }
+}
+
+/// Fills `buffer` as far as there is something to read. Gives how far that is.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// How a file is cut: dumps as plain text finely, since a changed row is small; all else by size.

@@ -1,6 +1,7 @@
 //! What came of the files: counts, rows for the cache of seen files, names of secrets.
 
 use crate::chunker::expand::Outcome;
+use crate::repo::cache_fault::CacheFault;
 use crate::repo::cbor::{self, Time};
 use crate::repo::repository::{Access, Repo};
 use crate::repo::seal;
@@ -55,6 +56,8 @@ pub(super) struct Ledger<'c> {
     pub(super) statistics: Statistics,
     pub(super) secrets: Vec<SecretFile>,
     pub(super) seen: Option<SeenFiles>,
+    /// Who is told that the cache can't be written.
+    fault: CacheFault,
     use_cache: bool,
     capture: &'c Capture,
     shared: &'c Shared<'c>,
@@ -66,10 +69,14 @@ impl<'c> Ledger<'c> {
     pub(super) fn open<A: Access>(repo: &Repo<A>, capture: &'c Capture, shared: &'c Shared<'c>) -> Self {
         let owner = SeenOwner { repository: repo.id(), credential: repo.credential() };
         let key = blake3::derive_key("nightsafe 1 cache of seen files", repo.keys().domain().index().as_bytes());
-        let seen = SeenFiles::open(&repo.cache().join("seen"), owner, &key).unwrap_or(None);
+        let fault = repo.cache_fault().clone();
+        let seen = SeenFiles::open(&repo.cache().join("seen"), owner, &key).unwrap_or_else(|error| {
+            fault.note(&error);
+            None
+        });
         let now = jiff::Timestamp::now().as_second();
         let (statistics, secrets) = (Statistics::default(), Vec::new());
-        Self { statistics, secrets, seen, use_cache: capture.use_cache, capture, shared, now }
+        Self { statistics, secrets, seen, fault, use_cache: capture.use_cache, capture, shared, now }
     }
 
     /// What was seen in a directory.
@@ -182,7 +189,9 @@ impl<'c> Ledger<'c> {
                 stamp = Stamp { size: stamp.size, mtime: Time::default(), ctime: Time::default(), inode: 0 };
             }
             // Costs time only.
-            let _ = seen.record(&key, &origin.at, stamp, &content, origin.read_at);
+            if let Err(error) = seen.record(&key, &origin.at, stamp, &content, origin.read_at) {
+                self.fault.note(&error);
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statist
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::seen::SeenFiles;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::Event;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
@@ -91,6 +92,8 @@ pub struct Captured {
     pub databases: Vec<Database>,
     /// What each source came to.
     pub sources: Vec<SourceDetail>,
+    /// What was left out because it is on another file system, but for directories.
+    pub elsewhere: Elsewhere,
     /// The cache of seen files, to be kept once the snapshot is committed.
     pub seen: Option<SeenFiles>,
 }
@@ -101,6 +104,7 @@ struct Walked<'c> {
     ledger: Ledger<'c>,
     databases: Vec<Database>,
     sources: Vec<SourceDetail>,
+    elsewhere: Elsewhere,
 }
 
 /// What the threads of a capture share.
@@ -210,8 +214,8 @@ impl Capture {
     }
 
     /// What is left out on purpose, root by root.
-    pub fn exclusions(&self) -> impl Iterator<Item = Exclusion> {
-        self.parts.iter().flat_map(FilesPart::exclusions)
+    pub fn exclusions(&self, elsewhere: &Elsewhere) -> Vec<Exclusion> {
+        self.parts.iter().flat_map(|part| part.exclusions(elsewhere)).collect()
     }
 
     /// What a person should know before it begins.
@@ -292,7 +296,7 @@ impl Capture {
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
-        let Walked { top, ledger, databases, mut sources } = std::thread::scope(|scope| {
+        let Walked { top, ledger, databases, mut sources, elsewhere } = std::thread::scope(|scope| {
             for lane in &shared.data {
                 let (shared, jobs, done) = (&shared, jobs_out.clone(), done.clone());
                 scope.spawn(move || shared.read(lane, &jobs, &done));
@@ -317,7 +321,7 @@ impl Capture {
         let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner)).finish();
         let Ledger { statistics, secrets, seen, .. } = ledger;
         sources.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Captured { top, statistics, problems, secrets, databases, sources, seen })
+        Ok(Captured { top, statistics, problems, secrets, databases, sources, elsewhere, seen })
     }
 
     /// Walks, until the top of the tree is stored.
@@ -387,6 +391,7 @@ impl Capture {
             secrets: Vec::new(),
             databases,
             sources,
+            elsewhere: Elsewhere::default(),
             seen: None,
         })?;
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::snapshot::backup::{BackupError, FilesSource};
 use crate::snapshot::manifest::exclusion::Exclusion;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::excludes::Excludes;
 use crate::snapshot::source::roots::{RootError, Roots};
 use crate::snapshot::source::secrets::SecretRules;
@@ -63,8 +64,11 @@ impl FilesPart {
     }
 
     /// What is left out on purpose, root by root.
-    pub fn exclusions(&self) -> impl Iterator<Item = Exclusion> {
-        self.roots.stored().filter_map(|(path, stored)| self.excludes.record(path, stored))
+    pub fn exclusions(&self, elsewhere: &Elsewhere) -> impl Iterator<Item = Exclusion> {
+        let roots: Vec<&SafePath> = self.roots.stored().map(|(_, stored)| stored).collect();
+        self.roots
+            .stored()
+            .filter_map(move |(path, stored)| self.excludes.record(path, stored, elsewhere.patterns(stored, &roots)))
     }
 
     /// The absolute path of a directory, by which the cache knows it.

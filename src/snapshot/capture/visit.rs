@@ -12,7 +12,9 @@ use crate::snapshot::manifest::SourceDetail;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::monitor::EntryAction;
 use crate::snapshot::seen::SeenDir;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::{Event, Found};
+use crate::snapshot::source::excludes::Reason;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -79,6 +81,8 @@ pub(super) struct Visit<'c> {
     /// What no walk comes across, by the names of their directories, which come sorted among those that are walked.
     made: VecDeque<MadeDirectory>,
     databases: Vec<Database>,
+    /// What is on other file systems and isn't a directory.
+    elsewhere: Elsewhere,
     /// What each source that is done came to.
     pub(super) details: Vec<SourceDetail>,
     /// How many parts are done.
@@ -114,6 +118,7 @@ impl<'c> Visit<'c> {
             owners: Owners::default(),
             made: directories,
             databases,
+            elsewhere: Elsewhere::default(),
             details,
             part: 0,
             tally: (0, 0),
@@ -152,7 +157,9 @@ impl<'c> Visit<'c> {
                 let entry = found.entry(&mut self.owners);
                 self.assembler.add(entry);
             }
-            Event::Excluded(..) => {}
+            Event::Excluded(path, Reason::OtherFileSystem) => self.elsewhere.push(path),
+            // Other rules are told as such, and a directory follows, marked as emptied.
+            Event::Excluded(..) | Event::Emptied(..) => {}
             Event::Problem(problem) => self.shared.problem(problem),
         }
         if self.assembler.is_crowded() { self.make_room(done) } else { Ok(()) }
@@ -167,7 +174,8 @@ impl<'c> Visit<'c> {
             self.assembler.flush(&mut self.ledger)?;
             if let Some(top) = self.assembler.take_top() {
                 self.ledger.swept(self.capture);
-                return Ok(Walked { top, ledger: self.ledger, databases: self.databases, sources: self.details });
+                let Self { ledger, databases, details: sources, elsewhere, .. } = self;
+                return Ok(Walked { top, ledger, databases, sources, elsewhere });
             }
             self.shared.go_on()?;
         }
@@ -350,6 +358,7 @@ impl<'c> Visit<'c> {
             secrets: self.ledger.secrets.clone(),
             databases: self.databases.clone(),
             sources: self.details.clone(),
+            elsewhere: self.elsewhere.clone(),
             seen: None,
         };
         if self.checkpoints.take(captured)?

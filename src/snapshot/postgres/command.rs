@@ -74,14 +74,14 @@ pub(super) fn client(server: &Server, program: &OsStr, arguments: &[OsString], i
     connect.extend_from_slice(arguments);
     let mut prepared = match server.prefix().split_first() {
         None => {
-            let mut command = server.withheld().command(program);
+            let mut command = server.withheld().client(program);
             if let Some(password) = server.password() {
                 command.env("PGPASSWORD", password.as_str());
             }
             Prepared { command, first_line: None, piped: input == Input::Piped }
         }
         Some((first, rest)) => {
-            let mut command = server.withheld().command(first);
+            let mut command = server.withheld().leading(first);
             let mode = if input == Input::Piped { "input" } else { "watch" };
             let secret = if server.password().is_some() { "password" } else { "environment" };
             command.args(rest).args(["sh", "-c", BEHIND_PREFIX, "sh", mode, secret]).arg(program);
@@ -96,7 +96,9 @@ pub(super) fn client(server: &Server, program: &OsStr, arguments: &[OsString], i
 /// The command that looks for programs where a server's programs run.
 pub(super) fn search(server: &Server, programs: &[Program]) -> Command {
     let mut words = server.prefix().iter().map(String::as_str).chain(["sh", "-c", SEARCH, "sh"]);
-    let mut command = server.withheld().command(words.next().unwrap_or("sh"));
+    let first = words.next().unwrap_or("sh");
+    let mut command =
+        if server.prefix().is_empty() { server.withheld().client(first) } else { server.withheld().leading(first) };
     command.args(words).args(programs.iter().map(|program| program.name()));
     command
 }

@@ -152,7 +152,7 @@ impl Programs {
 
 /// The program at a path, if there is one that works.
 fn ask(server: &Server, program: Program, path: &Path) -> Option<Found> {
-    let mut command = server.withheld().command(path);
+    let mut command = server.withheld().client(path);
     let output = command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let version = Version::parse(&String::from_utf8_lossy(&output.stdout))?;
     Some(Found { program, path: path.as_os_str().to_owned(), version })

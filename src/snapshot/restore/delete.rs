@@ -8,7 +8,7 @@ use crate::repo::reader::Reader;
 use crate::snapshot::browse;
 use crate::snapshot::manifest::State;
 use crate::snapshot::restore::place::Wanted;
-use crate::snapshot::restore::spared::Rules;
+use crate::snapshot::restore::spared::{Marks, Rules, Spared};
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
@@ -17,6 +17,7 @@ use crate::snapshot::tree::path::SafePath;
 use rustix::io::Errno;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Why nothing may be deleted.
@@ -131,6 +132,8 @@ pub(super) struct Extra<'a> {
     pub(super) parent: &'a Directory,
     pub(super) name: &'a [u8],
     pub(super) path: SafePath,
+    /// Whether it stays with all that is in it, because the directory is marked as one whose content is left out.
+    pub(super) is_left_out: bool,
 }
 
 impl Extra<'_> {
@@ -144,11 +147,12 @@ impl Extra<'_> {
 pub(super) fn extras(
     wanted: Wanted<'_>,
     root: Arc<Directory>,
+    spared: &Spared<'_>,
     each: &mut dyn FnMut(&Extra<'_>) -> ControlFlow<()>,
     trouble: &mut dyn FnMut(&SafePath, Trouble) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let Wanted { reader, path: base, top, .. } = wanted;
-    let mut branch = Branch::new(root);
+    let (mut branch, mut marks) = (Branch::new(root), Marks::new(spared));
     let mut failed = None;
     let mut note = |path: &SafePath, what: Trouble| match trouble(path, what) {
         Ok(()) => ControlFlow::Continue(false),
@@ -161,7 +165,7 @@ pub(super) fn extras(
         match open(path, base, entry, branch) {
             Ok(None) => ControlFlow::Continue(false),
             Ok(Some(_)) if entry.flags.contains(Flags::EMPTIED) => ControlFlow::Continue(true),
-            Ok(Some(directory)) => match compare(reader, path, entry, &directory, each) {
+            Ok(Some(directory)) => match compare(reader, (path, entry), &directory, &mut marks, each) {
                 Ok(flow) => flow.map_continue(|()| true),
                 Err(what) => note(path, what),
             },
@@ -199,9 +203,9 @@ fn open(path: &SafePath, base: &SafePath, entry: &Entry, branch: &mut Branch) ->
 /// Gives the extras of one directory.
 fn compare(
     reader: &Reader<'_>,
-    path: &SafePath,
-    entry: &Entry,
+    (path, entry): (&SafePath, &Entry),
     directory: &Directory,
+    marks: &mut Marks<'_>,
     each: &mut dyn FnMut(&Extra<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Trouble> {
     // To the end: only there is the list verified, and only a whole one tells what isn't in it.
@@ -215,9 +219,10 @@ fn compare(
             return Err(Trouble::Folds);
         }
     }
+    let is_left_out = marks.leave_out(path, directory.as_fd(), &there);
     for name in there.iter().filter(|name| names.binary_search_by(|other| other.as_slice().cmp(name)).is_err()) {
         let Ok(path) = path.join(name) else { continue };
-        if each(&Extra { parent: directory, name, path }).is_break() {
+        if each(&Extra { parent: directory, name, path, is_left_out }).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

@@ -1,6 +1,8 @@
 //! Which entries are names of one file (`docs/format.md`, section 7, *Hard links*), and giving a file its other names.
 
+use crate::snapshot::restore::later::Later;
 use crate::snapshot::restore::overwrite::{Judged, Look, NOT_MINE, Overwrite, Placement, Rule, is_part_of, judge};
+use crate::snapshot::restore::place::Wanted;
 use crate::snapshot::restore::session::{First, Session, lock};
 use crate::snapshot::target::branch::Branch;
 use crate::snapshot::target::directory::Directory;
@@ -8,6 +10,7 @@ use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::ProblemKind;
 use crate::snapshot::tree::reference::Extent;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ pub(super) struct LaterName {
     pub(super) below: SafePath,
     /// That of the first name.
     pub(super) first: SafePath,
-    pub(super) entry: Entry,
+    pub(super) entry: Later,
 }
 
 /// Gives files their other names.
@@ -38,14 +41,17 @@ impl<'r> Linker<'r> {
 
 impl Linker<'_> {
     /// Gives a file another name, if what has the first is what was restored or found there.
-    pub(super) fn link(&mut self, name: &LaterName) {
+    pub(super) fn link(&mut self, wanted: Wanted<'_>, name: &LaterName) {
         let Self { session, firsts, here } = self;
-        link(session, (firsts, here), name);
+        match name.entry.entry(wanted, &name.path) {
+            Ok(entry) => link(session, (firsts, here), name, &entry),
+            Err(error) => session.unreadable(&name.path, &error),
+        }
     }
 }
 
-fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName) {
-    let LaterName { path, entry, .. } = name;
+fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), name: &LaterName, entry: &Entry) {
+    let path = &name.path;
     let first = lock(&session.firsts).get(&name.first).copied();
     let first = match first {
         Some(First::There(identity)) => identity,
@@ -70,7 +76,10 @@ fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), nam
         match judge(session, &here, entry, Look::Closely)? {
             Judged::Create => here.create_hard_link(&entry.name, &pinned).map(|()| Some(false)),
             // It has the content and is another file: that differs from the snapshot, too.
-            Judged::Keep(Some(_)) if session.rule == Rule::Existing(Overwrite::IfChanged) => {
+            Judged::Mend(_) => here.hard_link_over(&entry.name, &pinned).map(|()| Some(true)),
+            Judged::Keep(Some(_))
+                if matches!(session.rule, Rule::GoOn { .. } | Rule::Existing(Overwrite::IfChanged)) =>
+            {
                 here.hard_link_over(&entry.name, &pinned).map(|()| Some(true))
             }
             Judged::Keep(_) => Ok(None),
@@ -98,31 +107,52 @@ fn link(session: &Session<'_>, (firsts, others): (&mut Branch, &mut Branch), nam
 
 /// What the names of one file agree in. The group alone is a word of whoever wrote the snapshot: names that differ in more become files of
 /// their own, so that none gets another's content.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct LinkKey {
+#[derive(Hash)]
+struct Agreed<'e> {
     group: [u8; 8],
     kind: EntryType,
     size: Option<u64>,
     hash: Option<[u8; 32]>,
-    inline: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
+    inline: Option<&'e [u8]>,
+    target: Option<&'e [u8]>,
     device: Option<(u32, u32)>,
-    extents: Option<Vec<Extent>>,
+    extents: Option<&'e [Extent]>,
 }
+
+/// The BLAKE3 of what the names of one file agree in: 32 bytes for each file that has several, whatever its extents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LinkKey([u8; 32]);
 
 impl LinkKey {
     /// Nothing for an entry that is alone.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
-        Some(Self {
+        let agreed = Agreed {
             group: entry.link_group?,
             kind: entry.kind,
             size: entry.size,
             hash: entry.hash,
-            inline: entry.inline.clone(),
-            target: entry.target.clone(),
+            inline: entry.inline.as_deref(),
+            target: entry.target.as_deref(),
             device: entry.device,
-            extents: entry.extents.clone(),
-        })
+            extents: entry.extents.as_deref(),
+        };
+        let mut digest = Digest(blake3::Hasher::new());
+        agreed.hash(&mut digest);
+        Some(Self(*digest.0.finalize().as_bytes()))
+    }
+}
+
+/// Feeds what is derived for tables of hashes, lengths included, to a hash that nobody finds collisions of.
+struct Digest(blake3::Hasher);
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Not asked for: the whole hash is.
+    fn finish(&self) -> u64 {
+        u64::from_le_bytes(self.0.finalize().as_bytes()[..8].try_into().unwrap_or_default())
     }
 }
 

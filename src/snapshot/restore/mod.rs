@@ -4,15 +4,17 @@
 //! their content hash, given their attributes, and only then linked into place; hard links follow, then what is to be deleted ([`delete`]), and directories get their
 //! attributes last, the innermost first.
 //!
-//! Memory: three windows, some 500 bytes for each directory, whose attributes wait (`walk::LaterDirectory`), and as much for each file that has several names and each further
-//! name. Of problems the first 1,000 are kept.
+//! Memory: three windows, some 500 bytes for each directory, whose attributes wait (`later`), and as much for each file that has several names and each further
+//! name; of their extended attributes and extents 16 MiB in all. Of problems the first 1,000 are kept.
 //!
 //! Everything goes by handles of directories ([`crate::snapshot::target`]): whatever links are in the target or the snapshot, and whoever swaps what meanwhile, nothing
-//! outside is created, changed or removed. Files that exist are never changed, only replaced: they may have other names elsewhere.
+//! outside is created, changed or removed. Files that exist are never changed, only replaced: they may have other names elsewhere. (What an interrupted
+//! restore made gets attributes that it lacks, if it has none.)
 
 pub mod delete;
 mod dump;
 mod file;
+mod later;
 mod link;
 mod marker;
 mod overwrite;
@@ -227,7 +229,7 @@ pub fn restore(
     let mut linker = Linker::new(&session, &root);
     for name in &walked.later_names {
         session.go_on()?;
-        linker.link(name);
+        linker.link(wanted, name);
     }
     session.go_on()?;
     let deletion =
@@ -235,7 +237,7 @@ pub fn restore(
     session.go_on()?;
     let mut branch = Branch::new(Arc::clone(&root));
     for directory in walked.directories.iter().rev() {
-        finish(&session, &mut branch, &wanted.base(), directory);
+        finish(&session, &mut branch, wanted, directory);
     }
     synchronise(walked.systems.values().chain([&*root]), &root, &marker, options)?;
     let attributed = (top.kind == EntryType::Directory && !path.is_top() && is_own_root).then_some(&top);
@@ -298,15 +300,19 @@ fn synchronise<'d>(
 }
 
 /// Gives a directory its attributes, if it is the one that was restored into.
-fn finish(session: &Session<'_>, branch: &mut Branch, base: &SafePath, directory: &LaterDirectory) {
+fn finish(session: &Session<'_>, branch: &mut Branch, wanted: Wanted<'_>, directory: &LaterDirectory) {
+    let path = wanted.base().descend(&directory.below);
+    let entry = match directory.entry.entry(wanted, &path) {
+        Ok(entry) => entry,
+        Err(error) => return session.unreadable(&path, &error),
+    };
     let found = branch.go_to(&directory.below).and_then(|found| {
         let is_same = found.identity()? == directory.identity;
         is_same.then_some(found).ok_or_else(|| io::Error::other("another program replaced it"))
     });
-    let path = || base.descend(&directory.below);
     match found {
-        Ok(found) => session.apply(Subject::Open(found.as_fd()), &path(), &directory.entry),
-        Err(error) => session.failed(&path(), "open", &error),
+        Ok(found) => session.apply(Subject::Open(found.as_fd()), &path, &entry),
+        Err(error) => session.failed(&path, "open", &error),
     }
 }
 
@@ -340,6 +346,10 @@ fn delete_extras(
         if extra.is_marker(wanted, marker) {
             return ControlFlow::Continue(());
         }
+        if extra.is_left_out {
+            deletion.spared += 1;
+            return ControlFlow::Continue(());
+        }
         match extra.parent.try_clone() {
             Ok(parent) => {
                 let spare = |candidate: &Candidate<'_>| spared.has(candidate);
@@ -356,7 +366,7 @@ fn delete_extras(
         }
         ControlFlow::Continue(())
     };
-    delete::extras(wanted, Arc::clone(root), &mut each, &mut |path, trouble| {
+    delete::extras(wanted, Arc::clone(root), &spared, &mut each, &mut |path, trouble| {
         let why = match trouble {
             Trouble::Unreadable(error) => error.to_string(),
             Trouble::Target(error) => error.to_string(),

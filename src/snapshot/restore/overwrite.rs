@@ -4,6 +4,7 @@ use crate::snapshot::monitor::Monitor;
 use crate::snapshot::restore::session::{Session, lock};
 use crate::snapshot::source::metadata::{Identity, Metadata};
 use crate::snapshot::source::reader::next_data;
+use crate::snapshot::target::attributes::AttributeWriter;
 use crate::snapshot::target::directory::Directory;
 use crate::snapshot::target::node::Pinned;
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -31,8 +32,8 @@ pub enum Overwrite {
 pub(super) enum Rule {
     /// Nothing: the folder was empty.
     Fresh,
-    /// What an interrupted restore of the same left: that stays if it is what the snapshot holds, files that a power loss left without a part of their bytes are written again,
-    /// anything else isn't touched.
+    /// What an interrupted restore of the same left: that stays if it is what the snapshot holds, and gets the attributes that it lacks; files that a power loss left without a
+    /// part of their bytes are written again; anything else isn't touched.
     GoOn {
         /// Whether all files are written again, since the system couldn't bring them to the disk: what is read of them now proves nothing.
         anew: bool,
@@ -50,6 +51,8 @@ pub(super) enum Judged {
     Enter,
     /// What exists stays; its identity, if it was found to be what the snapshot holds.
     Keep(Option<Identity>),
+    /// What exists stays and gets attributes that it lacks: an interrupted restore made it, and it has no name elsewhere.
+    Mend(Identity),
     /// What exists is replaced.
     Replace(Placement),
     /// What exists stays, and the entry can't be restored for that reason.
@@ -141,38 +144,75 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
     match verdict(session.rule, entry, &now) {
         Verdict::Enter => Ok(Judged::Enter),
         // Other names of it may be linked to it only if it is what they should be.
-        Verdict::Keep if entry.link_group.is_some() => Ok(Judged::Keep(same(session, parent, entry, look)?)),
+        Verdict::Keep if entry.link_group.is_some() => {
+            Ok(Judged::Keep(same(session, parent, entry, look)?.map(|same| same.identity)))
+        }
         Verdict::Keep => Ok(Judged::Keep(None)),
         Verdict::Refuse(why) => Ok(Judged::Refuse(why)),
         Verdict::Replace => replace(),
         Verdict::Complete => Ok(complete()),
         Verdict::Compare => match same(session, parent, entry, look)? {
-            Some(identity) => Ok(Judged::Keep(Some(identity))),
+            Some(Same { identity, attributes: Attributes::Right }) => Ok(Judged::Keep(Some(identity))),
+            Some(Same { identity, attributes: Attributes::Mendable }) => Ok(Judged::Mend(identity)),
+            // The same content again, in a new file: nothing is lost.
+            Some(_) if entry.kind == EntryType::File => Ok(complete()),
+            Some(_) => replace(),
             None if matches!(session.rule, Rule::GoOn { .. }) => Ok(complete()),
             None => replace(),
         },
     }
 }
 
-/// The identity of what exists, if it is what the entry describes.
-fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) -> io::Result<Option<Identity>> {
+/// What exists and is what the entry describes.
+struct Same {
+    identity: Identity,
+    attributes: Attributes,
+}
+
+/// Whether what exists has the attributes that it should have, too.
+enum Attributes {
+    Right,
+    /// No, and they can be set where it is: it belongs to whoever restores or to whom it should, and has no other name.
+    Mendable,
+    /// No, and what changes in place may change elsewhere, or for somebody else.
+    Foreign,
+}
+
+impl Attributes {
+    /// Those of something that an interrupted restore may have made, but for what it couldn't set.
+    fn of_own(writer: &mut AttributeWriter, entry: &Entry, now: &Metadata, pinned: &Pinned) -> io::Result<Self> {
+        let owner = writer.wanted_owner(entry);
+        if writer.has_all(entry, now) && writer.agree_in_xattrs(entry, pinned)? {
+            return Ok(Self::Right);
+        }
+        let is_own = now.uid == owner.0 || now.uid == rustix::process::geteuid().as_raw();
+        Ok(if is_own && now.links == 1 { Self::Mendable } else { Self::Foreign })
+    }
+}
+
+/// What exists, if it is what the entry describes: but for attributes, where a restore goes on.
+fn same(session: &Session<'_>, parent: &Directory, entry: &Entry, look: Look) -> io::Result<Option<Same>> {
     let pinned = parent.pin(&entry.name)?;
     let now = pinned.metadata()?;
-    let agrees = now.kind == entry.kind && {
-        let mut attributes = lock(&session.attributes);
-        // What goes on doesn't ask for attributes: where the file system or the user can't hold them, they never agree.
-        matches!(session.rule, Rule::GoOn { .. })
-            || attributes.agree(entry, &now) && attributes.agree_in_xattrs(entry, &pinned)?
+    if now.kind != entry.kind {
+        return Ok(None);
+    }
+    let attributes = {
+        let mut writer = lock(&session.attributes);
+        match session.rule {
+            Rule::GoOn { .. } => Attributes::of_own(&mut writer, entry, &now, &pinned)?,
+            _ if writer.agree(entry, &now) && writer.agree_in_xattrs(entry, &pinned)? => Attributes::Right,
+            _ => return Ok(None),
+        }
     };
-    let is_same = agrees
-        && match entry.kind {
-            EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
-            EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
-            EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
-            EntryType::Fifo | EntryType::Socket => true,
-            EntryType::Directory => false,
-        };
-    Ok(is_same.then_some(now.identity()))
+    let is_same = match entry.kind {
+        EntryType::File => Some(now.size) == entry.size && same_file(session, &pinned, entry, look)?,
+        EntryType::Symlink => Some(pinned.read_link()?) == entry.target,
+        EntryType::CharacterDevice | EntryType::BlockDevice => Some(now.rdev) == entry.device,
+        EntryType::Fifo | EntryType::Socket => true,
+        EntryType::Directory => false,
+    };
+    Ok(is_same.then(|| Same { identity: now.identity(), attributes }))
 }
 
 fn same_file(session: &Session<'_>, pinned: &Pinned, entry: &Entry, look: Look) -> io::Result<bool> {

@@ -142,7 +142,9 @@ fn deletions(
     let spare = |candidate: &Candidate<'_>| spared.has(candidate);
     let mut untouched = Listed::default();
     let mut each = |extra: &delete::Extra<'_>| {
-        if !extra.is_marker(wanted, marker)
+        if extra.is_left_out && !extra.is_marker(wanted, marker) {
+            plan.spared.add(&extra.path, 1);
+        } else if !extra.is_marker(wanted, marker)
             && let Ok(parent) = extra.parent.try_clone()
         {
             let removal = remove(parent, extra.name, extra.path.clone(), Act::Count, &spare);
@@ -159,7 +161,7 @@ fn deletions(
         }
         ControlFlow::Continue(())
     };
-    delete::extras(wanted, root, &mut each, &mut |path, trouble| match trouble {
+    delete::extras(wanted, root, &spared, &mut each, &mut |path, trouble| match trouble {
         Trouble::Unreadable(error) => unreadable(path, error.to_string()),
         Trouble::Target(_) | Trouble::Folds => {
             untouched.add(path, 1);
@@ -202,7 +204,7 @@ impl Planner<'_> {
         match judged {
             Ok(Judged::Enter) => return true,
             Ok(Judged::Create) => self.plan.created.add(path, 1),
-            Ok(Judged::Keep(_)) => self.plan.kept.add(path, 1),
+            Ok(Judged::Keep(_) | Judged::Mend(_)) => self.plan.kept.add(path, 1),
             Ok(Judged::Replace(placement)) => {
                 self.plan.overwritten.add(path, 1);
                 if placement == Placement::InsteadOfDirectory {

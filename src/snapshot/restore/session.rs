@@ -5,6 +5,7 @@ use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::source::metadata::Identity;
 use crate::snapshot::target::attributes::{Attribute, AttributeFault, AttributeWriter, Subject, lends_rights};
+use crate::snapshot::target::node::Pinned;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
@@ -163,7 +164,17 @@ impl<'r> Session<'r> {
 
     /// Applies attributes. What can't be is a problem each, but for what isn't permitted to this user at all.
     pub(super) fn apply(&self, subject: Subject<'_>, path: &SafePath, entry: &Entry) {
-        let faults: Vec<AttributeFault> = lock(&self.attributes).apply(subject, entry);
+        let faults = lock(&self.attributes).apply(subject, entry);
+        self.note(path, faults);
+    }
+
+    /// Applies attributes to what exists already.
+    pub(super) fn mend(&self, pinned: &Pinned, path: &SafePath, entry: &Entry) {
+        let faults = lock(&self.attributes).mend(pinned, entry);
+        self.note(path, faults);
+    }
+
+    fn note(&self, path: &SafePath, faults: Vec<AttributeFault>) {
         for fault in faults {
             let mut denied = lock(&self.denied);
             let counter = match &fault.attribute {

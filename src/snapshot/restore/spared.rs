@@ -4,9 +4,11 @@ use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::restore::delete::DeleteRefusal;
 use crate::snapshot::source::excludes::{Decision, ExcludeError, Excludes, RootExcludes};
+use crate::snapshot::source::listing::Listing;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::target::removal::Candidate;
 use crate::snapshot::tree::path::SafePath;
+use std::os::fd::BorrowedFd;
 
 /// The rules of a snapshot, checked.
 pub(super) struct Rules(Vec<(SafePath, Excludes)>);
@@ -34,10 +36,15 @@ fn refused(error: &ExcludeError) -> RestoreError {
 }
 
 impl Spared<'_> {
+    /// The path below the innermost root that a path is in, that root, and its rules.
+    fn innermost(&self, path: &SafePath) -> Option<(SafePath, &SafePath, &RootExcludes<'_>)> {
+        let around = self.0.iter().filter_map(|(root, rules)| Some((path.below(root)?, *root, rules)));
+        around.max_by_key(|(_, root, _)| root.depth())
+    }
+
     /// Whether something that the snapshot doesn't hold was left out of it, or would have been.
     pub(super) fn has(&self, candidate: &Candidate<'_>) -> bool {
-        let innermost = self.0.iter().filter_map(|(root, rules)| Some((candidate.path.below(root)?, root, rules)));
-        let Some((path, _, rules)) = innermost.max_by_key(|(_, root, _)| root.depth()) else { return false };
+        let Some((path, _, rules)) = self.innermost(candidate.path) else { return false };
         if let Some((directory, names)) = candidate.inside {
             return rules.marker(directory, names);
         }
@@ -48,6 +55,35 @@ impl Spared<'_> {
             !is_last && rules.decide(above.as_bytes(), &Metadata::synthetic()) != Decision::Include
         });
         is_inside || (!path.is_top() && rules.decide(path.as_bytes(), candidate.metadata) != Decision::Include)
+    }
+}
+
+/// Directories that the snapshot holds and in which a marker lies now: a backup by the same rules would leave out what is in them.
+pub(super) struct Marks<'s> {
+    spared: &'s Spared<'s>,
+    /// Those that the walk is in.
+    marked: Vec<SafePath>,
+}
+
+impl<'s> Marks<'s> {
+    pub(super) const fn new(spared: &'s Spared<'s>) -> Self {
+        Self { spared, marked: Vec::new() }
+    }
+
+    /// Whether what is in a directory, of which these are the names, would be left out. Directories come in the order of a walk.
+    pub(super) fn leave_out(&mut self, path: &SafePath, directory: BorrowedFd<'_>, names: &Listing) -> bool {
+        self.marked.retain(|marked| path.below(marked).is_some());
+        let Some((_, root, rules)) = self.spared.innermost(path) else { return false };
+        // A root in a marked directory is there whatever that says.
+        if self.marked.last().is_some_and(|marked| root.depth() <= marked.depth()) {
+            return true;
+        }
+        // A backup of the whole file system takes no notice of a marker at its top.
+        let is_marked = !path.is_top() && rules.marker(directory, names);
+        if is_marked {
+            self.marked.push(path.clone());
+        }
+        is_marked
     }
 }
 
@@ -86,6 +122,30 @@ mod tests {
             assert!(!has(path, 0), "{path}");
         }
         assert!(has("srv/large", 101) && !has("srv/large", 100) && !has("srv/cache/app/large", 101));
+    }
+
+    #[test]
+    fn a_mark_counts_down_to_the_next_root() {
+        use std::os::fd::AsFd;
+        let marker = || ExclusionMarker { name: b".nobackup".to_vec(), begins: Vec::new() };
+        let exclusions =
+            ["srv", "srv/a/root"].map(|root| Exclusion { markers: vec![marker()], ..exclusion(root, &[], None) });
+        let rules = Rules::of(&exclusions).unwrap();
+        let spared = rules.spared().unwrap();
+        let mut marks = Marks::new(&spared);
+        let dir = std::fs::File::open("/").unwrap();
+        let mut leaves_out = |path: &str, names: &[&str]| {
+            let names = Listing::of(names.iter().map(|name| name.as_bytes()));
+            marks.leave_out(&path.parse().unwrap(), dir.as_fd(), &names)
+        };
+        assert!(!leaves_out("srv", &["a", "b"]));
+        assert!(leaves_out("srv/a", &[".nobackup", "root", "sub"]));
+        assert!(!leaves_out("srv/a/root", &["x", "y"]), "was asked for by itself");
+        assert!(leaves_out("srv/a/root/x", &[".nobackup"]) && !leaves_out("srv/a/root/y", &["z"]));
+        assert!(leaves_out("srv/a/sub", &[]) && leaves_out("srv/a/sub/deep", &[]));
+        assert!(!leaves_out("srv/ab", &[]) && !leaves_out("srv/b", &["nobackup"]));
+        assert!(leaves_out("srv", &[".nobackup"]), "a root may be marked itself");
+        assert!(!leaves_out("elsewhere", &[".nobackup"]), "no rule is known of there");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::repo::error::ReadError;
 use crate::snapshot::browse;
 use crate::snapshot::restore::RestoreError;
 use crate::snapshot::restore::file::Output;
+use crate::snapshot::restore::later::{Keeper, Later};
 use crate::snapshot::restore::link::{LaterName, LinkKey};
 use crate::snapshot::restore::overwrite::{Judged, Look, Overwrite, Placement, Rule, judge};
 use crate::snapshot::restore::place::Wanted;
@@ -28,10 +29,10 @@ const WINDOW_DIRECTORIES: usize = 100;
 
 /// A directory whose attributes come last.
 ///
-/// All of a snapshot are remembered until then: their paths below the target and their entries without what leads to their content, some 500 bytes each.
+/// All of a snapshot are remembered until then, some 500 bytes each ([`Later`]).
 pub(super) struct LaterDirectory {
     pub(super) below: SafePath,
-    pub(super) entry: Entry,
+    pub(super) entry: Later,
     /// What it must still be then.
     pub(super) identity: Identity,
 }
@@ -58,6 +59,7 @@ struct Walker<'r, 'g, 'w> {
     /// The directory of the file that was handed on last, and how many there were in this window.
     window: (Option<Arc<Directory>>, usize),
     first_names: HashMap<LinkKey, SafePath>,
+    keeper: Keeper,
     walked: Walked,
 }
 
@@ -80,8 +82,9 @@ pub(super) fn walk<'r>(
     // If that can't be told, each is one of its own, which costs a call at the end.
     let device = root.metadata().map_or(0, |metadata| metadata.device);
     let (base, branch) = (wanted.base(), Branch::new(root));
-    let (window, first_names, walked) = ((None, 0), HashMap::new(), Walked::default());
-    let mut walker = Walker { session, wanted, base, gatherer, branch, device, window, first_names, walked };
+    let (window, first_names) = ((None, 0), HashMap::new());
+    let (keeper, walked) = (Keeper::default(), Walked::default());
+    let mut walker = Walker { session, wanted, base, gatherer, branch, device, window, first_names, keeper, walked };
     if top.kind == EntryType::Directory {
         let mut unreadable = |path: &SafePath, error: ReadError| {
             session.unreadable(path, &error);
@@ -114,7 +117,12 @@ impl Walker<'_, '_, '_> {
             return ControlFlow::Continue(false);
         }
         if let Some(first) = LinkKey::of(entry).and_then(|key| self.first_name(key, &below)) {
-            self.walked.later_names.push(LaterName { path: path.clone(), below, first, entry: entry.clone() });
+            self.walked.later_names.push(LaterName {
+                path: path.clone(),
+                below,
+                first,
+                entry: self.keeper.keep(entry),
+            });
             return ControlFlow::Continue(false);
         }
         let at = At { path, below, entry, parent };
@@ -130,6 +138,10 @@ impl Walker<'_, '_, '_> {
         match judged {
             Judged::Keep(identity) => {
                 self.keep(&at, identity);
+                ControlFlow::Continue(false)
+            }
+            Judged::Mend(identity) => {
+                self.mend(&at, identity);
                 ControlFlow::Continue(false)
             }
             Judged::Refuse(why) => {
@@ -166,6 +178,24 @@ impl Walker<'_, '_, '_> {
         match identity {
             Some(identity) => self.session.remember(&at.below, at.entry, Ok(identity)),
             None => self.forget_first(at),
+        }
+    }
+
+    /// What exists has the right content: it gets the attributes that an earlier restore couldn't give it.
+    fn mend(&mut self, at: &At<'_>, identity: Identity) {
+        let pinned = at.parent.pin(&at.entry.name).and_then(|pinned| {
+            let is_same = pinned.metadata()?.identity() == identity;
+            is_same.then_some(pinned).ok_or_else(|| io::Error::other("another program replaced it"))
+        });
+        match pinned {
+            Ok(pinned) => {
+                self.session.mend(&pinned, at.path, at.entry);
+                self.keep(at, Some(identity));
+            }
+            Err(error) => {
+                self.forget_first(at);
+                self.session.failed(at.path, "open", &error);
+            }
         }
     }
 
@@ -212,7 +242,7 @@ impl Walker<'_, '_, '_> {
             Counts::one(&self.session.counts.overwritten);
         }
         if is_own || gets_attributes(self.session.rule) {
-            let entry = Entry { references: None, list: None, ..at.entry.clone() };
+            let entry = self.keeper.keep(at.entry);
             self.walked.directories.push(LaterDirectory { below: at.below.clone(), entry, identity });
         }
         ControlFlow::Continue(true)

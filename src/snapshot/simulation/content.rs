@@ -13,6 +13,7 @@ use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{Source, State, Statistics};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::tree::entry::{Entry, EntryType, encode_entry};
 use crate::snapshot::tree::problem::Problem;
 use crate::snapshot::tree::reference::Reference;
@@ -129,6 +130,7 @@ fn captured(top: Entry) -> Captured {
         secrets: Vec::new(),
         databases: Vec::new(),
         sources: Vec::new(),
+        elsewhere: Elsewhere::default(),
         seen: None,
     }
 }
@@ -197,7 +199,7 @@ impl Captures for MemoryCapture<'_> {
         Vec::new()
     }
 
-    fn exclusions(&self) -> Vec<Exclusion> {
+    fn exclusions(&self, _: &Elsewhere) -> Vec<Exclusion> {
         Vec::new()
     }
 }

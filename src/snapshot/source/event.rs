@@ -17,8 +17,10 @@ pub enum Event<'a> {
     Entry(Found<'a>),
     /// The directory that was entered last and not left yet ends.
     Leave,
-    /// Something is left out because that was asked for; of a directory with [`Decision::Empty`](crate::snapshot::source::excludes::Decision::Empty) or a marker, only what is in it, and the directory itself follows.
+    /// Something is left out because that was asked for.
     Excluded(&'a SafePath, Reason),
+    /// What is in a directory is, by [`Decision::Empty`](crate::snapshot::source::excludes::Decision::Empty) or a marker; the directory itself follows.
+    Emptied(&'a SafePath, Reason),
     /// Something isn't captured as it should be.
     Problem(Problem),
 }

@@ -192,11 +192,14 @@ impl Excludes {
 
     /// What a manifest says of these excludes below the root with this absolute path, which is stored as `stored`; nothing if nothing is left out.
     ///
-    /// That other file systems are left out isn't a rule of names: directories whose content is on one are marked themselves.
-    pub fn record(&self, root: &[u8], stored: &SafePath) -> Option<Exclusion> {
+    /// That other file systems are left out isn't a rule of names: directories whose content is on one are marked themselves, and what else is on one
+    /// comes as patterns, `elsewhere`.
+    pub fn record(&self, root: &[u8], stored: &SafePath, elsewhere: Vec<String>) -> Option<Exclusion> {
         let is_pattern = |line: &&(Origin, String)| !line.1.trim().is_empty() && !line.1.starts_with('#');
-        let patterns: Vec<String> =
+        let mut patterns: Vec<String> =
             self.patterns.iter().filter(is_pattern).map(|(_, line)| relative_to(root, line)).collect();
+        // The last that matches decides, and nobody's `!` took these back.
+        patterns.extend(elsewhere);
         let marker =
             |(name, begins): &(Vec<u8>, Vec<u8>)| ExclusionMarker { name: name.clone(), begins: begins.clone() };
         let markers: Vec<_> = self.markers.iter().map(marker).collect();
@@ -360,17 +363,17 @@ mod tests {
             ..ExcludeOptions::default()
         };
         let excludes = Excludes::compile(&options).unwrap();
-        let record = excludes.record(b"/srv/app", &"data".parse().unwrap()).unwrap();
-        assert_eq!(record.patterns, ["/cache", "\\#a#", "*.log", "!kept.log"]);
+        let record = excludes.record(b"/srv/app", &"data".parse().unwrap(), vec!["/bound".into()]).unwrap();
+        assert_eq!(record.patterns, ["/cache", "\\#a#", "*.log", "!kept.log", "/bound"]);
         let again = Excludes::of_record(&record).unwrap();
-        assert_eq!(again.record(b"", &record.root), Some(record.clone()));
+        assert_eq!(again.record(b"", &record.root, Vec::new()), Some(record.clone()));
         let (one, other) = (excludes.below(b"/srv/app", 0).unwrap(), again.below(b"", 0).unwrap());
         for (path, size) in [("cache", 0), ("sub/cache", 0), ("#a#", 0), ("b.log", 0), ("kept.log", 0), ("c", 11)] {
             assert_eq!(one.decide(path.as_bytes(), &file(size)), other.decide(path.as_bytes(), &file(size)), "{path}");
         }
         let bytes = crate::repo::cbor::encode(&record);
         assert_eq!(crate::repo::cbor::decode::<Exclusion>("exclusion", &bytes).unwrap(), record);
-        assert_eq!(compile(&["", " "]).record(b"/srv/app", &SafePath::top()), None);
+        assert_eq!(compile(&["", " "]).record(b"/srv/app", &SafePath::top(), Vec::new()), None);
     }
 
     #[test]

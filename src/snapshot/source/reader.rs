@@ -1,8 +1,9 @@
 //! Reading a regular file: the same that was looked at, only its data, and with an eye on whether it changes meanwhile.
 
 use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::xattrs::{XattrFault, XattrReader};
 use crate::snapshot::tree::check::MAX_EXTENTS;
-use crate::snapshot::tree::entry::EntryType;
+use crate::snapshot::tree::entry::{EntryType, Xattr};
 use crate::snapshot::tree::reference::Extent;
 use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -90,6 +91,11 @@ impl FileReader {
         let extents = holes.unwrap_or_else(|| if now.size > 0 { vec![whole] } else { Vec::new() });
         // What differs since the walk counts as a change too: the entry has the walk's metadata.
         Ok(Self { file: file.into(), before: *expected, size: now.size, is_sparse, extents, current: 0, done: 0 })
+    }
+
+    /// The extended attributes of the file that is open, and those that couldn't be read.
+    pub fn xattrs(&self) -> (Vec<Xattr>, Vec<XattrFault>) {
+        XattrReader::default().read_open(self.file.as_fd())
     }
 
     /// The data extents, if the file is sparse.

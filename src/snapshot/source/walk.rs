@@ -280,7 +280,7 @@ impl<'a> Walk<'a> {
         }
         let is_emptied = is_cut || inside.empty.is_some();
         if let Some(reason) = inside.empty {
-            visit(Event::Excluded(&self.path, reason))?;
+            visit(Event::Emptied(&self.path, reason))?;
         }
         let xattrs = read_xattrs(&mut self.xattrs, parent.as_fd(), &at, &self.path, visit)?;
         let dir = parent.as_fd();

@@ -1,4 +1,4 @@
-//! Extended attributes, read without opening the file.
+//! Extended attributes, read without opening the file, or of one that is open anyway.
 //!
 //! `/proc/self/fd/N/NAME` names an entry of the open directory N for the calls that only take paths; the last component isn't followed. (`getxattrat` came with Linux 6.13.)
 //!
@@ -74,7 +74,24 @@ impl XattrReader {
     /// The extended attributes of `name` in `dir` that are kept, sorted by name, and those that couldn't be read.
     pub fn read(&mut self, dir: BorrowedFd<'_>, name: &[u8]) -> (Vec<Xattr>, Vec<XattrFault>) {
         let path = path_in(dir, name);
-        let listed = match rustix::fs::llistxattr(&*path, &mut *self.names) {
+        self.gather(
+            |names| rustix::fs::llistxattr(&*path, names),
+            |name, value| rustix::fs::lgetxattr(&*path, name, value),
+        )
+    }
+
+    /// Those of an open file, whatever its name stands for meanwhile; that takes no `/proc`.
+    pub fn read_open(&mut self, file: BorrowedFd<'_>) -> (Vec<Xattr>, Vec<XattrFault>) {
+        self.gather(|names| rustix::fs::flistxattr(file, names), |name, value| rustix::fs::fgetxattr(file, name, value))
+    }
+
+    /// What these calls give.
+    fn gather(
+        &mut self,
+        list: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>,
+        get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+    ) -> (Vec<Xattr>, Vec<XattrFault>) {
+        let listed = match list(&mut self.names) {
             Ok(listed) => listed,
             // A file system without extended attributes.
             Err(Errno::OPNOTSUPP) => return (Vec::new(), Vec::new()),
@@ -82,7 +99,7 @@ impl XattrReader {
         };
         let (mut found, mut faults, mut total) = (Vec::new(), Vec::new(), 0);
         for name in self.names[..listed].split(|&b| b == 0).filter(|name| is_kept(name)) {
-            match rustix::fs::lgetxattr(&*path, name, &mut *self.value) {
+            match get(name, &mut self.value) {
                 _ if name.len() > MAX_XATTR_NAME => faults.push(too_long(name)),
                 Ok(length) if total + name.len() + length > MAX_XATTRS => faults.push(too_long(name)),
                 Ok(length) => {
@@ -112,6 +129,34 @@ fn too_long(name: &[u8]) -> XattrFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    /// Once, those of a file that took another one's place were asked for by its name, through `/proc`: without that they were missing, and by then the name
+    /// could stand for a third file.
+    #[test]
+    fn those_of_an_open_file_are_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let set = |name: &str, value: &[u8]| {
+            std::fs::write(at(name), name).unwrap();
+            rustix::fs::setxattr(at(name), "user.which", value, rustix::fs::XattrFlags::empty())
+        };
+        if set("a", b"first").is_err() {
+            return; // a file system without them
+        }
+        set("b", b"second").unwrap();
+        let (folder, file) = (File::open(dir.path()).unwrap(), File::open(at("a")).unwrap());
+        std::fs::rename(at("b"), at("a")).unwrap();
+        let values = |(xattrs, faults): (Vec<Xattr>, Vec<XattrFault>)| {
+            assert!(faults.is_empty(), "{faults:?}");
+            let of_users = xattrs.into_iter().filter(|xattr| xattr.name.starts_with(b"user."));
+            of_users.map(|xattr| xattr.value).collect::<Vec<_>>()
+        };
+        let mut reader = XattrReader::default();
+        assert_eq!(values(reader.read_open(file.as_fd())), [b"first"]);
+        assert_eq!(values(reader.read(folder.as_fd(), b"a")), [b"second"]);
+    }
 
     #[test]
     fn what_file_systems_compute_is_left_out() {

@@ -175,6 +175,23 @@ impl AttributeWriter {
         subject.set_mtime(entry.mtime)
     }
 
+    /// Gives something that exists already the attributes of `entry`, as [`apply`](Self::apply) does: also where its mode stands in the way of some of them.
+    pub fn mend(&mut self, pinned: &Pinned, entry: &Entry) -> Vec<AttributeFault> {
+        let subject = Subject::Pinned(pinned);
+        if entry.kind == EntryType::File && !self.is_root && self.options.xattrs {
+            // A user's own attributes take the right to write. What can't be opened shows in what fails then.
+            let _ = subject.set_mode(0o600);
+        }
+        self.apply(subject, entry)
+    }
+
+    /// Whether something has owner, mode and time of `entry`, as far as they are asked for and whoever asks. See [`agree`](Self::agree).
+    pub fn has_all(&mut self, entry: &Entry, now: &Metadata) -> bool {
+        let owned = self.options.ownership == Ownership::Keep || (now.uid, now.gid) == self.wanted_owner(entry);
+        let mode = now.kind == EntryType::Symlink || now.mode == self.wanted_mode(entry);
+        owned && mode && now.mtime == entry.mtime
+    }
+
     /// Whether something has the extended attributes of `entry` already, and no others, as far as they are asked for.
     pub fn agree_in_xattrs(&self, entry: &Entry, pinned: &Pinned) -> io::Result<bool> {
         if !self.options.xattrs {
@@ -209,7 +226,8 @@ impl AttributeWriter {
         if self.options.set_id || entry.kind == EntryType::Directory { entry.mode } else { entry.mode & !SET_ID }
     }
 
-    fn wanted_owner(&mut self, entry: &Entry) -> (u32, u32) {
+    /// The owner and group that an entry gets.
+    pub fn wanted_owner(&mut self, entry: &Entry) -> (u32, u32) {
         if self.options.ownership != Ownership::Names {
             return (entry.uid, entry.gid);
         }

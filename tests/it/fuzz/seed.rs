@@ -168,7 +168,7 @@ fn archives() {
 /// The files of a small index.
 fn index() {
     let folder = tempfile::tempdir().unwrap();
-    let (cache, _) = IndexCache::open(folder.path(), [1; 32]).unwrap();
+    let (cache, _) = IndexCache::open(folder.path(), [1; 32]);
     for i in 0..3 {
         let frame = FrameId::from_bytes([i; 32]);
         let pack = PackId { run: RunId::from_bytes([i; 20]), hash: PackHash::from_bytes([i; 32]) };

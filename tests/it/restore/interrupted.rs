@@ -8,9 +8,9 @@ use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::monitor::{EntryAction, Monitor, Progress};
 use nightsafe::snapshot::restore::{self, Overwrite, RestoreError, RestoreOptions, RestoreSummary};
 use nightsafe::snapshot::tree::path::SafePath;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,6 +171,61 @@ fn going_on_overwrites_nothing() {
         "that one, and the secret, which can't be compared"
     );
     assert_eq!(portrait(&options.target), portrait(&world.source()));
+}
+
+/// Once, going on compared contents alone: what had lacked its owner, mode, time or extended attributes went on lacking them, and the restore was called done.
+#[test]
+fn going_on_sets_the_attributes_that_are_missing_and_of_no_other_file() {
+    let world = large();
+    std::os::unix::fs::symlink("b", world.source().join("aa link")).unwrap();
+    for n in 0..7 {
+        rustix::fs::lsetxattr(
+            world.source().join(format!("many/0/{:03}", 7 * n)),
+            "user.kept",
+            b"1",
+            XattrFlags::empty(),
+        )
+        .unwrap();
+    }
+    let id = world.night();
+    let options = everything_into(world.fresh());
+    let part = interrupted(&world, id, &options);
+    let at = |path: &Path| options.target.join(path);
+    let files: Vec<_> =
+        part.keys().filter(|path| path.starts_with("many/0") && path.components().count() == 3).collect();
+    let [mode, time, lost, extra, owner, planted] = [0, 1, 2, 3, 4, 5].map(|n| at(files[n]));
+    std::fs::set_permissions(&mode, PermissionsExt::from_mode(0o400)).unwrap();
+    std::fs::File::open(&time).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    rustix::fs::lremovexattr(&lost, "user.kept").unwrap();
+    rustix::fs::lsetxattr(&extra, "user.extra", b"1", XattrFlags::empty()).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(&owner, Some(0), Some(7_777)).unwrap();
+        std::os::unix::fs::lchown(at(Path::new("aa link")), Some(7_777), Some(0)).unwrap();
+    }
+    // A file that has its place in the target and another one outside of it isn't changed, but replaced.
+    let outside = options.target.with_extension("outside");
+    std::fs::copy(&planted, &outside).unwrap();
+    std::fs::set_permissions(&outside, PermissionsExt::from_mode(0o604)).unwrap();
+    std::fs::remove_file(&planted).unwrap();
+    std::fs::hard_link(&outside, &planted).unwrap();
+    // All names of one file, with another mode.
+    std::fs::hard_link(at(Path::new("b")), at(Path::new("many/b"))).unwrap();
+    std::fs::set_permissions(at(Path::new("b")), PermissionsExt::from_mode(0o604)).unwrap();
+    let before = [&mode, &time, &lost, &extra, &owner].map(|path| std::fs::metadata(path).unwrap().ino());
+    let plan = world.plan(id, &options).unwrap();
+    let summary = world.run(id, &options).unwrap();
+    assert_eq!(summary.problems, []);
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
+    // Which a portrait doesn't show.
+    let has = |path: &Path, name: &str| rustix::fs::lgetxattr(path, name, &mut [0u8; 8][..]).is_ok();
+    assert!(has(&lost, "user.kept") && has(&planted, "user.kept") && !has(&extra, "user.extra"));
+    let after = [&mode, &time, &lost, &extra, &owner].map(|path| std::fs::metadata(path).unwrap().ino());
+    assert_eq!(before, after, "the content wasn't fetched again");
+    // The planted one, both names of the one, the link that isn't ours, and perhaps the file marked secret.
+    let least = 3 + u64::from(rustix::process::geteuid().is_root());
+    assert!((least..=least + 1).contains(&summary.overwritten), "{summary:?}");
+    assert!(plan.overwritten.count >= 2, "{:?}", plan.overwritten);
+    assert_eq!(std::fs::metadata(&outside).unwrap().mode() & 0o777, 0o604);
 }
 
 #[test]

@@ -79,6 +79,38 @@ fn what_the_backup_left_out_on_purpose_is_not_deleted() {
     assert_eq!((summary.deleted, summary.spared), (2, 0));
 }
 
+/// Once, a marker counted only in folders that the snapshot doesn't hold: a cache that was marked since the backup lost what had come into it.
+#[test]
+fn what_is_in_folders_that_were_marked_since_is_not_deleted() {
+    let world = filled();
+    for name in ["cache/old", "cache/sub/old", "other/old", "tagged/old"] {
+        world.write(name, "x");
+    }
+    let rules = ExcludeOptions { caches: true, if_present: vec![".nobackup".into()], ..ExcludeOptions::default() };
+    let id = excluding(&world, rules);
+    let precious =
+        ["cache/new", "cache/CACHEDIR.TAG", "cache/sub/new", "cache/fresh/x", "tagged/.nobackup", "tagged/new"];
+    let extra = ["other/new", "other/CACHEDIR.TAG", "new"];
+    for name in precious.into_iter().chain(extra) {
+        world.write(name, "y");
+    }
+    world.write("cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
+    let target = world.source();
+    std::fs::remove_file(target.join("cache/sub/old")).unwrap();
+    let options = deleting(&target, Overwrite::Never);
+    let plan = world.plan(id, &options).unwrap();
+    let summary = world.run(id, &options).unwrap();
+    assert_eq!((summary.problems.as_slice(), summary.deleted, summary.spared), (&[][..], 3, 6));
+    assert_eq!((plan.deleted.count, plan.spared.count), (3, 6));
+    assert!(precious.iter().all(|name| target.join(name).exists()));
+    assert!(extra.iter().all(|name| !target.join(name).exists()), "a marker that isn't one marks nothing");
+    assert!(target.join("cache/sub/old").exists(), "what the snapshot holds comes back");
+    // By rules that don't speak of markers, all of it goes.
+    let id = excluding(&world, ExcludeOptions::default());
+    world.write("cache/more", "y");
+    assert_eq!(world.run(id, &deleting(&target, Overwrite::Never)).unwrap().deleted, 1);
+}
+
 /// A root within what its outer root leaves out brings a part of that back, and the rest stays left out.
 #[test]
 fn a_root_in_an_excluded_folder_does_not_give_the_folder_away() {
@@ -117,6 +149,33 @@ fn an_emptied_mount_point_is_not_cleaned() {
     let summary = world.run(id, &deleting(&world.source(), Overwrite::Never)).unwrap();
     assert_eq!((summary.problems.as_slice(), summary.deleted), (&[][..], 0));
     assert!(point.join("beneath").exists());
+}
+
+/// Once, files that are mounted over others (as in containers) were recorded nowhere when `-x` left them out, so that `--delete` removed what lay beneath.
+#[test]
+fn a_file_on_another_file_system_is_spared_like_a_folder() {
+    let Some(place) = crate::fidelity::mount::tmpfs() else { return };
+    let world = filled();
+    let bound = ["sub/[hosts] of this", "resolv.conf"];
+    for name in bound {
+        world.write(name, "beneath");
+        std::fs::write(place.path.join("over"), "mounted over it").unwrap();
+        let over = place.path.join("over");
+        crate::fidelity::mount::mount(&["--bind", over.to_str().unwrap()], &world.source().join(name)).unwrap();
+    }
+    let id = excluding(&world, ExcludeOptions { one_file_system: true, ..ExcludeOptions::default() });
+    for name in bound {
+        crate::fidelity::mount::unmount(&world.source().join(name)).unwrap();
+        world.write(name.trim_end_matches(" this"), "an extra");
+    }
+    world.write("deeper/resolv.conf", "an extra");
+    world.write("resolv.conf", "beneath");
+    let summary = world.run(id, &deleting(&world.source(), Overwrite::Never)).unwrap();
+    // The extra beside the first, and the folder with its file.
+    assert_eq!((summary.problems.as_slice(), summary.deleted, summary.spared), (&[][..], 3, 2));
+    assert!(bound.iter().all(|name| world.source().join(name).exists()));
+    let restored = world.copy_of(id);
+    assert!(bound.iter().all(|name| !restored.join(name).exists()), "they aren't in the snapshot");
 }
 
 /// Once, `--delete` removed what lies beside a root on another file system, if the way to that root led through folders that `-x` had left out: they were stored as if the root were all that they held.

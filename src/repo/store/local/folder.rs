@@ -49,6 +49,13 @@ impl Folder {
         Ok(Self { root, identity: (status.st_dev, status.st_ino), settled: Mutex::default() })
     }
 
+    /// The same folder by a descriptor that only names it, which the system refuses to synchronise.
+    #[cfg(test)]
+    pub(super) fn that_cannot_be_synchronised(path: &Path) -> rustix::io::Result<Self> {
+        let root = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        Ok(Self { root, ..Self::open(path)? })
+    }
+
     /// Whether both are one folder.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.identity == other.identity

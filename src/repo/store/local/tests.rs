@@ -58,3 +58,21 @@ fn comparing_sees_every_byte() {
     bytes.push(7);
     assert!(!has_bytes(&File::open(&path).unwrap(), &bytes).unwrap());
 }
+
+/// The system tells once that it couldn't bring something to the disk. When a checkpoint took the news, the run that went on heard that all was well, and committed.
+#[test]
+fn what_could_not_be_settled_stays_so_for_as_long_as_the_store_is_open() {
+    let root = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(root.path());
+    store.put("packs/a", &Bytes::from_static(b"a")).unwrap();
+    store.settle().unwrap();
+    let broken = Folder::that_cannot_be_synchronised(root.path()).unwrap();
+    *store.folder.lock().unwrap() = Some(Arc::new(broken));
+    let first = store.settle().unwrap_err();
+    // Whatever the disk says from now on: what was lost before isn't written again by that.
+    *store.folder.lock().unwrap() = Some(Arc::new(Folder::open(root.path()).unwrap()));
+    let second = store.settle().unwrap_err();
+    assert_eq!((first.kind, first.to_string()), (second.kind, second.to_string()));
+    assert!(store.settle().is_err());
+    assert!(LocalStore::new(root.path()).settle().is_ok(), "another run asks anew, and writes anew");
+}

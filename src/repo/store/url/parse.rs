@@ -63,7 +63,9 @@ fn local(path: &str) -> Result<Kind, UrlError> {
 }
 
 fn place(service: &Service, rest: &str) -> Result<Place, UrlError> {
-    if let Some(option) = secret_in_address(rest) {
+    // A path of this host has no user, whatever its names look like.
+    let secret = if service.scheme == "fs" { None } else { secret_in_address(rest) };
+    if let Some(option) = secret {
         // S3 has no passwords: there it's the secret half of an access key.
         let option = if service.scheme == "s3" && option == "password" { "secret_access_key" } else { option };
         return Err(UrlError::SecretInUrl { option, variable: secret_variable(option) });
@@ -92,14 +94,15 @@ fn expected(service: &Service) -> &'static str {
 /// The option that the secret in an address belongs into, if there is one: `user:password@host`, or a query (`?secret_access_key=…`, `?sig=…`).
 pub(super) fn secret_in_address(text: &str) -> Option<&'static str> {
     // Behind `//` the last `@` ends the user, who may be called by an address of e-mail (RFC 3986, section 3.2.1); elsewhere the first, since a path may follow that holds one.
-    let login = match text.split_once("//") {
-        Some((_, address)) => address.split('/').next().and_then(|authority| authority.rsplit_once('@')),
+    let address = behind_slashes(text);
+    let login = match address {
+        Some(address) => address.split('/').next().and_then(|authority| authority.rsplit_once('@')),
         None => text.split('/').next().and_then(|authority| authority.split_once('@')),
     };
     if login.is_some_and(|(user, _)| user.contains(':')) {
         return Some("password");
     }
-    let query = text.contains("//").then(|| text.split_once('?')).flatten();
+    let query = address.and_then(|address| address.split_once('?'));
     let signed = query
         .is_some_and(|(_, query)| query.split('&').any(|pair| pair.starts_with("sig=") || pair.starts_with("sv=")));
     match query {
@@ -107,6 +110,16 @@ pub(super) fn secret_in_address(text: &str) -> Option<&'static str> {
         Some(_) => Some("secret_access_key"),
         None => None,
     }
+}
+
+/// What follows the `//` of a URL, with or without its scheme. Further on in a path `//` means nothing.
+fn behind_slashes(text: &str) -> Option<&str> {
+    let (scheme, address) = text.split_once("//")?;
+    let is_scheme = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    };
+    (scheme.is_empty() || scheme.strip_suffix(':').is_some_and(is_scheme)).then_some(address)
 }
 
 /// A path as a prefix of keys: without slashes at its ends and with one behind it. What OpenDAL would change is refused.

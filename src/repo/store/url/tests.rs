@@ -161,6 +161,28 @@ fn a_password_behind_a_user_with_an_at_sign_is_seen() {
     }
 }
 
+/// Once, `//` anywhere in a path was taken for that before a host, so that paths with a colon and an `@` further on were refused as if they held a password.
+#[test]
+fn a_path_is_no_address() {
+    for text in [
+        "a//b:c@d",
+        "/srv/a//b:c@d?e",
+        "file:/srv//b:c@d",
+        "fs:/srv//b:c@d",
+        "fs:b:c@d/x?y",
+        "sftp:u@h:/srv//b:c@d?e",
+        "s3:bucket/a//b:c@d",
+    ] {
+        assert!(StoreUrl::parse(text).is_ok(), "{text}: {:?}", StoreUrl::parse(text).err());
+    }
+    let sftp = StoreUrl::parse("sftp:u@h:x").unwrap();
+    let none = BTreeMap::new();
+    assert!(open(&sftp, &options(&[("key", "/home/me//a:b@c?d")]), &none).is_ok(), "nor in an option");
+    for text in ["//u:hunter2@h/x", "a+b-c.d://u:hunter2@h", "u:hunter2@h/x", "//h/x?secret_access_key=hunter2"] {
+        assert!(super::parse::secret_in_address(text).is_some(), "{text}");
+    }
+}
+
 #[test]
 fn options_are_checked_against_the_service() {
     let s3 = StoreUrl::parse("s3:b").unwrap();

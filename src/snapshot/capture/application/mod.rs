@@ -111,7 +111,7 @@ impl ApplicationSource {
 fn output(words: &[&str], withheld: &Withheld) -> Result<String, String> {
     let Some((program, arguments)) = words.split_first() else { return Err("there is no command".to_owned()) };
     let output = withheld
-        .command(program)
+        .leading(program)
         .args(arguments)
         .stdin(Stdio::null())
         .output()

@@ -38,7 +38,7 @@ pub(super) fn convert(
     let name = plan.program.path.to_string_lossy().into_owned();
     let failed = |source| PostgresError::Spawn { program: name.clone(), server: plan.server.clone(), source };
     let pipe = |source| PostgresError::Pipe { program: name.clone(), server: plan.server.clone(), source };
-    let mut command = plan.options.server.withheld().command(&plan.program.path);
+    let mut command = plan.options.server.withheld().client(&plan.program.path);
     command.args(arguments).arg("--file=-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Killed(command.spawn().map_err(failed)?);
     let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
