@@ -1,6 +1,6 @@
 //! What long work tells while it goes on, and how it's interrupted.
 
-use crate::chunker::expand::Outcome;
+pub use crate::chunker::expand::{Format, Left, Outcome};
 use crate::repo::id::RunId;
 use crate::snapshot::tree::problem::Problem;
 use std::sync::Mutex;

@@ -117,7 +117,7 @@ fn a_full_disk_of_the_cache_costs_one_warning() {
         let said = scene.run(verb.iter().copied().chain(["--cache-dir", cache]));
         assert_eq!(said.code, Some(0), "{verb:?}: {said:?}");
         // Who looks at the index hears once that it can't be kept, and where it could be; who doesn't, hears nothing.
-        let uses_index = !matches!(verb[0], "snapshots" | "forget");
+        let uses_index = !matches!(verb[0], "snapshots" | "forget" | "repair");
         let warnings = usize::from(uses_index);
         assert_eq!(said.err.matches("warning:").count(), warnings, "{verb:?}: {said:?}");
         assert_eq!(said.err.matches("--cache-dir").count(), warnings, "{verb:?}: {said:?}");

@@ -82,6 +82,9 @@ fn every_verb_writes_what_is_specified() {
     fs::write(on.scene.at("source/wiki.key"), "one").unwrap();
     fs::write(on.scene.at("source/blob"), noise(300_000)).unwrap();
     std::os::unix::fs::symlink("blob", on.scene.at("source/link")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    std::io::Write::write_all(&mut gzip, &b"a line that comes often\n".repeat(500)).unwrap();
+    fs::write(on.scene.at("source/lines.gz"), gzip.finish().unwrap()).unwrap();
 
     let second = on.path("second");
     fs::create_dir(on.scene.at("many")).unwrap();

@@ -1,22 +1,21 @@
-//! Streams of deflate (RFC 1951): undone, and proven to be made again by zlib.
+//! Streams of deflate (RFC 1951): undone, and proven to be made again.
 //!
-//! The level isn't said anywhere that can be relied on, so the first part of a stream is compressed at each level until one gives its bytes. From there on everything is compressed again while it's
+//! Who compressed them and at which level isn't said anywhere that can be relied on, so the first part of a stream is compressed in each way until one gives its bytes. From there on everything is compressed again while it's
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
+use super::method::{Compressor, Method};
 use super::recipe::Step;
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 use std::collections::VecDeque;
 
-/// What zlib is given at once. Always so many bytes but at the end, so that what it has given by then doesn't hang on how they arrive.
+/// What a compressor is given at once. Always so many bytes but at the end, so that what it has given by then doesn't hang on how they arrive.
 const BLOCK: usize = 64 << 10;
 /// Bytes that a (de)compressor gives at once.
 const ROOM: usize = 64 << 10;
-/// Compressed bytes that tell the level: zlib closes a block after 16,384 literals and matches, which is some 30 KiB.
+/// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
 const TRIAL: usize = 128 << 10;
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
-/// Levels in the order of their likeliness: the default, those of `-9` and `-1`, then the others.
-const LEVELS: [u8; 9] = [6, 9, 1, 5, 4, 3, 2, 7, 8];
 /// Beyond so many bytes, no more than [`MAX_RATIO`] times the compressed ones are undone.
 const FREE: u64 = 64 << 20;
 /// Text of databases shrinks to a tenth, zeros to a thousandth.
@@ -26,27 +25,28 @@ const MIN_GAIN: usize = 103;
 /// Below so many compressed bytes that doesn't matter: next to nothing, or nothing at all, was compressed.
 const SHORT: usize = 512;
 
-/// Compresses as zlib does at a level.
-#[derive(Debug)]
+/// Compresses block by block.
 pub(super) struct Deflater {
-    compress: Compress,
+    compressor: Box<dyn Compressor + Send>,
     held: Vec<u8>,
     room: Vec<u8>,
     given: u64,
 }
 
+/// Takes bytes.
+type Each<'e, E> = &'e mut dyn FnMut(&[u8]) -> Result<(), E>;
+
 impl Deflater {
-    pub(super) fn new(level: u8) -> Self {
-        let compress = Compress::new(Compression::new(level.into()), false);
-        Self { compress, held: Vec::new(), room: Vec::with_capacity(ROOM), given: 0 }
+    pub(super) fn new(method: Method) -> Self {
+        Self { compressor: method.compressor(), held: Vec::new(), room: Vec::new(), given: 0 }
     }
 
     /// Takes bytes; gives what is certain.
-    pub(super) fn push<E>(&mut self, mut bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn push<E>(&mut self, mut bytes: &[u8], out: Each<'_, E>) -> Result<(), E> {
         while !bytes.is_empty() {
             if self.held.is_empty() && bytes.len() >= BLOCK {
                 let (now, later) = bytes.split_at(BLOCK);
-                self.run(now, FlushCompress::None, out)?;
+                self.run(now, false, out)?;
                 bytes = later;
                 continue;
             }
@@ -55,7 +55,7 @@ impl Deflater {
             bytes = later;
             if self.held.len() == BLOCK {
                 let mut held = std::mem::take(&mut self.held);
-                self.run(&held, FlushCompress::None, out)?;
+                self.run(&held, false, out)?;
                 held.clear();
                 self.held = held;
             }
@@ -64,9 +64,9 @@ impl Deflater {
     }
 
     /// Ends the stream.
-    pub(super) fn finish<E>(mut self, out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn finish<E>(mut self, out: Each<'_, E>) -> Result<(), E> {
         let held = std::mem::take(&mut self.held);
-        self.run(&held, FlushCompress::Finish, out)
+        self.run(&held, true, out)
     }
 
     /// Bytes that it has given.
@@ -74,29 +74,11 @@ impl Deflater {
         self.given
     }
 
-    fn run<E>(
-        &mut self,
-        mut bytes: &[u8],
-        flush: FlushCompress,
-        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        loop {
-            let before = self.compress.total_in();
-            self.room.clear();
-            let status = self.compress.compress_vec(bytes, &mut self.room, flush);
-            let taken = usize::try_from(self.compress.total_in() - before).unwrap_or(bytes.len());
-            bytes = &bytes[taken.min(bytes.len())..];
-            self.given += self.room.len() as u64;
-            if !self.room.is_empty() {
-                out(&self.room)?;
-            }
-            let is_full = self.room.len() == self.room.capacity();
-            match status {
-                Ok(Status::Ok | Status::BufError) if is_full || !bytes.is_empty() => {}
-                // zlib can only fail if it's called wrongly; what is missing then is found by whoever compares.
-                _ => return Ok(()),
-            }
-        }
+    fn run<E>(&mut self, block: &[u8], last: bool, out: Each<'_, E>) -> Result<(), E> {
+        self.room.clear();
+        self.compressor.run(block, last, &mut self.room);
+        self.given += self.room.len() as u64;
+        if self.room.is_empty() { Ok(()) } else { out(&self.room) }
     }
 }
 
@@ -133,8 +115,8 @@ impl Inflater {
 /// What becomes of a compressed stream, in the order in which a recipe needs it.
 #[derive(Debug)]
 pub(super) enum Given<'b> {
-    /// It's compressed as zlib does at this level.
-    Begin(u8),
+    /// It's compressed like this.
+    Begin(Method),
     /// Bytes that were undone, and that give again what they came from.
     Content(&'b [u8]),
     /// The stream's end.
@@ -149,7 +131,7 @@ impl Given<'_> {
     /// The step that begins or ends it.
     pub(super) const fn step(&self) -> Option<Step> {
         match *self {
-            Self::Begin(level) => Some(Step::Deflate(level)),
+            Self::Begin(method) => Some(method.step()),
             Self::End => Some(Step::End),
             Self::Cut(given) => Some(Step::Cut(given)),
             Self::Content(_) | Self::Verbatim(_) => None,
@@ -164,9 +146,9 @@ pub enum Left {
     Damaged,
     /// It ends in the middle.
     Truncated,
-    /// zlib doesn't make such bytes at any level: another program did.
+    /// No method makes such bytes at any level: another program did.
     OtherEncoder,
-    /// From some point on it isn't what zlib makes.
+    /// From some point on it isn't what its method makes.
     Differs,
     /// It's as long as its content.
     NoGain,
@@ -193,7 +175,7 @@ impl std::fmt::Display for Left {
         f.write_str(match self {
             Self::Damaged => "it's damaged",
             Self::Truncated => "it ends in the middle",
-            Self::OtherEncoder => "another program than zlib compressed it, whose bytes couldn't be made again",
+            Self::OtherEncoder => "a program compressed it whose bytes can't be made again",
             Self::Differs => "from some point on other bytes would come back",
             Self::NoGain => "it hardly gets longer",
             Self::Bomb => "it gets out of proportion",
@@ -332,14 +314,14 @@ impl Undoing {
         self.undone = content.len() as u64;
         let gains =
             original.len() < SHORT || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
-        let level = if gains { level_of(&original, &content, inflater.ended, self.likely) } else { None };
-        let Some(level) = level else {
+        let method = if gains { method_of(&original, &content, inflater.ended, self.likely) } else { None };
+        let Some(method) = method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.ended { State::Ended } else { State::Skipping(inflater) };
             return sink(Given::Verbatim(&original));
         };
-        sink(Given::Begin(level))?;
-        let mut proof = Box::new(Proof::new(level));
+        sink(Given::Begin(method))?;
+        let mut proof = Box::new(Proof::new(method));
         let added = proof.add(&content, &original);
         self.go_on(inflater, proof, added, sink)
     }
@@ -416,10 +398,10 @@ impl Undoing {
     }
 }
 
-/// The level at which zlib makes `original` of `content`, of which more follows unless it `ended`.
-fn level_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) -> Option<u8> {
-    let makes = |level: &u8| {
-        let (mut deflater, mut rest) = (Deflater::new(*level), original);
+/// What makes `original` of `content`, of which more follows unless it `ended`.
+fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) -> Option<Method> {
+    let makes = |method: &Method| {
+        let (mut deflater, mut rest) = (Deflater::new(*method), original);
         let mut compare = |given: &[u8]| {
             // Beyond what came of the original nothing can be compared.
             let (given, beyond) = given.split_at(given.len().min(rest.len()));
@@ -431,11 +413,10 @@ fn level_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) ->
         let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
         finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
     };
-    likely.into_iter().chain(LEVELS).find(makes)
+    Method::all(likely).find(makes)
 }
 
 /// Compresses content again and compares it with what it came from.
-#[derive(Debug)]
 struct Proof {
     deflater: Deflater,
     /// Content that isn't a whole block yet.
@@ -456,13 +437,10 @@ struct Proof {
 #[derive(Debug, Clone, Copy)]
 struct Unproven;
 
-/// Takes content that is proven.
-type Each<'e, E> = &'e mut dyn FnMut(&[u8]) -> Result<(), E>;
-
 impl Proof {
-    fn new(level: u8) -> Self {
+    fn new(method: Method) -> Self {
         Self {
-            deflater: Deflater::new(level),
+            deflater: Deflater::new(method),
             block: Vec::with_capacity(BLOCK),
             original: VecDeque::new(),
             compared: 0,
@@ -507,7 +485,7 @@ impl Proof {
 
     /// Compares to the end. If that fails, what was proven before still is.
     fn finish(&mut self) -> Result<(), Unproven> {
-        let mut deflater = std::mem::replace(&mut self.deflater, Deflater::new(1));
+        let mut deflater = std::mem::replace(&mut self.deflater, Deflater::new(Method::Zlib(1)));
         let Self { original, compared, ahead, block, .. } = self;
         let mut at = *compared;
         let mut compare = |given: &[u8]| compare(given, original, &mut at, ahead);

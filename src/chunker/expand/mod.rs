@@ -11,7 +11,9 @@
 
 mod deflate;
 mod expander;
+mod gnu;
 mod gzip;
+mod method;
 mod out;
 mod pgdump;
 mod pieces;

@@ -31,6 +31,8 @@ pub(super) enum Step {
     Literal(Vec<u8>),
     /// Up to the end: compressed as a raw stream of deflate (RFC 1951) by zlib at this level, with 15 bits of window, memory level 8, the default strategy, and without a flush.
     Deflate(u8),
+    /// Up to the end: the same, as GNU gzip does.
+    Gnu(u8),
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
     Pieces,
     /// So many pieces that come next have this many bytes each.
@@ -64,6 +66,7 @@ mod code {
     pub(super) const SKIP: u8 = 4;
     pub(super) const LITERAL: u8 = 5;
     pub(super) const DEFLATE: u8 = 16;
+    pub(super) const GNU: u8 = 17;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
 }
@@ -78,6 +81,7 @@ impl Step {
             Self::Skip(length) => (code::SKIP, *length),
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
             Self::Deflate(level) => (code::DEFLATE, u64::from(*level)),
+            Self::Gnu(level) => (code::GNU, u64::from(*level)),
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
@@ -192,9 +196,10 @@ impl<R: Read> RecipeReader<R> {
             code::PIECED => some(Step::Pieced(number)),
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
-            code::DEFLATE => match u8::try_from(number) {
-                Ok(level @ 1..=9) => Ok(Step::Deflate(level)),
-                _ => Err(RecipeError::Malformed("a level that zlib doesn't have")),
+            code::DEFLATE | code::GNU => match u8::try_from(number) {
+                Ok(level @ 1..=9) if code == code::DEFLATE => Ok(Step::Deflate(level)),
+                Ok(level @ 1..=9) => Ok(Step::Gnu(level)),
+                _ => Err(RecipeError::Malformed("a level that there isn't")),
             },
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
@@ -301,6 +306,8 @@ mod tests {
             (16, 0),
             (16, 10),
             (16, 257),
+            (17, 0),
+            (17, 10),
             (32, 1),
             (33, 0),
             (33, 1 << 32),

@@ -1,6 +1,5 @@
 //! Made-up data for the tests of what is shown.
 
-use crate::chunker::expand::{Format, Left, Outcome};
 use crate::cli::config::{Loaded, Place};
 use crate::cli::json::ConfigCheck;
 use crate::repo::cbor::Time;
@@ -14,6 +13,7 @@ use crate::snapshot::check::{CheckReport, Damage, Damaged, Verification};
 use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
+use crate::snapshot::monitor::{Format, Left, Outcome};
 use crate::snapshot::repair::losses::{Loss, Losses};
 use crate::snapshot::restore::plan::Listed;
 use crate::snapshot::restore::{RestorePlan, RestoreSummary};

@@ -2,10 +2,10 @@
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
 use super::{action, name, path, problem_kind, short_id};
-use crate::chunker::expand::Outcome;
 use crate::cli::error::CliError;
 use crate::repo::id::RunId;
 use crate::snapshot::monitor::EntryAction;
+use crate::snapshot::monitor::Outcome;
 use crate::snapshot::tree::problem;
 use serde::Serialize;
 

@@ -1,12 +1,12 @@
 //! Progress of long work: a line on the terminal ten times a second, or a `status` message of JSON once a second.
 
-use crate::chunker::expand::Outcome;
 use crate::cli::json;
 use crate::cli::signals::Signals;
 use crate::cli::ui::{Ui, Verbosity, lock, style, units};
 use crate::repo::cbor::Time;
 use crate::repo::id::RunId;
 use crate::snapshot::backup::now;
+use crate::snapshot::monitor::Outcome;
 use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
 use crate::snapshot::tree::path::escape_name;
 use crate::snapshot::tree::problem::Problem;
