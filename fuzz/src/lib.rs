@@ -10,6 +10,7 @@ pub mod copy;
 pub mod credential;
 pub mod directory;
 pub mod environment;
+pub mod expand;
 pub mod frame;
 pub mod index;
 pub mod input;

@@ -18,6 +18,7 @@ use nightsafe::snapshot::tree::entry::Entry;
 use nightsafe::snapshot::tree::path::SafePath;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::process::{Command, Stdio};
 
 const DUMPS: [(&str, &[u8]); 4] = [
     ("chinook-night1-pg11.dump", include_bytes!("../data/dumps/chinook-night1-pg11.dump")),
@@ -145,6 +146,45 @@ fn a_night_costs_what_changed_and_not_the_whole_file() {
     }
     assert!(dumped(&world, second.snapshot.unwrap(), "night.sql.gz") == night(&rows));
     assert!(first.statistics.stored_added < size * 11 / 10);
+}
+
+/// What crontabs make: the program's own streams differ from zlib's.
+#[test]
+fn the_gzip_of_this_machine_is_made_again_at_every_level() {
+    let world = World::new();
+    let text = rows(40_000).concat();
+    world.write("text", &text);
+    let archive = world.source().join("archive");
+    std::fs::write(&archive, DUMPS[0].1).unwrap();
+    for level in 1..=9 {
+        for name in ["text", "archive"] {
+            let to = std::fs::File::create(world.source().join(format!("{name}-{level}.gz"))).unwrap();
+            let gzip =
+                Command::new("gzip").arg(format!("-{level}c")).arg(world.source().join(name)).stdout(to).status();
+            assert!(gzip.unwrap().success());
+        }
+    }
+    // Fed by a pipe, in whatever pieces.
+    let to = std::fs::File::create(world.source().join("piped.gz")).unwrap();
+    let mut gzip = Command::new("gzip").stdin(Stdio::piped()).stdout(to).spawn().unwrap();
+    let mut pipe = gzip.stdin.take().unwrap();
+    text.as_bytes().chunks(3_001).for_each(|part| pipe.write_all(part).unwrap());
+    drop(pipe);
+    assert!(gzip.wait().unwrap().success());
+    let portrait = crate::world::portrait(&world.source());
+    let summary = world.back_up();
+    let id = summary.snapshot.unwrap();
+    for (name, formats) in
+        (1..=9).flat_map(|level| [(format!("text-{level}.gz"), 1), (format!("archive-{level}.gz"), 2)])
+    {
+        let recipe = entry(&world, id, &name).recipe.unwrap_or_else(|| panic!("{name} isn't expanded"));
+        assert!(recipe.is_whole && recipe.bytes < 5_000, "{name}: {recipe:?}, {formats}");
+    }
+    assert!(entry(&world, id, "piped.gz").recipe.is_some_and(|recipe| recipe.is_whole));
+    assert_eq!(world.restored(id), portrait);
+    // All of these are the same text and the same archive.
+    let stored = summary.statistics.stored_added;
+    assert!(stored < text.len() as u64, "{stored} bytes for {}", text.len());
 }
 
 #[test]

@@ -42,6 +42,7 @@ fuzzed! {
     credential: 500,
     directory: 2_000,
     environment: 2_000,
+    expand: 100,
     frame: 1_000,
     index: 500,
     key_text: 2_000,

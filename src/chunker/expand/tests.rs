@@ -1,12 +1,15 @@
+use super::deflate::Deflater;
+use super::method::Method;
 use super::pieces::Framer;
 use super::*;
 use crate::chunker::archive::fixture::{Made, MadeBlock};
 use crate::chunker::archive::{Event, Parser};
+use flate2::read::DeflateDecoder;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use flate2::{Compression, GzBuilder};
 use proptest::prelude::*;
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{Read, Write};
 
 /// What comes of bytes that arrive in pieces of these lengths.
 struct Expanded {
@@ -267,6 +270,67 @@ fn a_bomb_stays_as_it_is() {
     let text = text(10_000);
     let other = [&gzip(&text, 6)[..], &zeros].concat();
     assert_eq!(proven(&other).outcome.undone, 1);
+}
+
+/// Recipes name a method and a level, so their bytes must stay what they are for ever: a change here is a loss of what was expanded, not a snapshot to renew.
+#[test]
+fn what_methods_make_never_changes() {
+    let text = text(20_000);
+    let mut all = blake3::Hasher::new();
+    let mut hashes = Vec::new();
+    for method in (1..=9).flat_map(|level| [Method::Zlib(level), Method::Gnu(level)]) {
+        let mut deflater = Deflater::new(method);
+        let mut hasher = blake3::Hasher::new();
+        let mut out = |part: &[u8]| {
+            hasher.update(part);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = deflater.push(&text, &mut out);
+        let Ok(()) = deflater.finish(&mut out);
+        all.update(hasher.finalize().as_bytes());
+        hashes.push((method, hasher.finalize().to_hex()[..8].to_owned()));
+    }
+    assert_eq!(all.finalize().to_hex()[..16], *"d980ec8824e85074", "{hashes:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is compressed, a reader of deflate finds in it what went in.
+    #[test]
+    fn what_gnu_gzip_would_make_is_deflate(
+        seed: u64,
+        letters in 1u8..=255,
+        runs in 1usize..400,
+        length in 0usize..300_000,
+        level in 1u8..=9,
+        steps in prop::collection::vec(1usize..70_000, 1..5),
+    ) {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        for at in 0..length {
+            bytes[at] = if at % runs == 0 { bytes[at] % letters } else { bytes[at - at % runs] ^ u8::from(at % 7 == 0) };
+        }
+        let mut deflater = Deflater::new(Method::Gnu(level));
+        let mut compressed = Vec::new();
+        let mut out = |part: &[u8]| {
+            compressed.extend_from_slice(part);
+            Ok::<_, Infallible>(())
+        };
+        let mut rest = &bytes[..];
+        for step in steps.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (now, later) = rest.split_at(rest.len().min(*step));
+            let Ok(()) = deflater.push(now, &mut out);
+            rest = later;
+        }
+        let Ok(()) = deflater.finish(&mut out);
+        let mut read = Vec::new();
+        DeflateDecoder::new(&compressed[..]).read_to_end(&mut read).unwrap();
+        prop_assert!(read == bytes);
+    }
 }
 
 #[test]
