@@ -22,6 +22,7 @@ import argon2.exceptions
 import argon2.low_level
 from blake3 import blake3
 
+from gnu_gzip import GnuGzip
 from primitives import (
     BASE32, Cursor, Damage, Record, WrongPassword, base32, cbor, check, ed25519_public, hash_, hpke_open, kdf, keyed,
     padme, row_of, typed, unseal, unzstd, verify_ed25519, write_varint, x25519_public,
@@ -689,10 +690,10 @@ class Recipe:
 
 
 class Deflate:
-    """Compresses what passes through (section 6, step 16)."""
+    """Compresses what passes through (section 6, steps 16 and 17)."""
 
-    def __init__(self, level, sink):
-        self.zlib = zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
+    def __init__(self, compressor, sink):
+        self.zlib = compressor
         self.held, self.given, self.sink = bytearray(), 0, sink
 
     def give(self, data):
@@ -710,6 +711,13 @@ class Deflate:
 
     def cut(self):
         pass
+
+
+def compressor(code, level):
+    """What steps 16 and 17 compress with."""
+    if code == 17:
+        return GnuGzip(level)
+    return zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
 
 
 class Pieces:
@@ -802,11 +810,11 @@ class Rebuilder:
             check(1 <= number <= 65_536 and len(literal) == number, f"{self.what}: the length of a literal")
             self.at += number
             self.give(literal)
-        elif code in (16, 32):
+        elif code in (16, 17, 32):
             check(len(self.stages) < 16, f"{self.what}: too many steps in each other")
-            check(1 <= number <= 9 if code == 16 else number == 0, f"{self.what}: a number out of range")
+            check(number == 0 if code == 32 else 1 <= number <= 9, f"{self.what}: a number out of range")
             sink = self.stages[-1].push if self.stages else self.sink
-            self.stages.append(Deflate(number, sink) if code == 16 else Pieces(sink))
+            self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number), sink))
         elif code == 33:
             count, size = number >> 32, number & 0xFFFF_FFFF
             check(count >= 1 and 1 <= size < 1 << 31, f"{self.what}: pieces without a size")

@@ -159,6 +159,16 @@ fn build_tree(top: &Path) -> io::Result<()> {
     fs::write(top.join(".env"), "POSTGRES_PASSWORD=hunter2\nTZ=UTC\n")?;
     fs::set_permissions(top.join(".env"), Permissions::from_mode(0o600))?;
 
+    // A dump, and what crontabs make of it: rebuilt by zlib, and by the second reader's own gzip.
+    let dump = include_bytes!("../data/dumps/chinook-night1-pg11.dump");
+    fs::write(top.join("night.dump"), dump)?;
+    fs::write(top.join("cut.dump"), &dump[..dump.len() - 5_000])?;
+    for (name, level) in [("night.dump", "-6"), ("compressible", "-1"), (".env", "-9")] {
+        let packed = Command::new("gzip").arg(level).arg("-c").arg(top.join(name)).output()?;
+        assert!(packed.status.success(), "{}", text(&packed));
+        fs::write(top.join(format!("{name}.gz")), packed.stdout)?;
+    }
+
     let mut sparse = File::create(top.join("sparse"))?;
     sparse.write_all(b"the beginning")?;
     sparse.seek(SeekFrom::Start(5 << 20))?;
