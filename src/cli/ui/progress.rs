@@ -221,7 +221,7 @@ fn render_entry(path: &[u8], what: EntryAction, bytes: u64) -> String {
 }
 
 fn render_container(path: &[u8], bytes: u64, stream: Option<u64>, outcome: &Outcome) -> String {
-    let formats: Vec<&str> = outcome.formats.iter().map(|format| format.name()).collect();
+    let formats: Vec<&str> = outcome.formats.iter().rev().map(|format| format.name()).collect();
     let (what, size) = match stream {
         Some(stream) => ("expanded", format!("{} as {}", units::size(bytes), units::size(stream))),
         None => ("compressed", units::size(bytes)),
