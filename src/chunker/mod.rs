@@ -7,6 +7,7 @@
 //! | [`cut`] | the length of the first chunk of a slice |
 //! | [`Chunks`] | the chunks of what a reader gives |
 //! | [`Cutter`] | the chunks of what is pushed into it |
+//! | [`LineCutter`] | the chunks of text, whose lines are what changes |
 //! | [`expand::Expansion`] | containers without their compression, and what makes them again |
 //! | [`archive::ArchiveCutter`] | the chunks of a `pg_dump` archive: tables and rows |
 //!
@@ -17,10 +18,12 @@ pub mod archive;
 mod cut;
 pub mod expand;
 mod gear;
+mod lines;
 mod profile;
 mod stream;
 
 pub use cut::cut;
 pub use gear::Gear;
+pub use lines::LineCutter;
 pub use profile::Profile;
 pub use stream::{Buffer, Chunks, Cutter};

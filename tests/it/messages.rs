@@ -143,7 +143,6 @@ fn of_getting_at_a_repository() {
     on.run(&["snapshots", "--password-command", "exit 7"], &[none]);
     on.run(&["snapshots", "--password-file", text, "--key-file", key], &[none]);
     on.run(&["snapshots"], &[none, ("NIGHTSAFE_PASSWORD", "a"), ("NIGHTSAFE_PASSWORD_FILE", "b")]);
-    on.run(&["backup", "--cache-dir", text, text], &[]);
     on.run(&["init", "--generate-key", scene.at("new").to_str().unwrap()], &[]);
     on.run(&["init", "-r", scene.at("second").to_str().unwrap()], &[none]);
     on.run(&["init", "-r", scene.at("second").to_str().unwrap(), "--generate-key", key], &[none]);

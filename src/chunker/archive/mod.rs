@@ -26,7 +26,7 @@ pub(super) mod fixture;
 mod header;
 mod lines;
 mod parser;
-mod row;
+pub(super) mod row;
 #[cfg(test)]
 mod tests;
 mod toc;

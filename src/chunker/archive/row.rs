@@ -3,7 +3,7 @@
 use crate::chunker::Gear;
 
 /// A chunk of short rows doesn't get longer than this, in bytes; a longer row is cut by itself.
-pub(super) const MAX_ROWS: usize = 16 << 10;
+pub(in crate::chunker) const MAX_ROWS: usize = 16 << 10;
 
 /// Odd, and its bits look random: 2⁶⁴ divided by the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -42,7 +42,7 @@ impl Default for RowTarget {
 }
 
 /// Decides row by row.
-pub(super) struct RowRule<'g> {
+pub(in crate::chunker) struct RowRule<'g> {
     gear: &'g Gear,
     target: RowTarget,
     hash: u64,
@@ -51,13 +51,13 @@ pub(super) struct RowRule<'g> {
 }
 
 impl<'g> RowRule<'g> {
-    pub(super) const fn new(gear: &'g Gear, target: RowTarget) -> Self {
+    pub(in crate::chunker) const fn new(gear: &'g Gear, target: RowTarget) -> Self {
         Self { gear, target, hash: 0, hashed: 0 }
     }
 
     /// Takes a part of a row's text. What is known to end a chunk anyhow isn't hashed.
     #[inline]
-    pub(super) fn add(&mut self, part: &[u8]) {
+    pub(in crate::chunker) fn add(&mut self, part: &[u8]) {
         self.hashed += part.len();
         if self.hashed < self.target.bytes as usize {
             self.hash = fold(self.gear, self.hash, part);
@@ -66,7 +66,7 @@ impl<'g> RowRule<'g> {
 
     /// Whether the row that is complete now, and has `length` bytes with its framing, ends a chunk.
     #[inline]
-    pub(super) fn ends_chunk(&mut self, length: usize) -> bool {
+    pub(in crate::chunker) fn ends_chunk(&mut self, length: usize) -> bool {
         let hash = std::mem::take(&mut self.hash);
         self.hashed = 0;
         length >= self.target.bytes as usize || hash.wrapping_mul(MULTIPLIER) >> 32 < length as u64 * self.target.share

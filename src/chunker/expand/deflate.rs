@@ -3,6 +3,7 @@
 //! Who compressed them and at which level isn't said anywhere that can be relied on, so the first part of a stream is compressed in each way until one gives its bytes. From there on everything is compressed again while it's
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
+use super::expander::Format;
 use super::method::{Compressor, Method};
 use super::recipe::Step;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -154,6 +155,8 @@ pub enum Left {
     NoGain,
     /// Its content is out of proportion.
     Bomb,
+    /// It's in too many others.
+    TooDeep,
 }
 
 impl Left {
@@ -166,6 +169,7 @@ impl Left {
             Self::Differs => "differs",
             Self::NoGain => "no_gain",
             Self::Bomb => "bomb",
+            Self::TooDeep => "too_deep",
         }
     }
 }
@@ -179,6 +183,7 @@ impl std::fmt::Display for Left {
             Self::Differs => "from some point on other bytes would come back",
             Self::NoGain => "it hardly gets longer",
             Self::Bomb => "it gets out of proportion",
+            Self::TooDeep => "it's in too many others",
         })
     }
 }
@@ -313,7 +318,8 @@ impl Undoing {
         }
         self.undone = content.len() as u64;
         let gains =
-            original.len() < SHORT || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
+            // A container in a container doesn't shrink, and is what is to be undone.
+            original.len() < SHORT || Format::of(&content).is_some() || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
         let method = if gains { method_of(&original, &content, inflater.ended, self.likely) } else { None };
         let Some(method) = method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });

@@ -120,7 +120,11 @@ impl Expander {
 
     fn decide<E>(&mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         let State::Sniffing(head) = std::mem::replace(&mut self.state, State::Plain) else { return Ok(()) };
-        let format = Format::of(&head).filter(|_| self.depth < MAX_DEPTH);
+        let mut format = Format::of(&head);
+        if format.is_some() && self.depth >= MAX_DEPTH {
+            outcome.note(Some(Left::TooDeep));
+            format = None;
+        }
         self.state = match format {
             Some(Format::Gzip) => State::Gzip(Gzip::new(self.depth + 1)),
             Some(Format::PgDump) => State::PgDump(Box::default()),

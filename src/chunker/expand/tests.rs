@@ -222,7 +222,7 @@ fn gzip_has_headers_members_and_garbage() {
     let expanded = proven(&whole);
     assert!(expanded.stream == [&text[..], &text, b"\0\0\0garbage"].concat());
     assert_eq!(expanded.outcome.undone, 3);
-    for length in (0..whole.len()).step_by(97).chain(whole.len() - 40..whole.len()).chain(0..60) {
+    for length in (0..whole.len()).step_by(997).chain(whole.len() - 40..whole.len()).chain(0..60) {
         proven(&whole[..length]);
     }
 }
@@ -239,8 +239,8 @@ fn containers_in_containers_are_undone_to_a_depth() {
     for _ in 0..8 {
         deep = gzip(&deep, 6);
     }
-    // What is compressed once doesn't shrink again.
-    assert_eq!(proven(&deep).outcome.left, [Left::NoGain].into());
+    let expanded = proven(&deep);
+    assert_eq!((expanded.outcome.undone, expanded.outcome.left), (4, [Left::TooDeep].into()));
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
 use crate::chunker::expand::{Expansion, Inner, Outcome};
-use crate::chunker::{Cutter, Gear, Profile};
+use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::archive::{ArchiveStreamError, BORDER_FRAME, PIECE, PIECES};
 use crate::snapshot::capture::content::PendingStream;
@@ -178,6 +178,7 @@ enum Cutting<'g> {
     /// The first ones tell.
     Undecided(Vec<u8>),
     Archive(Box<ArchiveCutter<'g>>),
+    Lines(LineCutter<'g>),
     Other(Cutter<'g>),
 }
 
@@ -257,6 +258,7 @@ impl<'s> Sink<'s> {
                 if head.len() < HEAD { Ok(()) } else { self.decide() }
             }
             Cutting::Archive(cutter) => cutter.push(bytes, &mut |cut| take(cut, place, references)),
+            Cutting::Lines(cutter) => cutter.push(bytes, &mut |chunk| place.put(chunk, references)),
             Cutting::Other(cutter) => cutter.push(bytes, &mut |chunk| place.put(chunk, references)),
         }
     }
@@ -271,8 +273,11 @@ impl<'s> Sink<'s> {
             // Scripts of a database, exports, logs: a changed line is small.
             let is_text =
                 !head.contains(&0) && std::str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| true);
-            let profile = if is_text { Profile::Text4k } else { Profile::Opaque64k };
-            Cutting::Other(Cutter::new(self.gear, profile))
+            if is_text {
+                Cutting::Lines(LineCutter::new(self.gear, RowTarget::DEFAULT))
+            } else {
+                Cutting::Other(Cutter::new(self.gear, Profile::Opaque64k))
+            }
         };
         self.push(&head)
     }
@@ -286,6 +291,7 @@ impl<'s> Sink<'s> {
         match std::mem::replace(&mut self.cutting, Cutting::Undecided(Vec::new())) {
             Cutting::Undecided(_) => Ok(()),
             Cutting::Archive(cutter) => cutter.finish(&mut |cut| take(cut, place, references)).map(drop),
+            Cutting::Lines(cutter) => cutter.finish(&mut |chunk| place.put(chunk, references)),
             Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references)),
         }
     }

@@ -66,7 +66,8 @@ pub(super) fn missing(repo: &Repo<Full>, all: &Snapshots) -> Result<Missing, Rep
             let (accounted, odd) = account(repo, of_credential, unaccounted, &chain.replaced)?;
             found.damages.extend(odd);
             if unaccounted > accounted {
-                found.damages.extend(gaps.named.iter().map(|gap| gap.lost(part, unaccounted)));
+                let missing = unaccounted - accounted;
+                found.damages.extend(gaps.named.iter().map(|gap| gap.lost(part, missing)));
             }
         }
         found.warnings.extend(chain.forked(part));

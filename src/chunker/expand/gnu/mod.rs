@@ -35,21 +35,20 @@ impl Compressor for Gnu {
         self.pending.drain(..std::mem::take(&mut self.at));
         self.pending.extend_from_slice(bytes);
         loop {
-            let room = self.matcher.room();
-            let rest = &self.pending[self.at..];
-            if self.matcher.wants_more() && (rest.len() >= room || last) {
+            while self.matcher.wants_more() {
+                let (room, rest) = (self.matcher.room(), &self.pending[self.at..]);
+                if rest.len() < room && !last {
+                    return;
+                }
                 let taken = rest.len().min(room);
                 // That nothing more comes is only found out by asking once more.
                 self.matcher.fill(&rest[..taken], taken == 0);
                 self.at += taken;
             }
-            if !self.matcher.is_ready() {
-                break;
-            }
-            self.matcher.run(&mut self.blocks, out);
             if self.matcher.is_done() {
                 break;
             }
+            self.matcher.run(&mut self.blocks, out);
         }
         if last {
             self.matcher.finish(&mut self.blocks, out);
