@@ -10,7 +10,7 @@ use std::process::Command;
 /// All programs are run by [`Withheld::command`], which clippy sees to (`clippy.toml`): a `pg_dump` in a container, a password command or a hook of a shell has no use for them, and whoever may read
 /// its environment would hold the backups of everything. What a program needs itself, such as PGPASSWORD, it inherits.
 ///
-/// Credentials that other tools read, too, such as AWS_SECRET_ACCESS_KEY, open the storage as well as ours do. Commands of the operator's own may live on them (a password command that asks a vault, `kubectl`); clients of databases and
+/// Credentials that other tools read, too, such as `AWS_SECRET_ACCESS_KEY`, open the storage as well as ours do. Commands of the operator's own may live on them (a password command that asks a vault, `kubectl`); clients of databases and
 /// engines of containers don't, and go without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Withheld {

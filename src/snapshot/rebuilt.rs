@@ -45,7 +45,7 @@ pub struct Flow<'r> {
 
 enum How<'r> {
     /// The stream is the file.
-    Same(ContentHasher),
+    Same(Box<ContentHasher>),
     /// The file is rebuilt.
     Rebuilt(Box<Rebuilt<'r>>),
 }
@@ -60,7 +60,7 @@ impl<'r> Flow<'r> {
     /// At the start of an entry's stream.
     pub fn of(reader: &'r Reader<'r>, entry: &Entry) -> Result<Self, ReadError> {
         let how = match &entry.recipe {
-            None => How::Same(ContentHasher::new()),
+            None => How::Same(Box::default()),
             Some(recipe) => {
                 let rebuilder = Rebuilder::new(StreamReader::of_recipe(reader, recipe)?);
                 How::Rebuilt(Box::new(Rebuilt { rebuilder, hasher: blake3::Hasher::new(), bytes: 0 }))
@@ -87,7 +87,7 @@ impl<'r> Flow<'r> {
             return Err(ReadError::ContentHash.into());
         }
         match self.how {
-            How::Same(hasher) => Ok(hasher.finish(entry.hash)?),
+            How::Same(hasher) => Ok((*hasher).finish(entry.hash)?),
             How::Rebuilt(rebuilt) => rebuilt.finish(entry, out),
         }
     }

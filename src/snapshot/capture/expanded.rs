@@ -203,7 +203,7 @@ struct Written<'s> {
     bytes: u64,
 }
 
-impl<'s> Written<'s> {
+impl Written<'_> {
     fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;

@@ -156,9 +156,8 @@ pub(super) fn judge(session: &Session<'_>, parent: &Directory, entry: &Entry, lo
             Some(Same { identity, attributes: Attributes::Mendable }) => Ok(Judged::Mend(identity)),
             // The same content again, in a new file: nothing is lost.
             Some(_) if entry.kind == EntryType::File => Ok(complete()),
-            Some(_) => replace(),
             None if matches!(session.rule, Rule::GoOn { .. }) => Ok(complete()),
-            None => replace(),
+            Some(_) | None => replace(),
         },
     }
 }

@@ -195,7 +195,9 @@ impl BlockWriter {
         let distances = Tree::of(&self.distances, 15);
         let runs = runs(&codes, &distances);
         let mut of_lengths = [0u32; LENGTHS];
-        runs.iter().for_each(|(code, _)| of_lengths[*code] += 1);
+        for (code, _) in &runs {
+            of_lengths[*code] += 1;
+        }
         let lengths = Tree::of(&of_lengths, 7);
         let named = ORDER.iter().rposition(|code| lengths.codes[*code].length > 0).map_or(0, |at| at + 1).max(4);
         let extra = self.extra_bits();

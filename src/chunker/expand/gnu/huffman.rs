@@ -170,7 +170,6 @@ fn codes(lengths: &[u8]) -> Vec<Code> {
 /// The codes of blocks with fixed ones, for literals and lengths, and for distances.
 pub(super) fn fixed() -> (Vec<Code>, Vec<Code>) {
     let length = |symbol| match symbol {
-        0..=143 => 8,
         144..=255 => 9,
         256..=279 => 7,
         _ => 8,

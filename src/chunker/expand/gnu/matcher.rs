@@ -43,6 +43,7 @@ const EFFORTS: [(usize, usize, usize, usize); 9] = [
 /// Levels up to this one take the first match.
 const QUICK: u8 = 3;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(super) struct Matcher {
     effort: Effort,
     quick: bool,
@@ -251,7 +252,7 @@ impl Matcher {
         let Some(scan) = window.get(at..at + MAX_MATCH + 1) else { return best };
         let mut candidate = head;
         loop {
-            let there = &window[candidate..candidate + MAX_MATCH + 1];
+            let there = &window[candidate..=candidate + MAX_MATCH];
             if there[best] == scan[best] && there[best - 1] == scan[best - 1] && there[..2] == scan[..2] {
                 let length = common(there, scan);
                 if length > best {

@@ -42,6 +42,7 @@ PGPASSWORD, PGPASSFILE, service files or the container's environment.
 Examples:
   nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
   nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct BackupArgs {
     /// What to back up
     #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app"])]
