@@ -144,6 +144,24 @@ fn a_full_disk_of_the_cache_costs_one_warning() {
     }
 }
 
+/// Once, it was an error. Whatever keeps a cache from being kept, it's a hint.
+#[test]
+fn a_cache_that_cannot_be_made_costs_one_warning() {
+    let scene = Scene::new();
+    fill(&scene, "folder", 3);
+    std::fs::write(scene.at("text"), "no folder").unwrap();
+    let (text, source) = (scene.at("text"), scene.at("source"));
+    let text = text.to_str().unwrap();
+    let said = scene.run(["backup", "--as", "data", "--cache-dir", text, source.to_str().unwrap()]);
+    assert_eq!((said.code, said.err.matches("warning:").count()), (Some(0), 1), "{said:?}");
+    assert!(said.err.contains(text) && said.err.contains("--cache-dir"), "{said:?}");
+    let target = scene.at("restored");
+    let target = target.to_str().unwrap();
+    let said = scene.run(["restore", "latest:/data", "--target", target, "--cache-dir", text, "--json"]);
+    assert_eq!((said.code, said.err.matches("\"warning\"").count()), (Some(0), 1), "{said:?}");
+    assert_eq!(portrait(Path::new(target)), portrait(&source));
+}
+
 fn target_is_there(target: &str) -> bool {
     Path::new(target).exists()
 }

@@ -197,7 +197,7 @@ fn walk_with(roots: &Roots, options: &ExcludeOptions, mut each: impl FnMut(&Even
                 Event::Entry(_) => panic!("a directory that isn't entered"),
                 Event::Leave => open = open.checked_sub(1).unwrap(),
                 Event::Excluded(path, reason) | Event::Emptied(path, reason) => {
-                    walked.excluded.push((path.to_string(), reason))
+                    walked.excluded.push((path.to_string(), reason));
                 }
                 Event::Problem(problem) => walked.problems.push(problem),
             }

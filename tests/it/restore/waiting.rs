@@ -1,5 +1,4 @@
 //! What waits until a restore has walked through its snapshot, beyond what memory is kept for.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::world::{World, everything_into, noise};
 use std::os::unix::fs::{FileExt, MetadataExt};
