@@ -10,7 +10,7 @@ const HELD: usize = 32 << 20;
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    if input.byte() % 4 > 0 {
+    if !input.byte().is_multiple_of(4) {
         return container(input.rest());
     }
     let length = usize::from(input.word());

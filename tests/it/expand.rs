@@ -128,7 +128,7 @@ fn a_night_costs_what_changed_and_not_the_whole_file() {
     let first = world.back_up();
     let size = std::fs::metadata(world.source().join("night.sql.gz")).unwrap().len();
     for n in (0..60_000).step_by(6_000) {
-        write!(rows[n], "changed\t{}\n", noisy_text(30)).unwrap();
+        writeln!(rows[n], "changed\t{}", noisy_text(30)).unwrap();
     }
     world.write("night.sql.gz", night(&rows));
     let second = world.back_up();

@@ -213,7 +213,9 @@ mod tests {
     fn sizes_that_do_not_fit_are_noticed() {
         let finish = |sizes: &[(u32, u32)], bytes: &[u8]| {
             let mut framer = Framer::default();
-            sizes.iter().for_each(|(count, size)| framer.expect(*count, *size).unwrap());
+            for (count, size) in sizes {
+                framer.expect(*count, *size).unwrap();
+            }
             let mut out = |_: &[u8]| Ok::<_, Infallible>(());
             let Ok(()) = framer.push(bytes, &mut out);
             let Ok(finished) = framer.finish(&mut out);
@@ -223,6 +225,6 @@ mod tests {
         assert!(finish(&[(1, 3)], b"ab").is_err());
         assert!(finish(&[(1, 3)], b"abcd").is_err());
         assert!(finish(&[(2, 3)], b"abc").is_err());
-        assert!(finish(&[], &[0; MAX_WAITING + 1]).is_err());
+        assert!(finish(&[], &vec![0; MAX_WAITING + 1]).is_err());
     }
 }

@@ -259,7 +259,9 @@ mod tests {
             Step::Cut(5),
             Step::End,
         ];
-        all.into_iter().for_each(|step| writer.push(step));
+        for step in all {
+            writer.push(step);
+        }
         let begun = writer.take();
         let bytes = [begun, writer.finish()].concat();
         let expected = [
@@ -285,7 +287,7 @@ mod tests {
     #[test]
     fn long_literals_are_several() {
         let mut writer = RecipeWriter::new();
-        writer.literal(&[7; 3 * MAX_LITERAL + 1]);
+        writer.literal(&vec![7; 3 * MAX_LITERAL + 1]);
         let all = steps(&writer.finish()).unwrap();
         let lengths: Vec<usize> =
             all.iter().map(|step| if let Step::Literal(bytes) = step { bytes.len() } else { 0 }).collect();

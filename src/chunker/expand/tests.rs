@@ -129,9 +129,8 @@ fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> V
             Event::ObjectStart { .. } => out.extend(bytes),
             Event::Piece { .. } => {}
             Event::Row { .. } | Event::Terminator(_) | Event::Data(_) => content.extend(bytes),
-            Event::ObjectEnd => ends(&mut out, &mut content),
             Event::BlockEnd if in_objects => out.extend(bytes),
-            Event::BlockEnd => ends(&mut out, &mut content),
+            Event::ObjectEnd | Event::BlockEnd => ends(&mut out, &mut content),
         }
     }
     // Where the data is: anything, as long as it's set.
