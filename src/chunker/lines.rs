@@ -100,24 +100,20 @@ impl<'g> LineCutter<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunker::steps::in_steps;
     use proptest::prelude::*;
     use std::collections::HashSet;
     use std::convert::Infallible;
 
     fn cut(text: &[u8], steps: &[usize]) -> Vec<Vec<u8>> {
         let gear = Gear::new(&[7; 32]);
-        let (mut cutter, mut chunks, mut rest) = (LineCutter::new(&gear, RowTarget::DEFAULT), Vec::new(), text);
+        let (mut cutter, mut chunks) = (LineCutter::new(&gear, RowTarget::DEFAULT), Vec::new());
         let mut each = |chunk: &[u8]| {
             chunks.push(chunk.to_vec());
             Ok::<_, Infallible>(())
         };
-        for step in steps.iter().cycle() {
-            let (now, later) = rest.split_at(rest.len().min(*step));
-            let Ok(()) = cutter.push(now, &mut each);
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
+        for part in in_steps(text, steps) {
+            let Ok(()) = cutter.push(part, &mut each);
         }
         let Ok(()) = cutter.finish(&mut each);
         chunks

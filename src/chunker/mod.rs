@@ -20,6 +20,8 @@ pub mod expand;
 mod gear;
 mod lines;
 mod profile;
+#[cfg(test)]
+mod steps;
 mod stream;
 
 pub use cut::cut;

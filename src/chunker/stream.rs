@@ -164,6 +164,7 @@ impl<'g> Cutter<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunker::steps::in_steps;
     use proptest::prelude::*;
     use std::convert::Infallible;
 
@@ -211,19 +212,14 @@ mod tests {
         all
     }
 
-    fn pushed(cutter: &mut Cutter<'_>, mut bytes: &[u8], steps: &[usize]) -> Vec<Vec<u8>> {
+    fn pushed(cutter: &mut Cutter<'_>, bytes: &[u8], steps: &[usize]) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         let mut each = |chunk: &[u8]| {
             all.push(chunk.to_vec());
             Ok::<_, Infallible>(())
         };
-        for step in steps.iter().cycle() {
-            let (now, later) = bytes.split_at(bytes.len().min(*step));
-            let Ok(()) = cutter.push(now, &mut each);
-            bytes = later;
-            if bytes.is_empty() {
-                break;
-            }
+        for part in in_steps(bytes, steps) {
+            let Ok(()) = cutter.push(part, &mut each);
         }
         let Ok(()) = cutter.finish(&mut each);
         all

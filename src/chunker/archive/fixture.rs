@@ -2,6 +2,7 @@
 
 use super::{ArchiveCutter, ArchiveError, Contents, Cut, RowTarget};
 use crate::chunker::Gear;
+use crate::chunker::steps::in_steps;
 use std::convert::Infallible;
 
 /// An archive to be written.
@@ -134,7 +135,7 @@ fn with_feed(row: &[u8]) -> Vec<u8> {
 }
 
 /// The chunks of `bytes` when pushed in pieces of these lengths, and what the cutter says at the end.
-pub(in crate::chunker) fn cut_up(mut bytes: &[u8], steps: &[usize]) -> (Vec<Vec<u8>>, Result<Contents, ArchiveError>) {
+pub(in crate::chunker) fn cut_up(bytes: &[u8], steps: &[usize]) -> (Vec<Vec<u8>>, Result<Contents, ArchiveError>) {
     let gear = Gear::new(&[7; 32]);
     let mut cutter = ArchiveCutter::new(&gear, RowTarget::DEFAULT);
     let mut chunks = Vec::new();
@@ -144,13 +145,8 @@ pub(in crate::chunker) fn cut_up(mut bytes: &[u8], steps: &[usize]) -> (Vec<Vec<
         }
         Ok::<_, Infallible>(())
     };
-    for step in steps.iter().cycle() {
-        if bytes.is_empty() {
-            break;
-        }
-        let (now, later) = bytes.split_at(bytes.len().min(*step));
-        let Ok(()) = cutter.push(now, &mut each);
-        bytes = later;
+    for part in in_steps(bytes, steps) {
+        let Ok(()) = cutter.push(part, &mut each);
     }
     let Ok(outcome) = cutter.finish(&mut each);
     (chunks, outcome)

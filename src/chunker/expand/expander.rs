@@ -1,7 +1,7 @@
 //! From a container to the stream that is stored instead of it, and its recipe.
 
-use super::deflate::Left;
 use super::gzip::{self, Gzip};
+use super::left::Left;
 use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
 use super::recipe::RecipeWriter;

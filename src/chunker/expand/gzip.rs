@@ -1,8 +1,8 @@
 //! gzip (RFC 1952): members, one behind the other, and perhaps something else behind the last.
 
-use super::deflate::{Given, Undoing};
 use super::expander::{Expander, Outcome};
 use super::out::Out;
+use super::undoing::{Given, Undoing};
 
 /// What a member begins with.
 pub(super) const MAGIC: &[u8] = &[0x1f, 0x8b, 8];

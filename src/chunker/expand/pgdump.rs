@@ -4,10 +4,10 @@
 //! That is: the head says *not compressed* and *no offsets*; each row is a piece; what stands behind the last row is one, and other data comes in pieces of 16 KiB, which is how large objects
 //! are read.
 
-use super::deflate::{Given, Undoing};
 use super::expander::Outcome;
 use super::out::Out;
 use super::recipe::Step;
+use super::undoing::{Given, Undoing};
 use crate::chunker::archive::token::{INTEGER, Integer};
 use crate::chunker::archive::window::Window;
 use crate::chunker::archive::{BlockKind, Compression, Event, Parser};

@@ -1,6 +1,6 @@
 //! Following a recipe: the bytes of the container come out as the stream goes in.
 
-use super::deflate::Deflater;
+use super::deflater::Deflater;
 use super::method::Method;
 use super::pieces::{Framer, Unframer};
 use super::recipe::{MAX_NESTING, RecipeError, RecipeReader, Step};
@@ -167,7 +167,7 @@ impl<R: Read> Rebuilder<R> {
     fn end<E>(&mut self, step: &Step, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         let stages = &mut self.stages;
         match (stages.pop(), step) {
-            (Some(Stage::Deflate(deflater)), Step::End) => {
+            (Some(Stage::Deflate(mut deflater)), Step::End) => {
                 deflater.finish(&mut |given| emit(stages, given, out)).map_err(RebuildError::Output)
             }
             (Some(Stage::Deflate(deflater)), Step::Cut(at)) => {

@@ -1,9 +1,10 @@
-use super::deflate::Deflater;
+use super::deflater::Deflater;
 use super::method::Method;
 use super::pieces::Framer;
 use super::*;
 use crate::chunker::archive::fixture::{Made, MadeBlock};
 use crate::chunker::archive::{Event, Parser};
+use crate::chunker::steps::in_steps;
 use flate2::read::DeflateDecoder;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use flate2::{Compression, GzBuilder};
@@ -19,7 +20,7 @@ struct Expanded {
     outcome: Outcome,
 }
 
-fn expand(mut bytes: &[u8], steps: &[usize]) -> Expanded {
+fn expand(bytes: &[u8], steps: &[usize]) -> Expanded {
     let mut expansion = Expansion::new();
     let (mut stream, mut recipe, mut borders) = (Vec::new(), Vec::new(), 0);
     let mut each = |inner: Inner<'_>| {
@@ -29,34 +30,24 @@ fn expand(mut bytes: &[u8], steps: &[usize]) -> Expanded {
         }
         Ok::<_, Infallible>(())
     };
-    for step in steps.iter().cycle() {
-        if bytes.is_empty() {
-            break;
-        }
-        let (now, later) = bytes.split_at(bytes.len().min(*step));
-        let Ok(()) = expansion.push(now, &mut each);
+    for part in in_steps(bytes, steps) {
+        let Ok(()) = expansion.push(part, &mut each);
         recipe.extend(expansion.take_recipe());
-        bytes = later;
     }
     let Ok((rest, outcome)) = expansion.finish(&mut each);
     recipe.extend(rest);
     Expanded { stream, borders, recipe, outcome }
 }
 
-fn rebuild(recipe: &[u8], mut stream: &[u8], steps: &[usize]) -> Result<Vec<u8>, RebuildError<Infallible>> {
+fn rebuild(recipe: &[u8], stream: &[u8], steps: &[usize]) -> Result<Vec<u8>, RebuildError<Infallible>> {
     let mut rebuilder = Rebuilder::new(recipe);
     let mut bytes = Vec::new();
     let mut out = |part: &[u8]| {
         bytes.extend_from_slice(part);
         Ok(())
     };
-    for step in steps.iter().cycle() {
-        if stream.is_empty() {
-            break;
-        }
-        let (now, later) = stream.split_at(stream.len().min(*step));
-        rebuilder.push(now, &mut out)?;
-        stream = later;
+    for part in in_steps(stream, steps) {
+        rebuilder.push(part, &mut out)?;
     }
     rebuilder.finish(&mut out)?;
     Ok(bytes)
@@ -316,14 +307,8 @@ proptest! {
             compressed.extend_from_slice(part);
             Ok::<_, Infallible>(())
         };
-        let mut rest = &bytes[..];
-        for step in steps.iter().cycle() {
-            if rest.is_empty() {
-                break;
-            }
-            let (now, later) = rest.split_at(rest.len().min(*step));
-            let Ok(()) = deflater.push(now, &mut out);
-            rest = later;
+        for part in in_steps(&bytes, &steps) {
+            let Ok(()) = deflater.push(part, &mut out);
         }
         let Ok(()) = deflater.finish(&mut out);
         let mut read = Vec::new();

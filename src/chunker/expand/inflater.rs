@@ -1,0 +1,37 @@
+//! Undoing a raw stream of deflate (RFC 1951).
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// Bytes that come at once.
+const ROOM: usize = 64 << 10;
+
+/// Undoes a raw stream of deflate.
+#[derive(Debug)]
+pub(super) struct Inflater {
+    decompress: Decompress,
+    room: Vec<u8>,
+    /// Whether the stream's end has come.
+    pub(super) ended: bool,
+}
+
+impl Inflater {
+    pub(super) fn new() -> Self {
+        Self { decompress: Decompress::new(false), room: Vec::with_capacity(ROOM), ended: false }
+    }
+
+    /// Takes some of `input` from its front, and gives what that is undone, which may be nothing. `None` if it isn't deflate.
+    pub(super) fn step(&mut self, input: &mut &[u8]) -> Option<&[u8]> {
+        let before = self.decompress.total_in();
+        self.room.clear();
+        let status = self.decompress.decompress_vec(input, &mut self.room, FlushDecompress::None).ok()?;
+        let taken = usize::try_from(self.decompress.total_in() - before).unwrap_or(input.len());
+        *input = &input[taken.min(input.len())..];
+        self.ended = status == Status::StreamEnd;
+        Some(&self.room)
+    }
+
+    /// Whether it may give more without any input.
+    pub(super) fn may_hold_more(&self) -> bool {
+        !self.ended && self.room.len() == self.room.capacity()
+    }
+}
