@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 /// Bytes that are read at once.
-pub(super) const PIECE: usize = 256 << 10;
+const PIECE: usize = 256 << 10;
 /// Frames with so many bytes are closed where a table begins or ends. Fewer compress too badly.
 pub(super) const BORDER_FRAME: usize = 64 << 10;
 /// Pieces that wait to be hashed.
@@ -58,18 +58,8 @@ pub fn store(
         let mut sink = ChunkSink { lane: writer.lane_of_rows(), references: Vec::new(), past_head: false };
         let mut cutter = ArchiveCutter::new(gear, RowTarget::DEFAULT);
         let mut bytes = 0;
-        loop {
-            if monitor.interrupted() {
-                return Err(WriteError::Interrupted.into());
-            }
-            let mut piece = Vec::with_capacity(PIECE);
-            let read = (&mut *input).take(PIECE as u64).read_to_end(&mut piece).map_err(ArchiveStreamError::Read)?;
-            if read == 0 {
-                break;
-            }
-            bytes += read as u64;
-            Progress::add(&monitor.progress().bytes_done, read as u64);
-            let piece = Arc::new(piece);
+        while let Some(piece) = next_piece(input, monitor)? {
+            bytes += piece.len() as u64;
             // Whoever hashes ends after this does.
             let _ = pieces.send(Arc::clone(&piece));
             cutter.push(&piece, &mut |cut| sink.take(cut))?;
@@ -80,6 +70,20 @@ pub fn store(
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok(StoredArchive { stream: PendingStream { references: sink.references, bytes, hash }, sha256, contents })
     })
+}
+
+/// The next bytes of what is read, which are counted; nothing at the end.
+pub(super) fn next_piece(
+    input: &mut dyn Read,
+    monitor: &dyn Monitor,
+) -> Result<Option<Arc<Vec<u8>>>, ArchiveStreamError> {
+    if monitor.interrupted() {
+        return Err(WriteError::Interrupted.into());
+    }
+    let mut piece = Vec::with_capacity(PIECE);
+    let read = input.take(PIECE as u64).read_to_end(&mut piece).map_err(ArchiveStreamError::Read)?;
+    Progress::add(&monitor.progress().bytes_done, read as u64);
+    Ok((read > 0).then(|| Arc::new(piece)))
 }
 
 /// Where the chunks of an archive go.

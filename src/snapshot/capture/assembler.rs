@@ -7,8 +7,8 @@
 mod so_far;
 
 use crate::repo::writer::{WriteError, Writer};
-use crate::snapshot::capture::content::{DirectoryStream, Progressed, StoredStream, StreamSink, Waiting};
-use crate::snapshot::capture::file::{Captured, FileSlot, Outcome};
+use crate::snapshot::capture::captured::{Captured, FileSlot, Outcome};
+use crate::snapshot::capture::content::{GrowingStream, Progressed, StoredStream, StreamSink, Waiting};
 use crate::snapshot::tree::entry::{Entry, encode_entry};
 use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, VecDeque};
@@ -48,7 +48,7 @@ struct Directory<'c> {
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     first_slot: u64,
-    stream: Option<DirectoryStream<'c>>,
+    stream: Option<GrowingStream<'c>>,
     /// Whether all entries were added.
     left: bool,
     /// Once the stream is complete: what it waits for.
@@ -101,7 +101,7 @@ impl<'c> Assembler<'c> {
             parent,
             slots: VecDeque::new(),
             first_slot: 0,
-            stream: Some(DirectoryStream::new(self.sink.gear)),
+            stream: Some(GrowingStream::new(self.sink.gear)),
             left: false,
             waiting: None,
         };

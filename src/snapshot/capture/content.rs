@@ -103,22 +103,22 @@ pub struct StreamSink<'c> {
 impl StreamSink<'_> {
     /// Puts a stream that is at hand.
     pub fn store(&mut self, bytes: &[u8]) -> Result<PendingStream, WriteError> {
-        let mut stream = DirectoryStream::new(self.gear);
+        let mut stream = GrowingStream::new(self.gear);
         stream.push(bytes, &mut self.lane)?;
         stream.finish(&mut self.lane)
     }
 }
 
-/// A stream of class meta that grows, entry by entry.
+/// A stream that grows: a directory, entry by entry, a list, or a recipe.
 #[derive(Clone)]
-pub struct DirectoryStream<'c> {
+pub struct GrowingStream<'c> {
     cutter: Cutter<'c>,
     references: Vec<PendingRef>,
     hasher: blake3::Hasher,
     bytes: u64,
 }
 
-impl<'c> DirectoryStream<'c> {
+impl<'c> GrowingStream<'c> {
     /// An empty stream.
     pub fn new(gear: &'c Gear) -> Self {
         let cutter = Cutter::new(gear, Profile::Meta);

@@ -11,12 +11,12 @@ use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
 use crate::chunker::expand::{Expansion, Inner, Outcome};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
-use crate::snapshot::capture::archive::{ArchiveStreamError, BORDER_FRAME, PIECE, PIECES};
-use crate::snapshot::capture::content::PendingStream;
-use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::capture::archive::{ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
+use crate::snapshot::capture::content::{GrowingStream, PendingStream};
+use crate::snapshot::monitor::Monitor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of the stream that are passed on at once.
 const BATCH: usize = 256 << 10;
@@ -89,17 +89,7 @@ fn undo(
 ) -> Result<Option<Outcome>, ArchiveStreamError> {
     let mut expansion = Expansion::new();
     let mut batch = Batch { messages, bytes: Vec::new() };
-    loop {
-        if monitor.interrupted() {
-            return Err(WriteError::Interrupted.into());
-        }
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = (&mut *input).take(PIECE as u64).read_to_end(&mut piece).map_err(ArchiveStreamError::Read)?;
-        if read == 0 {
-            break;
-        }
-        Progress::add(&monitor.progress().bytes_done, read as u64);
-        let piece = Arc::new(piece);
+    while let Some(piece) = next_piece(input, monitor)? {
         // Whoever hashes ends after this does.
         let _ = pieces.send(Arc::clone(&piece));
         if expansion.push(&piece, &mut |inner| batch.take(inner)).is_err()
@@ -160,7 +150,7 @@ impl Place<'_> {
     fn put(&mut self, chunk: &[u8], references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
         match self {
             Self::Own(lane) => lane.put(chunk, references),
-            Self::Shared(lane) => lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references),
+            Self::Shared(lane) => locked(lane).put(chunk, references),
         }
     }
 
@@ -171,6 +161,10 @@ impl Place<'_> {
             Self::Own(_) | Self::Shared(_) => Ok(()),
         }
     }
+}
+
+fn locked(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the bytes that come are cut.
@@ -190,45 +184,24 @@ struct Sink<'s> {
     references: Vec<PendingRef>,
     hasher: blake3::Hasher,
     bytes: u64,
-    /// The recipe's.
-    recipe: Written<'s>,
-}
-
-/// A stream that shares its frames.
-struct Written<'s> {
+    recipe: GrowingStream<'s>,
+    /// Where the recipe goes.
     lane: &'s Mutex<Lane>,
-    cutter: Cutter<'s>,
-    references: Vec<PendingRef>,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
-impl Written<'_> {
-    fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-        let Self { lane, cutter, references, .. } = self;
-        cutter.push(bytes, &mut |chunk| lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references))
-    }
-
-    fn finish(mut self) -> Result<PendingStream, WriteError> {
-        let Self { lane, cutter, references, .. } = &mut self;
-        cutter.finish(&mut |chunk| lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, references))?;
-        Ok(PendingStream { references: self.references, bytes: self.bytes, hash: *self.hasher.finalize().as_bytes() })
-    }
 }
 
 impl<'s> Sink<'s> {
     fn new(gear: &'s Gear, place: Place<'s>, lane: &'s Mutex<Lane>) -> Self {
-        let recipe = Written {
-            lane,
-            cutter: Cutter::new(gear, Profile::Meta),
+        let cutting = Cutting::Undecided(Vec::new());
+        Self {
+            gear,
+            place,
+            cutting,
             references: Vec::new(),
             hasher: blake3::Hasher::new(),
             bytes: 0,
-        };
-        let cutting = Cutting::Undecided(Vec::new());
-        Self { gear, place, cutting, references: Vec::new(), hasher: blake3::Hasher::new(), bytes: 0, recipe }
+            recipe: GrowingStream::new(gear),
+            lane,
+        }
     }
 
     /// Takes everything; gives the stream and the recipe.
@@ -241,13 +214,14 @@ impl<'s> Sink<'s> {
                     self.bytes += bytes.len() as u64;
                     self.push(&bytes)?;
                 }
-                Message::Recipe(recipe) => self.recipe.push(&recipe)?,
+                Message::Recipe(recipe) => self.recipe.push(&recipe, &mut locked(self.lane))?,
             }
         }
         self.border()?;
         self.place.close(1)?;
         let hash = *self.hasher.finalize().as_bytes();
-        Ok((PendingStream { references: self.references, bytes: self.bytes, hash }, self.recipe.finish()?))
+        let stream = PendingStream { references: self.references, bytes: self.bytes, hash };
+        Ok((stream, self.recipe.finish(&mut locked(self.lane))?))
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {

@@ -1,25 +1,23 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
-use crate::chunker::expand::{Format, Outcome as Expansion};
+use crate::chunker::expand::Format;
 use crate::chunker::{Buffer, Chunks, Gear, Profile};
-use crate::repo::cbor::Time;
 use crate::repo::format::MAX_INLINE_FILE;
-use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
+use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
-use crate::snapshot::capture::content::{self, PendingStream, StoredStream};
+use crate::snapshot::capture::captured::{Before, Captured, Expanded, FileSlot, Origin, Outcome};
+use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::expanded;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
-use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
+use crate::snapshot::tree::entry::Xattr;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use crate::snapshot::tree::recipe::Recipe;
-use crate::snapshot::tree::reference::{Extent, Reference};
 use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// How often a file that changes while it's read is read again.
@@ -30,181 +28,6 @@ const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
 const MAX_NAMED: usize = 4 << 20;
 /// Bytes at the start of a file that tell what it is.
 const SNIFF: usize = 4096;
-
-/// A file that was captured; its frames may still be open.
-#[derive(Debug)]
-pub struct Captured {
-    /// Its bytes, if they stand in the entry.
-    inline: Option<Vec<u8>>,
-    stream: Option<(Vec<PendingRef>, u64, [u8; 32])>,
-    /// What rebuilds the file, if it was expanded: the stream isn't the file then.
-    expanded: Option<Expanded>,
-    size: u64,
-    extents: Option<Vec<Extent>>,
-    /// Its path in the snapshot.
-    pub path: SafePath,
-    /// What was known of it before.
-    pub before: Before,
-    /// The file that it was read from; none for what no file of this host holds, such as the dump of a database.
-    pub origin: Option<Origin>,
-    /// Whether it changed all the time.
-    pub changed: bool,
-    /// Names of the variables that a secret file sets.
-    pub names: Vec<String>,
-    /// Whether it was marked secret.
-    pub is_secret: bool,
-    /// What came of expanding it, if it's a container.
-    pub outcome: Option<Expansion>,
-}
-
-/// How the file is made of its stream.
-#[derive(Debug)]
-struct Expanded {
-    recipe: PendingStream,
-    /// The content hash of the file.
-    hash: [u8; 32],
-    is_whole: bool,
-    /// Length and hash of the stream.
-    stream: (u64, [u8; 32]),
-}
-
-/// A file that was read.
-#[derive(Debug)]
-pub struct Origin {
-    /// Its name in its directory.
-    pub at: Vec<u8>,
-    /// What it was when it was read.
-    pub metadata: Metadata,
-    /// When the reading began.
-    pub read_at: Time,
-    /// Its extended attributes, if it isn't the file that was found but one that took its place.
-    pub replaced: Option<Vec<Xattr>>,
-}
-
-impl Origin {
-    /// What was known when it was read, which may be later than when it was found: content never gets the mode or owner of an older one.
-    fn describe(&self, entry: &mut Entry) {
-        let Metadata { mode, uid, gid, mtime, ctime, .. } = self.metadata;
-        // Names of other owners aren't worth a look from here.
-        entry.user = entry.user.take().filter(|_| entry.uid == uid);
-        entry.group = entry.group.take().filter(|_| entry.gid == gid);
-        (entry.mode, entry.uid, entry.gid, entry.mtime, entry.ctime) = (mode, uid, gid, mtime, Some(ctime));
-        if let Some(xattrs) = &self.replaced {
-            entry.btime = self.metadata.btime;
-            entry.xattrs.clone_from(xattrs);
-        }
-    }
-}
-
-impl Captured {
-    /// What came from elsewhere than a file, and is stored as one.
-    pub fn stream_of(path: SafePath, before: Before, stream: PendingStream, is_secret: bool) -> Self {
-        Self {
-            inline: None,
-            size: stream.bytes,
-            stream: Some((stream.references, stream.bytes, stream.hash)),
-            expanded: None,
-            extents: None,
-            path,
-            before,
-            origin: None,
-            changed: false,
-            names: Vec::new(),
-            is_secret,
-            outcome: None,
-        }
-    }
-
-    /// Gives an entry what was found when the file was read.
-    pub fn describe(&self, entry: &mut Entry) {
-        if let Some(origin) = &self.origin {
-            origin.describe(entry);
-        }
-        entry.size = Some(self.size);
-        entry.extents.clone_from(&self.extents);
-        entry.inline.clone_from(&self.inline);
-        if self.is_secret {
-            entry.flags.insert(Flags::SECRET);
-        }
-        if self.changed {
-            entry.flags.insert(Flags::CHANGED);
-        }
-    }
-
-    /// Its size in bytes, holes included.
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// What its stream and its recipe refer to, if all frames are closed.
-    pub fn references(&self, writer: &Writer) -> Option<Vec<Reference>> {
-        let (references, _, _) = self.stream.as_ref()?;
-        let mut all = content::resolve(references, writer)?;
-        if let Some(expanded) = &self.expanded {
-            all.extend(content::resolve(&expanded.recipe.references, writer)?);
-        }
-        Some(all)
-    }
-
-    /// How many bytes were read.
-    pub fn bytes_read(&self) -> u64 {
-        let inline = self.inline.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        let stream = self.stream.as_ref().map_or(inline, |(_, bytes, _)| *bytes);
-        if self.expanded.is_some() { self.size } else { stream }
-    }
-
-    /// The recipe as a stream, if there is one.
-    pub fn recipe(&self) -> Option<PendingStream> {
-        self.expanded.as_ref().map(|expanded| expanded.recipe.clone())
-    }
-
-    /// Gives an entry its recipe, which was stored, and the content hash of the file.
-    pub fn put_recipe(&self, entry: &mut Entry, stored: StoredStream) {
-        let Some(expanded) = &self.expanded else { return };
-        let (references, list) =
-            if stored.is_list { (None, Some(stored.references)) } else { (Some(stored.references), None) };
-        let (stream_bytes, stream_hash) = expanded.stream;
-        let is_whole = expanded.is_whole;
-        entry.hash = Some(expanded.hash);
-        entry.recipe = Some(Recipe {
-            stream_bytes,
-            stream_hash,
-            bytes: stored.bytes,
-            hash: stored.hash,
-            references,
-            list,
-            is_whole,
-        });
-    }
-
-    /// The stream; none if the bytes stand in the entry.
-    pub fn stream(&self) -> Option<PendingStream> {
-        let (references, bytes, hash) = self.stream.as_ref()?;
-        Some(PendingStream { references: references.clone(), bytes: *bytes, hash: *hash })
-    }
-}
-
-/// What was known of a file before it was read.
-#[derive(Debug, Clone)]
-pub enum Before {
-    /// Nothing.
-    New,
-    /// It looked otherwise, or its content is no longer stored. If its content turns out to be that of this entry, it's unmodified all the same.
-    Changed(Option<Box<Entry>>),
-    /// It looked the same, and its content was that of this entry.
-    Unchanged(Box<Entry>),
-}
-
-/// How the capture of a file ended.
-pub enum Outcome {
-    /// It's stored.
-    Captured(Box<Captured>),
-    /// It couldn't be read; the problem was reported.
-    Lost,
-}
-
-/// Where the outcome will be; several names of one file share it.
-pub type FileSlot = OnceLock<Outcome>;
 
 /// A file to capture.
 pub struct FileJob {
@@ -395,7 +218,6 @@ impl FileReaderThread<'_> {
             recipe,
             hash: stored.hash,
             is_whole: stored.outcome.left.is_empty(),
-            stream: (bytes, hash),
         });
         captured.outcome = Some(stored.outcome);
         Ok(())

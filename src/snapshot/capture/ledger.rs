@@ -7,7 +7,7 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::seal;
 use crate::repo::writer::WriteError;
 use crate::snapshot::capture::assembler::Finished;
-use crate::snapshot::capture::file::{Before, Captured};
+use crate::snapshot::capture::captured::{Before, Captured};
 use crate::snapshot::capture::visit::Place;
 use crate::snapshot::capture::{Capture, Shared};
 use crate::snapshot::manifest::{SecretFile, Statistics};

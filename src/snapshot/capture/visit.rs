@@ -3,8 +3,9 @@
 use crate::repo::writer::WriteError;
 use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::assembler::Assembler;
+use crate::snapshot::capture::captured::{Before, FileSlot};
 use crate::snapshot::capture::database::Made;
-use crate::snapshot::capture::file::{Before, FileJob, FileSlot};
+use crate::snapshot::capture::file::FileJob;
 use crate::snapshot::capture::ledger::{Ledger, Recalled};
 use crate::snapshot::capture::{Capture, Captured, MadeDirectory, Shared, Walked, count_made};
 use crate::snapshot::checkpoint::Checkpoints;

@@ -39,7 +39,7 @@ impl Keeper {
         match self.room.checked_sub(unbounded(entry)) {
             Some(room) => {
                 self.room = room;
-                Later::Kept(Box::new(Entry { references: None, list: None, ..entry.clone() }))
+                Later::Kept(Box::new(Entry { references: None, list: None, recipe: None, ..entry.clone() }))
             }
             None => Later::InSnapshot,
         }

@@ -8,7 +8,7 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::writer::{PendingRef, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, Captures};
 use crate::snapshot::capture::Captured;
-use crate::snapshot::capture::content::{DirectoryStream, resolve};
+use crate::snapshot::capture::content::{GrowingStream, resolve};
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{Source, State, Statistics};
@@ -94,7 +94,7 @@ impl MemoryCapture<'_> {
     fn top<A: Access>(repo: &Repo<A>, writer: &Writer, entries: &[Entry]) -> Result<Entry, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
         let mut meta = writer.lane(Class::Meta);
-        let mut stream = DirectoryStream::new(&gear);
+        let mut stream = GrowingStream::new(&gear);
         for entry in entries {
             let mut bytes = Vec::new();
             encode_entry(entry, &mut bytes);

@@ -59,7 +59,7 @@ pub(super) fn render_summary(summary: &BackupSummary, dry_run: bool) -> String {
         let (containers, from) = (units::counted(s.containers, "container"), units::size(s.container_bytes));
         rows.push(("expanded", format!("{containers}: {from} as {}", units::size(s.container_stream_bytes))));
     }
-    rows.extend([(
+    rows.push((
         "time",
         format!(
             "{}, {} read at {}",
@@ -67,7 +67,7 @@ pub(super) fn render_summary(summary: &BackupSummary, dry_run: bool) -> String {
             units::size(s.bytes_read),
             units::rate(s.bytes_read, summary.seconds)
         ),
-    )]);
+    ));
     for database in &summary.databases {
         let tables = units::counted(database.tables.len() as u64, "table");
         let (count, size) = (units::count(database.rows()), units::size(database.bytes));

@@ -6,8 +6,8 @@
 use super::{Assembler, Finished, Slot, put_content};
 use crate::repo::writer::{WriteError, Writer};
 use crate::snapshot::capture::MadeDirectory;
-use crate::snapshot::capture::content::{DirectoryStream, Progressed, StoredStream, StreamSink, Waiting};
-use crate::snapshot::capture::file::Outcome;
+use crate::snapshot::capture::captured::Outcome;
+use crate::snapshot::capture::content::{GrowingStream, Progressed, StoredStream, StreamSink, Waiting};
 use crate::snapshot::tree::entry::{Entry, encode_entry};
 use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, HashMap};
@@ -132,7 +132,7 @@ impl Assembler<'_> {
             for (place, stream) in places.into_iter().zip(store_all(streams, self.writer, &mut self.sink)?) {
                 put_content(&mut files[place], stream);
             }
-            let mut stream = DirectoryStream::new(self.sink.gear);
+            let mut stream = GrowingStream::new(self.sink.gear);
             files.iter().try_for_each(|entry| push(&mut stream, entry, &mut self.sink))?;
             let stream = Waiting::Stream(stream.finish(&mut self.sink.lane)?);
             for stream in store_all(vec![stream], self.writer, &mut self.sink)? {
@@ -147,7 +147,7 @@ impl Assembler<'_> {
 }
 
 /// Appends an entry to the stream of a directory.
-fn push(stream: &mut DirectoryStream<'_>, entry: &Entry, sink: &mut StreamSink<'_>) -> Result<(), WriteError> {
+fn push(stream: &mut GrowingStream<'_>, entry: &Entry, sink: &mut StreamSink<'_>) -> Result<(), WriteError> {
     let mut bytes = Vec::new();
     encode_entry(entry, &mut bytes);
     stream.push(&bytes, &mut sink.lane)
