@@ -225,6 +225,7 @@ impl Builder {
             application: None,
             details: None,
             exclusions: None,
+            dumps: None,
         };
         let (open, sealed) = (cbor::encode(&open), cbor::encode(&sealed));
         let wrap = &durable.opening.wrap;

@@ -232,7 +232,8 @@ impl From<BackupError> for CliError {
             | BackupError::Walk(_)
             | BackupError::Roots(_)
             | BackupError::Excludes(_)
-            | BackupError::Secrets(_) => Self::from_error(Exit::Failed, &error),
+            | BackupError::Secrets(_)
+            | BackupError::Sidecar { .. } => Self::from_error(Exit::Failed, &error),
             BackupError::Interrupted => Self::from_error(Exit::Interrupted, &error),
         }
     }

@@ -61,6 +61,8 @@ pub struct FilesSource {
     pub kind: Option<&'static str>,
     /// Whether containers are stored as they are, compressed.
     pub no_expand: bool,
+    /// Files that describe the dumps beside them, as a gitignore-style pattern.
+    pub sidecar: Option<String>,
 }
 
 /// What to back up, and how.
@@ -125,6 +127,14 @@ pub enum BackupError {
     /// A pattern for secret files can't be understood.
     #[error(transparent)]
     Secrets(#[from] SecretPatternError),
+    /// The pattern of files that describe others can't be understood.
+    #[error("sidecar pattern `{pattern}`: {message}")]
+    Sidecar {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The walk can't begin.
     #[error(transparent)]
     Walk(#[from] WalkError),

@@ -58,6 +58,7 @@ impl Recorder<'_> {
             databases: Some(captured.databases).filter(|databases| !databases.is_empty()),
             application: self.application.cloned(),
             details: Some(captured.sources),
+            dumps: Some(captured.dumps).filter(|dumps| !dumps.is_empty()),
             exclusions: Some((self.exclusions)(&captured.elsewhere)).filter(|exclusions| !exclusions.is_empty()),
         };
         (open, sealed)

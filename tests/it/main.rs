@@ -8,6 +8,7 @@ mod config;
 mod damage;
 mod diff;
 mod disk;
+mod dumps;
 mod expand;
 mod faults;
 mod fidelity;

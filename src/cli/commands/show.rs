@@ -2,6 +2,7 @@
 
 mod application;
 mod database;
+mod dump;
 
 use crate::cli::args::FilterArgs;
 use crate::cli::commands::backup::{besides, render_problems};
@@ -20,6 +21,8 @@ use std::fmt::Write as _;
 
 /// How many problems are listed unless all are asked for.
 const LISTED: usize = 20;
+/// How many dumps are shown unless all are asked for.
+const DUMPS: usize = 5;
 /// Columns for the names of facts.
 const WIDTH: usize = 10;
 
@@ -27,7 +30,7 @@ const WIDTH: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 SNAP is the beginning of an id, `latest`, or `latest:APP`. Of secret files it names the variables, never values.
-Of databases it lists the largest tables, with -v all of them; --json has whole hashes.
+Of databases and dumps it lists the largest tables, with -v all of them; --json has whole hashes.
 
 Examples:
   nightsafe show latest
@@ -54,9 +57,11 @@ pub fn show(args: ShowArgs, context: &Context) -> Result<Exit, CliError> {
     if context.ui.is_json() {
         context.ui.json(&json::Manifest::from(snapshot))?;
     } else {
+        let all_or = |most| if context.ui.verbosity() > Verbosity::Normal { usize::MAX } else { most };
         let most = Most {
             problems: if args.problems { usize::MAX } else { LISTED },
-            tables: if context.ui.verbosity() > Verbosity::Normal { usize::MAX } else { database::TABLES },
+            tables: all_or(database::TABLES),
+            dumps: all_or(DUMPS),
         };
         context.ui.print(&render(snapshot, &most, context.ui.zone()))?;
     }
@@ -68,6 +73,8 @@ struct Most {
     problems: usize,
     /// Of each database.
     tables: usize,
+    /// Dumps among the files.
+    dumps: usize,
 }
 
 fn render(snapshot: &Snapshot, most: &Most, zone: &TimeZone) -> String {
@@ -83,6 +90,13 @@ fn render(snapshot: &Snapshot, most: &Most, zone: &TimeZone) -> String {
     let short_id = json::short_id(snapshot.id);
     for database in &m.databases {
         text.push_str(&database::render(database, most.tables, &format!("nightsafe show {short_id} -v"), zone));
+    }
+    for dump in m.dumps.iter().take(most.dumps) {
+        text.push_str(&dump::render(dump, most.tables, &format!("nightsafe show {short_id} -v")));
+    }
+    if let more @ 1.. = m.dumps.len().saturating_sub(most.dumps) {
+        writeln!(text, "\nand {}: nightsafe show {short_id} -v", units::counted(more as u64, "more dump"))
+            .expect("writing to a String can't fail");
     }
     if !m.secrets.is_empty() {
         text.push_str(&heading("secret files, and the variables that they set"));
@@ -188,6 +202,7 @@ mod tests {
     use super::*;
     use crate::cli::commands::test_data;
     use crate::snapshot::manifest::Source;
+    use crate::snapshot::manifest::database::Table;
 
     #[test]
     fn what_an_operator_reads() {
@@ -199,7 +214,8 @@ mod tests {
             state: State::Incomplete,
         });
         snapshot.manifest.details = test_data::details();
-        let shown = render(&snapshot, &Most { problems: 2, tables: 2 }, &TimeZone::UTC);
+        snapshot.manifest.dumps = test_data::dumps();
+        let shown = render(&snapshot, &Most { problems: 2, tables: 2, dumps: 1 }, &TimeZone::UTC);
         insta::assert_snapshot!(style::plain(&shown), @r"
         snapshot   11111111-954mjja9954mjja9954mjja994
         state      complete
@@ -217,6 +233,13 @@ mod tests {
         SOURCE  KIND      STATE       ENTRIES     SIZE     ADDED  TOOK
         files   files     complete     21 568  2.0 GiB  12.2 MiB  12 s
         db      postgres  incomplete        -        -         -     -
+
+        dump /backups/cut.dump
+        size       4.0 KiB
+        hash       sha256 5a5a5a5a5a5a…
+                   not a whole dump: the archive ends too early, after 99 bytes
+
+        and 1 more dump: nightsafe show 954mjja9 -v
 
         secret files, and the variables that they set
         /srv/app/.env: DB_PASSWORD, JWT_KEY
@@ -238,11 +261,11 @@ mod tests {
         odd.icu_locale = Some("de".to_owned());
         odd.tables = vec![test_data::table("public", "part", 10), test_data::table("public", "out", 0)];
         odd.tables[0].dumped_rows = Some(9);
-        (odd.tables[1].rows, odd.tables[1].dumped_rows, odd.tables[1].bytes) = (None, None, None);
+        odd.tables[1] = Table { rows: None, dumped_rows: None, bytes: None, chunks: None, ..odd.tables[1].clone() };
         odd.ledgers[0].warnings.clear();
         (odd.roles, odd.extensions, odd.large_objects) = (vec![], vec![], 0);
         snapshot.manifest.databases = vec![test_data::database(), odd];
-        let shown = render(&snapshot, &Most { problems: 2, tables: 2 }, &TimeZone::UTC);
+        let shown = render(&snapshot, &Most { problems: 2, tables: 2, dumps: 1 }, &TimeZone::UTC);
         let shown = style::plain(&shown);
         insta::assert_snapshot!(shown.split_once("application\n").unwrap().1, @r"
         version    2.4.1

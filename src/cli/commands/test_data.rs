@@ -12,6 +12,7 @@ use crate::snapshot::backup::BackupSummary;
 use crate::snapshot::check::{CheckReport, Damage, Damaged, Verification};
 use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
+use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Format, Left, Outcome};
 use crate::snapshot::repair::losses::{Loss, Losses};
@@ -116,9 +117,42 @@ pub(crate) fn snapshot(n: u8) -> Snapshot {
         application: None,
         details: vec![],
         exclusions: vec![],
+        dumps: vec![],
     };
     let (tags, stored) = (manifest.tags.clone(), Some(manifest.time.seconds));
     Snapshot { id: run(n), manifest, hash: [n; 32], write_only: false, stored, tags, protected: false }
+}
+
+/// A whole dump, and one that was cut off.
+pub(crate) fn dumps() -> Vec<DumpFile> {
+    let contents = DumpContents {
+        database: "wiki".to_owned(),
+        created: "2026-11-20 03:00:05".to_owned(),
+        server: "15.14 (Debian 15.14-1)".to_owned(),
+        client: "17.2".to_owned(),
+        extensions: vec!["pg_trgm".to_owned()],
+        tables: vec![Table { rows: None, ..table("public", "page", 120) }],
+        large_objects: None,
+    };
+    let whole = DumpFile {
+        path: path("/backups/wiki.dump.gz"),
+        bytes: 4096,
+        sha256: [0x5a; 32],
+        fault: None,
+        contents: Some(contents),
+        sidecar: Some(Sidecar {
+            path: path("/backups/wiki.manifest.json"),
+            fields: vec![("appVersion".to_owned(), "2.4.1".to_owned())],
+        }),
+    };
+    let cut = DumpFile {
+        path: path("/backups/cut.dump"),
+        fault: Some("the archive ends too early, after 99 bytes".to_owned()),
+        contents: None,
+        sidecar: None,
+        ..whole.clone()
+    };
+    vec![cut, whole]
 }
 
 pub(crate) fn details() -> Vec<SourceDetail> {

@@ -117,9 +117,8 @@ fn unused(app: &AppConfig, report: &mut Report) {
     }
     for source in &app.sources {
         if let SourceKind::Files(files) = &source.kind {
-            let keys = [("references", files.references.is_some()), ("sidecar", files.sidecar.is_some())];
-            for (name, _) in keys.iter().filter(|(_, given)| *given) {
-                later(&format!("app.{}.source.{}.{name}", app.name, source.name), report);
+            if files.references.is_some() {
+                later(&format!("app.{}.source.{}.references", app.name, source.name), report);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{hex, path};
 use crate::cli::ui::units;
-use crate::snapshot::manifest::database;
+use crate::snapshot::manifest::{database, dump};
 use crate::snapshot::postgres::programs::Version;
 use serde::Serialize;
 
@@ -71,6 +71,77 @@ pub struct Ledger {
     pub hash: String,
     pub rows: Vec<String>,
     pub warnings: Vec<String>,
+}
+
+/// A dump among the files.
+#[derive(Debug, Clone, Serialize)]
+pub struct DumpFile {
+    pub path: String,
+    pub bytes: u64,
+    pub sha256: String,
+    pub fault: Option<String>,
+    pub contents: Option<DumpContents>,
+    pub sidecar: Option<Sidecar>,
+}
+
+/// What a file beside a dump says of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sidecar {
+    pub path: String,
+    pub fields: Vec<Field>,
+}
+
+/// A field of such a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Field {
+    pub name: String,
+    pub value: String,
+}
+
+impl From<&dump::Sidecar> for Sidecar {
+    fn from(of: &dump::Sidecar) -> Self {
+        let field = |(name, value): &(String, String)| Field { name: name.clone(), value: value.clone() };
+        Self { path: path(&of.path), fields: of.fields.iter().map(field).collect() }
+    }
+}
+
+/// What is in a dump.
+#[derive(Debug, Clone, Serialize)]
+pub struct DumpContents {
+    pub database: String,
+    pub created: String,
+    pub server_version: String,
+    pub pg_dump_version: String,
+    pub extensions: Vec<String>,
+    pub large_objects: Option<u64>,
+    pub tables: Vec<Table>,
+}
+
+impl From<&dump::DumpFile> for DumpFile {
+    fn from(of: &dump::DumpFile) -> Self {
+        Self {
+            path: path(&of.path),
+            bytes: of.bytes,
+            sha256: hex(&of.sha256),
+            fault: of.fault.clone(),
+            contents: of.contents.as_ref().map(DumpContents::from),
+            sidecar: of.sidecar.as_ref().map(Sidecar::from),
+        }
+    }
+}
+
+impl From<&dump::DumpContents> for DumpContents {
+    fn from(of: &dump::DumpContents) -> Self {
+        Self {
+            database: of.database.clone(),
+            created: of.created.clone(),
+            server_version: of.server.clone(),
+            pg_dump_version: of.client.clone(),
+            extensions: of.extensions.clone(),
+            large_objects: of.large_objects,
+            tables: of.tables.iter().map(Table::from).collect(),
+        }
+    }
 }
 
 impl From<&database::Database> for Database {

@@ -20,7 +20,7 @@ mod specification;
 
 pub use application::{Application, Image, Key};
 pub use configuration::{ConfigCheck, Configuration};
-pub use databases::{Database, Extension, Ledger, Role, Table};
+pub use databases::{Database, DumpContents, DumpFile, Extension, Ledger, Role, Table};
 pub use diff::{Changed, ChangedApplication, ChangedDatabase, Diff, aspect, modifier};
 pub use forget::{ForgetGroup, Protection, Tagged};
 pub use messages::{Checkpoint, Container, ExitError, Problem, Status, Verbose, Warning};

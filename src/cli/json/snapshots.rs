@@ -1,7 +1,7 @@
 //! What is said about snapshots and what is in them.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
-use super::{Application, Database, Problem, name, path, short_id, state};
+use super::{Application, Database, DumpFile, Problem, name, path, short_id, state};
 use crate::cli::ui::units;
 use crate::snapshot::manifest::{self, Statistics};
 use crate::snapshot::snapshots;
@@ -141,6 +141,7 @@ pub struct Manifest {
     pub secrets: Vec<SecretFile>,
     pub problems: Vec<Problem>,
     pub databases: Vec<Database>,
+    pub dumps: Vec<DumpFile>,
     pub application: Option<Application>,
 }
 
@@ -168,6 +169,7 @@ impl From<&snapshots::Snapshot> for Manifest {
             secrets: m.secrets.iter().map(secret).collect(),
             problems: m.problems.iter().map(Problem::from).collect(),
             databases: m.databases.iter().map(Database::from).collect(),
+            dumps: m.dumps.iter().map(DumpFile::from).collect(),
             application: m.application.as_ref().map(Application::from),
         }
     }

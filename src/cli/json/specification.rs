@@ -94,6 +94,7 @@ fn each_message_is_written_as_it_is_specified() {
     let mut shown = data::snapshot(2);
     shown.manifest.problems = data::problems(1);
     shown.manifest.databases = vec![data::database()];
+    shown.manifest.dumps = data::dumps().split_off(1);
     shown.manifest.application = Some(data::application());
     let (_, file) = data::entries().remove(1);
     let (at, difference) = (data::path("/srv/app/.env"), crate::snapshot::diff::entry::Change::Content);

@@ -107,7 +107,7 @@ impl ChunkSink {
 }
 
 /// BLAKE3 and SHA-256 of all pieces.
-fn hash(pieces: &Receiver<Arc<Vec<u8>>>) -> ([u8; 32], [u8; 32]) {
+pub(super) fn hash(pieces: &Receiver<Arc<Vec<u8>>>) -> ([u8; 32], [u8; 32]) {
     let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());
     for piece in pieces {
         blake3.update(&piece);

@@ -4,6 +4,8 @@ use crate::chunker::expand::Outcome as Expansion;
 use crate::repo::cbor::Time;
 use crate::repo::writer::{PendingRef, Writer};
 use crate::snapshot::capture::content::{self, PendingStream, StoredStream};
+use crate::snapshot::capture::dump::FoundArchive;
+use crate::snapshot::manifest::dump::Sidecar;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
@@ -36,6 +38,10 @@ pub struct Captured {
     pub is_secret: bool,
     /// What came of expanding it, if it's a container.
     pub outcome: Option<Expansion>,
+    /// The archive of `pg_dump` that it is, perhaps compressed.
+    pub(super) archive: Option<FoundArchive>,
+    /// What it says of the dump beside it.
+    pub(super) sidecar: Option<Sidecar>,
 }
 
 /// How the file is made of its stream.
@@ -92,6 +98,8 @@ impl Captured {
             names: Vec::new(),
             is_secret,
             outcome: None,
+            archive: None,
+            sidecar: None,
         }
     }
 

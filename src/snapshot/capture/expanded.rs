@@ -7,12 +7,13 @@
 //!
 //! Memory: that of the expansion, what the cutters keep (below 1 MiB), and some 4 MiB of pieces between the threads.
 
-use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
+use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTarget};
 use crate::chunker::expand::{Expansion, Inner, Outcome};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
-use crate::snapshot::capture::archive::{ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
+use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
+use crate::snapshot::capture::dump::FoundArchive;
 use crate::snapshot::monitor::Monitor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
@@ -37,6 +38,8 @@ pub(super) struct StoredExpansion {
     pub hash: [u8; 32],
     /// What came of it.
     pub outcome: Outcome,
+    /// The archive of `pg_dump` that the stream begins with.
+    pub archive: Option<FoundArchive>,
 }
 
 /// What the thread that undoes tells the one that stores.
@@ -59,13 +62,7 @@ pub(super) fn store(
     std::thread::scope(|scope| {
         let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
         let (messages, stored) = bounded::<Message>(2 * PIECES);
-        let hash = scope.spawn(move || {
-            let mut hasher = blake3::Hasher::new();
-            for piece in hashed {
-                hasher.update(&piece);
-            }
-            *hasher.finalize().as_bytes()
-        });
+        let hashes = scope.spawn(move || archive::hash(&hashed));
         let place =
             if length < OWN_FRAMES { Place::Shared(shared) } else { Place::Own(Box::new(writer.lane_of_rows())) };
         let storing = scope.spawn(move || Sink::new(gear, place, shared).take_all(&stored));
@@ -73,10 +70,11 @@ pub(super) fn store(
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let outcome = undone?.ok_or(WriteError::Stopped)?;
-        let hash = hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let (stream, recipe) = stored;
+        let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let Stored { stream, recipe, archive } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
-        Ok(StoredExpansion { stream, recipe, hash, outcome })
+        let archive = archive.map(|contents| FoundArchive { contents, sha256 });
+        Ok(StoredExpansion { stream, recipe, hash, outcome, archive })
     })
 }
 
@@ -176,6 +174,14 @@ enum Cutting<'g> {
     Other(Cutter<'g>),
 }
 
+/// What was stored.
+struct Stored {
+    stream: PendingStream,
+    recipe: PendingStream,
+    /// The archive that the stream begins with, its chunks counted from the first.
+    archive: Option<Result<Contents, ArchiveError>>,
+}
+
 /// Cuts and puts.
 struct Sink<'s> {
     gear: &'s Gear,
@@ -185,6 +191,9 @@ struct Sink<'s> {
     hasher: blake3::Hasher,
     bytes: u64,
     recipe: GrowingStream<'s>,
+    archive: Option<Result<Contents, ArchiveError>>,
+    /// Whether something has been cut to its end.
+    past_first: bool,
     /// Where the recipe goes.
     lane: &'s Mutex<Lane>,
 }
@@ -200,12 +209,14 @@ impl<'s> Sink<'s> {
             hasher: blake3::Hasher::new(),
             bytes: 0,
             recipe: GrowingStream::new(gear),
+            archive: None,
+            past_first: false,
             lane,
         }
     }
 
-    /// Takes everything; gives the stream and the recipe.
-    fn take_all(mut self, messages: &Receiver<Message>) -> Result<(PendingStream, PendingStream), WriteError> {
+    /// Takes everything.
+    fn take_all(mut self, messages: &Receiver<Message>) -> Result<Stored, WriteError> {
         for message in messages {
             match message {
                 Message::Border => self.border()?,
@@ -221,7 +232,7 @@ impl<'s> Sink<'s> {
         self.place.close(1)?;
         let hash = *self.hasher.finalize().as_bytes();
         let stream = PendingStream { references: self.references, bytes: self.bytes, hash };
-        Ok((stream, self.recipe.finish(&mut locked(self.lane))?))
+        Ok(Stored { stream, recipe: self.recipe.finish(&mut locked(self.lane))?, archive: self.archive })
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
@@ -263,11 +274,18 @@ impl<'s> Sink<'s> {
         }
         let Self { place, references, .. } = self;
         match std::mem::replace(&mut self.cutting, Cutting::Undecided(Vec::new())) {
-            Cutting::Undecided(_) => Ok(()),
-            Cutting::Archive(cutter) => cutter.finish(&mut |cut| take(cut, place, references)).map(drop),
-            Cutting::Lines(cutter) => cutter.finish(&mut |chunk| place.put(chunk, references)),
-            Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references)),
+            Cutting::Undecided(_) => return Ok(()),
+            Cutting::Archive(cutter) => {
+                let contents = cutter.finish(&mut |cut| take(cut, place, references))?;
+                if !self.past_first {
+                    self.archive = Some(contents);
+                }
+            }
+            Cutting::Lines(cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
+            Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
         }
+        self.past_first = true;
+        Ok(())
     }
 }
 

@@ -7,7 +7,9 @@ use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::captured::{Before, Captured, Expanded, FileSlot, Origin, Outcome};
 use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::capture::dump::FoundArchive;
 use crate::snapshot::capture::expanded;
+use crate::snapshot::capture::sidecar;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
@@ -43,6 +45,8 @@ pub struct FileJob {
     pub is_secret: bool,
     /// Whether it may be expanded.
     pub expand: bool,
+    /// Whether it describes a dump beside it.
+    pub is_sidecar: bool,
     /// What is known of it from before.
     pub before: Before,
     /// Where the outcome goes.
@@ -153,6 +157,8 @@ impl FileReaderThread<'_> {
             names: Vec::new(),
             is_secret: job.is_secret,
             outcome: None,
+            archive: None,
+            sidecar: None,
         };
         if job.is_secret {
             self.read_secret(&mut reader, &mut captured)?;
@@ -161,7 +167,7 @@ impl FileReaderThread<'_> {
             reader.read_to_end(&mut bytes).map_err(|error| FileError::of("read", &error))?;
             captured.inline = Some(bytes);
         } else {
-            self.read_data(&mut reader, job.expand, &mut captured, buffer)?;
+            self.read_data(&mut reader, job, &mut captured, buffer)?;
         }
         let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
         (captured.size, captured.extents, captured.changed) = (size, extents, changed);
@@ -172,15 +178,19 @@ impl FileReaderThread<'_> {
     fn read_data(
         &self,
         reader: &mut FileReader,
-        expand: bool,
+        job: &FileJob,
         captured: &mut Captured,
         buffer: &mut Buffer,
     ) -> Result<(), FileError> {
         let length = reader.stream_len();
         let mut head = Vec::with_capacity(SNIFF);
-        reader.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(|error| FileError::of("read", &error))?;
+        let sniff = if job.is_sidecar { sidecar::MAX_BYTES } else { SNIFF as u64 };
+        reader.by_ref().take(sniff).read_to_end(&mut head).map_err(|error| FileError::of("read", &error))?;
+        if job.is_sidecar {
+            captured.sidecar = sidecar::read(&job.path, &head);
+        }
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
-        if expand && reader.extents().is_none() && Format::of(&head).is_some() {
+        if job.expand && reader.extents().is_none() && Format::of(&head).is_some() {
             return self.read_container(&mut Cursor::new(head).chain(reader), length, captured);
         }
         if head.starts_with(ARCHIVE_MAGIC) {
@@ -220,6 +230,7 @@ impl FileReaderThread<'_> {
             is_whole: stored.outcome.left.is_empty(),
         });
         captured.outcome = Some(stored.outcome);
+        captured.archive = stored.archive;
         Ok(())
     }
 
@@ -231,6 +242,7 @@ impl FileReaderThread<'_> {
         })?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.stream = Some((references, bytes, hash));
+        captured.archive = Some(FoundArchive { contents: stored.contents, sha256: stored.sha256 });
         Ok(())
     }
 

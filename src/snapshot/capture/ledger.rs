@@ -8,8 +8,10 @@ use crate::repo::seal;
 use crate::repo::writer::WriteError;
 use crate::snapshot::capture::assembler::Finished;
 use crate::snapshot::capture::captured::{Before, Captured};
+use crate::snapshot::capture::dump::Dumps;
 use crate::snapshot::capture::visit::Place;
 use crate::snapshot::capture::{Capture, Shared};
+use crate::snapshot::manifest::dump::{DumpFile, Sidecar};
 use crate::snapshot::manifest::{SecretFile, Statistics};
 use crate::snapshot::monitor::{EntryAction, Progress};
 use crate::snapshot::seen::{SeenDir, SeenFiles, SeenOwner, Stamp};
@@ -41,6 +43,12 @@ struct Kept {
     /// The variable names of a secret file.
     #[n(2)]
     names: Option<Vec<String>>,
+    /// What a dump of a database holds.
+    #[n(4)]
+    dump: Option<DumpFile>,
+    /// What it says of the dump beside it.
+    #[n(5)]
+    sidecar: Option<Sidecar>,
 }
 
 /// Whether a file has to be read.
@@ -55,6 +63,7 @@ pub(super) enum Recalled {
 pub(super) struct Ledger<'c> {
     pub(super) statistics: Statistics,
     pub(super) secrets: Vec<SecretFile>,
+    pub(super) dumps: Dumps,
     pub(super) seen: Option<SeenFiles>,
     /// Who is told that the cache can't be written.
     fault: CacheFault,
@@ -75,8 +84,8 @@ impl<'c> Ledger<'c> {
             None
         });
         let now = jiff::Timestamp::now().as_second();
-        let (statistics, secrets) = (Statistics::default(), Vec::new());
-        Self { statistics, secrets, seen, fault, use_cache: capture.use_cache, capture, shared, now }
+        let (statistics, secrets, dumps) = (Statistics::default(), Vec::new(), Dumps::default());
+        Self { statistics, secrets, dumps, seen, fault, use_cache: capture.use_cache, capture, shared, now }
     }
 
     /// What was seen in a directory.
@@ -129,6 +138,13 @@ impl<'c> Ledger<'c> {
         if let Some(names) = kept.names {
             self.secret(found.path, names);
         }
+        if let Some(dump) = kept.dump {
+            // A row that was written for this name of the file.
+            self.dumps.push(DumpFile { path: found.path.clone(), ..dump });
+        }
+        if let Some(sidecar) = kept.sidecar {
+            self.dumps.push_sidecar(Sidecar { path: found.path.clone(), ..sidecar });
+        }
         Recalled::Known(Box::new(kept.entry))
     }
 
@@ -170,7 +186,7 @@ impl<'c> Ledger<'c> {
     }
 
     /// Notes a file in the cache, so that it needn't be read the next time.
-    fn note(&mut self, entry: &Entry, captured: &Captured) {
+    fn note(&mut self, entry: &Entry, captured: &Captured, dump: Option<DumpFile>) {
         let Some(origin) = &captured.origin else { return };
         let mut listed = None;
         if entry.has_list() {
@@ -179,7 +195,8 @@ impl<'c> Ledger<'c> {
             listed = Some(references);
         }
         let names = captured.is_secret.then(|| captured.names.clone());
-        let content = cbor::encode(&Kept { entry: entry.clone(), listed, names });
+        let content =
+            cbor::encode(&Kept { entry: entry.clone(), listed, names, dump, sidecar: captured.sidecar.clone() });
         let Some(parent) = captured.path.parent() else { return };
         let key = self.capture.cache_key(&parent);
         if let Some(seen) = &mut self.seen {
@@ -234,8 +251,15 @@ impl Finished for Ledger<'_> {
         if captured.is_secret && captured.origin.is_some() {
             self.secret(&captured.path, captured.names.clone());
         }
+        let dump = captured.archive.as_ref().map(|found| found.record(captured.path.clone(), size));
+        if let Some(dump) = &dump {
+            self.dump(dump);
+        }
+        if let Some(sidecar) = &captured.sidecar {
+            self.dumps.push_sidecar(sidecar.clone());
+        }
         if !captured.changed {
-            self.note(entry, captured);
+            self.note(entry, captured, dump);
         }
         Ok(())
     }
@@ -254,6 +278,14 @@ impl Ledger<'_> {
             None => self.statistics.containers_left += 1,
         }
         self.shared.monitor.container(captured.path.as_bytes(), size, stream, outcome);
+    }
+
+    /// Takes a dump that was read, and says if it isn't a whole one: whoever made it may not know.
+    fn dump(&mut self, dump: &DumpFile) {
+        if let Some(fault) = &dump.fault {
+            self.shared.monitor.warning(&format!("{}: this isn't a whole dump of a database: {fault}", dump.path));
+        }
+        self.dumps.push(dump.clone());
     }
 
     /// A file's content changed and its times didn't: nothing that the cache says can be believed.

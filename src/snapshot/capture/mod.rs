@@ -16,11 +16,13 @@ pub mod assembler;
 pub mod captured;
 pub mod content;
 mod database;
+mod dump;
 mod expanded;
 pub mod file;
 mod ledger;
 mod part;
 mod problems;
+mod sidecar;
 mod visit;
 
 use crate::chunker::{Buffer, Gear};
@@ -40,6 +42,7 @@ use crate::snapshot::capture::problems::Problems;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::dump::DumpFile;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -92,6 +95,8 @@ pub struct Captured {
     pub secrets: Vec<SecretFile>,
     /// Databases that were captured.
     pub databases: Vec<Database>,
+    /// Dumps of databases among the files.
+    pub dumps: Vec<DumpFile>,
     /// What each source came to.
     pub sources: Vec<SourceDetail>,
     /// What was left out because it is on another file system, but for directories.
@@ -320,10 +325,12 @@ impl Capture {
             BackupError::Write(WriteError::Stopped) => shared.failure.take().unwrap_or(WriteError::Stopped).into(),
             other => other,
         })?;
+        let Ledger { statistics, secrets, dumps, seen, .. } = ledger;
+        let (dumps, contradictions) = dumps.settled();
+        contradictions.into_iter().for_each(problem);
         let problems = std::mem::take(&mut *shared.problems.lock().unwrap_or_else(PoisonError::into_inner)).finish();
-        let Ledger { statistics, secrets, seen, .. } = ledger;
         sources.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Captured { top, statistics, problems, secrets, databases, sources, elsewhere, seen })
+        Ok(Captured { top, statistics, problems, secrets, databases, dumps, sources, elsewhere, seen })
     }
 
     /// Walks, until the top of the tree is stored.
@@ -392,6 +399,7 @@ impl Capture {
             problems: problems.finish(),
             secrets: Vec::new(),
             databases,
+            dumps: Vec::new(),
             sources,
             elsewhere: Elsewhere::default(),
             seen: None,

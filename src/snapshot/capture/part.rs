@@ -1,6 +1,7 @@
 //! Files and folders that are captured by the same rules.
 
 use crate::snapshot::backup::{BackupError, FilesSource};
+use crate::snapshot::capture::sidecar::SidecarRule;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::excludes::Excludes;
@@ -18,6 +19,8 @@ pub(super) struct FilesPart {
     pub kind: Option<&'static str>,
     /// Whether the compression of containers is undone.
     pub expand: bool,
+    /// Which files describe others.
+    sidecars: Option<SidecarRule>,
 }
 
 /// What is stored under another name than its path.
@@ -50,7 +53,17 @@ impl FilesPart {
                 (roots, renamed(Some(folder.as_os_str().as_bytes())))
             }
         };
-        Ok(Self { roots, renamed, excludes, secrets, kind: source.kind, expand: !source.no_expand })
+        let sidecars = source.sidecar.as_deref().map(|pattern| {
+            SidecarRule::compile(pattern)
+                .map_err(|message| BackupError::Sidecar { pattern: pattern.to_owned(), message })
+        });
+        let (kind, expand, sidecars) = (source.kind, !source.no_expand, sidecars.transpose()?);
+        Ok(Self { roots, renamed, excludes, secrets, kind, expand, sidecars })
+    }
+
+    /// Whether a file describes another.
+    pub fn is_sidecar(&self, path: &SafePath, size: u64) -> bool {
+        self.sidecars.as_ref().is_some_and(|rule| rule.is_sidecar(path.as_bytes(), size))
     }
 
     /// What it's called.

@@ -313,6 +313,11 @@ impl<'c> Visit<'c> {
             metadata: found.metadata,
             is_secret,
             expand: self.capture.parts.get(self.part).is_some_and(|part| part.expand),
+            is_sidecar: self
+                .capture
+                .parts
+                .get(self.part)
+                .is_some_and(|part| part.is_sidecar(found.path, found.metadata.size)),
             before,
             slot: Arc::clone(&slot),
         };
@@ -358,6 +363,7 @@ impl<'c> Visit<'c> {
             problems: problems.finish(),
             secrets: self.ledger.secrets.clone(),
             databases: self.databases.clone(),
+            dumps: self.ledger.dumps.settled().0,
             sources: self.details.clone(),
             elsewhere: self.elsewhere.clone(),
             seen: None,

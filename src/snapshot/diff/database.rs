@@ -2,15 +2,19 @@
 
 use crate::snapshot::diff::application::pairs;
 use crate::snapshot::manifest::database::{Database, Ledger, Table};
-use std::collections::{BTreeMap, HashMap};
+use crate::snapshot::manifest::dump::{DumpContents, DumpFile};
+use crate::snapshot::postgres::programs::Version;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What differs of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseDiff {
-    /// The source that it belongs to.
+    /// The source that it belongs to; of a dump among the files the folder that it's in.
     pub source: String,
     /// Its name.
     pub name: String,
+    /// Whether it was captured live, or is the newest dump in its folder.
+    pub is_live: bool,
     /// Whether it is only in one of the snapshots.
     pub presence: Presence,
     /// The server's version before and after, if it differs.
@@ -19,7 +23,7 @@ pub struct DatabaseDiff {
     pub tables: Vec<TableDiff>,
     /// Ledgers that differ.
     pub ledgers: Vec<LedgerDiff>,
-    /// Extensions that differ: name, version before, version after. Sorted by name.
+    /// Extensions that differ: name, version before, version after. Sorted by name. A dump doesn't tell versions: then they're empty.
     pub extensions: Vec<(String, Option<String>, Option<String>)>,
 }
 
@@ -78,31 +82,90 @@ impl LedgerDiff {
     }
 }
 
-/// Compares all databases; those of the same source and name with each other.
-pub(super) fn compare_all(before: &[&Database], after: &[&Database]) -> Vec<DatabaseDiff> {
-    fn by_name<'d>(all: &[&'d Database]) -> BTreeMap<(&'d str, &'d str), &'d Database> {
-        all.iter().map(|&database| ((database.source.as_str(), database.name.as_str()), database)).collect()
-    }
-    let pairs = pairs(by_name(before), by_name(after));
-    pairs.into_iter().filter_map(|(_, before, after)| compare(before, after)).collect()
+/// What is compared of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State<'d> {
+    source: String,
+    name: &'d str,
+    is_live: bool,
+    server: Option<u32>,
+    tables: &'d [Table],
+    ledgers: &'d [Ledger],
+    extensions: BTreeMap<&'d str, &'d str>,
 }
 
-/// Compares two states of a database; nothing if they are alike in all that is compared.
+impl<'d> State<'d> {
+    /// Of a database that was captured live.
+    pub(super) fn live(of: &'d Database) -> Self {
+        Self {
+            source: of.source.clone(),
+            name: &of.name,
+            is_live: true,
+            server: Some(of.server),
+            tables: &of.tables,
+            ledgers: &of.ledgers,
+            extensions: of.extensions.iter().map(|e| (e.name.as_str(), e.version.as_str())).collect(),
+        }
+    }
+
+    /// Of the newest dump of each database in each folder: from one night to the next they're called otherwise.
+    pub(super) fn newest_of(dumps: &[&'d DumpFile]) -> Vec<Self> {
+        let mut newest: BTreeMap<(String, &str), (&DumpFile, &DumpContents)> = BTreeMap::new();
+        for &dump in dumps {
+            let Some(contents) = &dump.contents else { continue };
+            let folder = dump.path.parent().unwrap_or_default().to_string();
+            let key = (folder, contents.database.as_str());
+            let age =
+                |(dump, contents): &(&'d DumpFile, &'d DumpContents)| (contents.created.as_str(), dump.path.as_bytes());
+            let is_newer = newest.get(&key).is_none_or(|other| age(other) < age(&(dump, contents)));
+            if is_newer {
+                newest.insert(key, (dump, contents));
+            }
+        }
+        let state = |((folder, name), (_, contents)): ((String, &'d str), (&'d DumpFile, &'d DumpContents))| Self {
+            source: folder,
+            name,
+            is_live: false,
+            server: Version::of_number(&contents.server).map(|version| version.0),
+            tables: &contents.tables,
+            ledgers: &[],
+            extensions: contents.extensions.iter().map(|name| (name.as_str(), "")).collect(),
+        };
+        newest.into_iter().map(state).collect()
+    }
+}
+
+/// Compares all databases; those of the same source and name with each other.
+pub(super) fn compare_all(before: Vec<State<'_>>, after: Vec<State<'_>>) -> Vec<DatabaseDiff> {
+    fn by_name(all: Vec<State<'_>>) -> BTreeMap<(bool, String, &str), State<'_>> {
+        all.into_iter().map(|state| ((!state.is_live, state.source.clone(), state.name), state)).collect()
+    }
+    let (mut before, mut after) = (by_name(before), by_name(after));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+    names.iter().filter_map(|name| compare_states(before.remove(name).as_ref(), after.remove(name).as_ref())).collect()
+}
+
+/// Compares two states of a database that was captured live; nothing if they are alike in all that is compared.
 pub fn compare(before: Option<&Database>, after: Option<&Database>) -> Option<DatabaseDiff> {
+    compare_states(before.map(State::live).as_ref(), after.map(State::live).as_ref())
+}
+
+fn compare_states(before: Option<&State<'_>>, after: Option<&State<'_>>) -> Option<DatabaseDiff> {
     let either = after.or(before)?;
     let presence = match (before, after) {
         (None, _) => Presence::Added,
         (_, None) => Presence::Removed,
         _ => Presence::Both,
     };
-    let server = before.zip(after).map(|(before, after)| (before.server, after.server));
-    let extensions = |of: Option<&Database>| -> BTreeMap<String, String> {
-        let all = of.into_iter().flat_map(|database| &database.extensions);
-        all.map(|extension| (extension.name.clone(), extension.version.clone())).collect()
+    let server = before.zip(after).and_then(|(before, after)| before.server.zip(after.server));
+    let extensions = |of: Option<&State<'_>>| -> BTreeMap<String, String> {
+        let all = of.into_iter().flat_map(|state| &state.extensions);
+        all.map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
     };
     let diff = DatabaseDiff {
         source: either.source.clone(),
-        name: either.name.clone(),
+        name: either.name.to_owned(),
+        is_live: either.is_live,
         presence,
         server: server.filter(|(before, after)| before != after),
         tables: tables(before, after),
@@ -131,18 +194,18 @@ impl Held {
     }
 }
 
-fn tables(before: Option<&Database>, after: Option<&Database>) -> Vec<TableDiff> {
-    let held = |of: Option<&Database>| -> BTreeMap<(String, String), Held> {
-        let all = of.into_iter().flat_map(|database| &database.tables);
+fn tables(before: Option<&State<'_>>, after: Option<&State<'_>>) -> Vec<TableDiff> {
+    let held = |of: Option<&State<'_>>| -> BTreeMap<(String, String), Held> {
+        let all = of.into_iter().flat_map(|state| state.tables);
         all.map(|table| ((table.schema.clone(), table.name.clone()), Held::of(table))).collect()
     };
     let pairs = pairs(held(before), held(after));
     pairs.into_iter().map(|((schema, name), before, after)| TableDiff { schema, name, before, after }).collect()
 }
 
-fn ledgers(before: Option<&Database>, after: Option<&Database>) -> Vec<LedgerDiff> {
-    fn by_table(of: Option<&Database>) -> BTreeMap<(&str, &str, &str), &Ledger> {
-        let all = of.into_iter().flat_map(|database| &database.ledgers);
+fn ledgers(before: Option<&State<'_>>, after: Option<&State<'_>>) -> Vec<LedgerDiff> {
+    fn by_table<'d>(of: Option<&State<'d>>) -> BTreeMap<(&'d str, &'d str, &'d str), &'d Ledger> {
+        let all = of.into_iter().flat_map(|state| state.ledgers);
         all.map(|l| ((l.schema.as_str(), l.table.as_str(), l.kind.as_str()), l)).collect()
     }
     let steps = |ledger: Option<&Ledger>| ledger.map_or_else(Vec::new, |ledger| ledger.rows.clone());
@@ -269,8 +332,43 @@ mod tests {
             [("a".into(), some("1"), None), ("b".into(), some("1"), some("2")), ("c".into(), None, some("1"))];
         assert_eq!(diff.extensions, expected);
         let other = Database { name: "other".to_owned(), ..after.clone() };
-        let all = compare_all(&[&before, &other], &[&before, &Database { source: "db2".to_owned(), ..other.clone() }]);
+        let moved = Database { source: "db2".to_owned(), ..other.clone() };
+        let states = [[&before, &other], [&before, &moved]].map(|all| all.map(State::live).to_vec());
+        let [before, after] = states;
+        let all = compare_all(before, after);
         let shown: Vec<_> = all.iter().map(|diff| (diff.source.as_str(), diff.presence)).collect();
         assert_eq!(shown, [("db", Presence::Removed), ("db2", Presence::Added)]);
+    }
+
+    fn dump(path: &str, created: &str, rows: u64) -> DumpFile {
+        let table = Table { rows: None, ..table("t", rows, 10 * rows) };
+        let contents = DumpContents {
+            database: "wiki".to_owned(),
+            created: created.to_owned(),
+            server: "15.14 (Debian 15.14-1)".to_owned(),
+            client: "17.2".to_owned(),
+            extensions: vec!["hstore".to_owned()],
+            tables: vec![table],
+            large_objects: None,
+        };
+        let path = SafePath::parse(path.as_bytes()).unwrap();
+        DumpFile { path, bytes: 1, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
+    }
+
+    #[test]
+    fn of_dumps_the_newest_in_a_folder_is_compared() {
+        let before = [dump("b/1.dump", "2026-11-01 03:00:00", 1), dump("b/2.dump", "2026-11-02 03:00:00", 2)];
+        let cut = DumpFile { contents: None, ..dump("b/4.dump", "", 0) };
+        let mut after = [dump("b/3.dump", "2026-11-03 03:00:00", 3), before[1].clone(), cut, dump("c/1.dump", "", 1)];
+        after[0].contents.as_mut().unwrap().server = "17.2".to_owned();
+        let states = |dumps: &[DumpFile]| compare_all(Vec::new(), State::newest_of(&dumps.iter().collect::<Vec<_>>()));
+        assert_eq!(states(&before).len(), 1);
+        let (before, after): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
+        let diff = compare_all(State::newest_of(&before), State::newest_of(&after));
+        let [changed, added] = &diff[..] else { panic!("{diff:?}") };
+        let held = |rows| Some(Held { rows: Some(rows), bytes: Some(10 * rows) });
+        assert_eq!((changed.source.as_str(), changed.server), ("/b", Some((150_014, 170_002))));
+        assert_eq!((changed.tables[0].before, changed.tables[0].after), (held(2), held(3)));
+        assert_eq!((added.source.as_str(), added.presence, added.is_live), ("/c", Presence::Added, false));
     }
 }

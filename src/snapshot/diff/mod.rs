@@ -17,9 +17,8 @@ pub mod tree;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse::{self, BrowseError};
 use crate::snapshot::diff::application::ApplicationDiff;
-use crate::snapshot::diff::database::DatabaseDiff;
+use crate::snapshot::diff::database::{DatabaseDiff, State};
 use crate::snapshot::diff::tree::{Difference, Trees};
-use crate::snapshot::manifest::database::Database;
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
@@ -39,10 +38,13 @@ impl<'s> Part<'s> {
         self.path.cloned().unwrap_or_else(SafePath::top)
     }
 
-    /// The databases whose dumps are in the part.
-    fn databases(&self) -> Vec<&'s Database> {
+    /// The databases that were captured live and whose dumps are in the part, and the newest of the dumps among its files.
+    fn databases(&self) -> Vec<State<'s>> {
         let path = self.path();
-        self.snapshot.manifest.databases.iter().filter(|database| database.dump.below(&path).is_some()).collect()
+        let manifest = &self.snapshot.manifest;
+        let live = manifest.databases.iter().filter(|database| database.dump.below(&path).is_some()).map(State::live);
+        let dumps: Vec<_> = manifest.dumps.iter().filter(|dump| dump.path.below(&path).is_some()).collect();
+        live.chain(State::newest_of(&dumps)).collect()
     }
 
     /// The names that a secret file sets; nothing if it isn't known as one.
@@ -118,7 +120,7 @@ pub fn trees(
 
 /// What differs between the databases of two snapshots, as their manifests know them; those that are alike are left out.
 pub fn databases(before: Part<'_>, after: Part<'_>) -> Vec<DatabaseDiff> {
-    database::compare_all(&before.databases(), &after.databases())
+    database::compare_all(before.databases(), after.databases())
 }
 
 /// What differs between the applications of two snapshots; nothing if they are alike, or if only parts are compared.

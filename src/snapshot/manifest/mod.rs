@@ -2,12 +2,14 @@
 
 pub mod application;
 pub mod database;
+pub mod dump;
 pub mod exclusion;
 
 use crate::repo::cbor::{self, Time};
 use crate::repo::id::RunId;
 use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::dump::DumpFile;
 use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
@@ -248,6 +250,9 @@ pub struct SealedPart {
     /// What was left out on purpose, for each root below which something was to be.
     #[n(9)]
     pub exclusions: Option<Vec<Exclusion>>,
+    /// Dumps of databases among the files, sorted by path.
+    #[n(10)]
+    pub dumps: Option<Vec<DumpFile>>,
 }
 
 /// The complete record of one run: both parts together.
@@ -301,6 +306,8 @@ pub struct Manifest {
     pub details: Vec<SourceDetail>,
     /// What was left out on purpose.
     pub exclusions: Vec<Exclusion>,
+    /// Dumps of databases among the files.
+    pub dumps: Vec<DumpFile>,
 }
 
 impl Manifest {
@@ -331,6 +338,7 @@ impl Manifest {
             application: sealed.application,
             details: sealed.details.unwrap_or_default(),
             exclusions: sealed.exclusions.unwrap_or_default(),
+            dumps: sealed.dumps.unwrap_or_default(),
         }
     }
 }

@@ -59,6 +59,11 @@ impl Version {
     /// What `--version` says: `pg_dump (PostgreSQL) 15.14 (Debian …)`, `psql (PostgreSQL) 18beta1`.
     fn parse(text: &str) -> Option<Self> {
         let (_, number) = text.split_once("(PostgreSQL) ")?;
+        Self::of_number(number)
+    }
+
+    /// What a server or a dump calls it: `15.14 (Debian 15.14-1)`, `9.6.24`, `18beta1`.
+    pub fn of_number(number: &str) -> Option<Self> {
         let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
         let mut parts = number[..end].split('.').map(|part| part.parse::<u32>().ok().filter(|part| *part < 1000));
         let major = parts.next()??;

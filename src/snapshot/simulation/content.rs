@@ -129,6 +129,7 @@ fn captured(top: Entry) -> Captured {
         problems: Vec::new(),
         secrets: Vec::new(),
         databases: Vec::new(),
+        dumps: Vec::new(),
         sources: Vec::new(),
         elsewhere: Elsewhere::default(),
         seen: None,

@@ -67,6 +67,7 @@ fn files_source(name: &str, files: &FilesConfig) -> FilesSource {
         secrets: files.secret.clone(),
         kind: None,
         no_expand: !files.expand,
+        sidecar: files.sidecar.clone(),
     }
 }
 

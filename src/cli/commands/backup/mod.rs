@@ -157,6 +157,7 @@ impl BackupArgs {
             secrets: self.secret,
             kind: None,
             no_expand: self.no_expand,
+            sidecar: None,
         };
         Ok(BackupOptions {
             files: Some(files).filter(|files| !files.paths.is_empty()).into_iter().collect(),

@@ -17,7 +17,8 @@ pub(super) fn database(d: &DatabaseDiff) -> String {
         Presence::Added => ": only in the second",
         Presence::Removed => ": only in the first",
     };
-    let mut lines = vec![style::paint(style::HEADING, &format!("database {name} (source {source}){presence}"))];
+    let whence = if d.is_live { format!("source {source}") } else { format!("newest dump in {source}") };
+    let mut lines = vec![style::paint(style::HEADING, &format!("database {name} ({whence}){presence}"))];
     if let Some((before, after)) = d.server {
         lines.push(format!("server: PostgreSQL {} → {}", Version(before), Version(after)));
     }

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 /// How many tables are listed unless all are asked for.
 pub(super) const TABLES: usize = 20;
 /// How much of a hash is shown, in bytes.
-const SHORT_HASH: usize = 6;
+pub(super) const SHORT_HASH: usize = 6;
 
 /// All about one; of its tables the largest. `rest` says how to see the others.
 pub(super) fn render(database: &Database, most_tables: usize, rest: &str, zone: &TimeZone) -> String {
@@ -111,7 +111,7 @@ fn ledger(ledger: &Ledger) -> String {
 }
 
 /// The tables, those with the most bytes first.
-fn tables(tables: &[database::Table], most: usize, rest: &str) -> String {
+pub(super) fn tables(tables: &[database::Table], most: usize, rest: &str) -> String {
     if tables.is_empty() {
         return line("tables", "none");
     }
@@ -134,6 +134,7 @@ fn tables(tables: &[database::Table], most: usize, rest: &str) -> String {
 /// The rows of a table, and whether they need a look.
 fn rows(table: &database::Table) -> (String, Style) {
     match (table.rows, table.dumped_rows) {
+        (None, None) if table.bytes.is_none() && table.chunks.is_some() => ("not counted".to_owned(), style::FAINT),
         (None, None) => ("left out".to_owned(), style::FAINT),
         (Some(counted), Some(dumped)) if counted != dumped => {
             (format!("{}, {} of them dumped", units::count(counted), units::count(dumped)), style::WARNING)

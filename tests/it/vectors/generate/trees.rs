@@ -327,6 +327,7 @@ fn parts() {
         application: None,
         details: None,
         exclusions: None,
+        dumps: None,
     };
     let vector = |part: &str, name: &str, about: &str, expect: &str, bytes: &[u8]| {
         write_file(&format!("{part}-part{name}"), about, &format!("{part}-part"), expect, &[], bytes);

@@ -1,0 +1,44 @@
+//! What `show` says about dumps among the files.
+
+use super::database::{SHORT_HASH, name, tables};
+use super::{heading, line};
+use crate::cli::json::hex;
+use crate::cli::ui::{clean, style, units};
+use crate::snapshot::manifest::dump::{DumpContents, DumpFile};
+
+/// All about one; of its tables the largest. `rest` says how to see the others.
+pub(super) fn render(dump: &DumpFile, most_tables: usize, rest: &str) -> String {
+    let mut text = heading(&format!("dump {}", dump.path));
+    text.push_str(&line("size", &units::size(dump.bytes)));
+    text.push_str(&line("hash", &format!("sha256 {}…", hex(&dump.sha256[..SHORT_HASH]))));
+    if let Some(fault) = &dump.fault {
+        text.push_str(&line("", &style::paint(style::WARNING, &format!("not a whole dump: {}", clean(fault)))));
+    }
+    if let Some(sidecar) = &dump.sidecar {
+        let fields = sidecar.fields.iter().map(|(name, value)| format!("{} {}", clean(name), clean(value)));
+        text.push_str(&line("described", &format!("{}: {}", sidecar.path, fields.collect::<Vec<_>>().join(", "))));
+    }
+    if let Some(contents) = &dump.contents {
+        facts(contents).iter().for_each(|(name, value)| text.push_str(&line(name, value)));
+        text.push_str(&tables(&contents.tables, most_tables, rest));
+    }
+    text
+}
+
+fn facts(of: &DumpContents) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("database", name(&of.database)),
+        ("begun", format!("{}, on the clock of the host that made it", clean(&of.created))),
+        ("server", format!("PostgreSQL {}, dumped by pg_dump {}", clean(&of.server), clean(&of.client))),
+    ];
+    if !of.extensions.is_empty() {
+        let names: Vec<String> = of.extensions.iter().map(|extension| name(extension)).collect();
+        facts.push(("extensions", names.join(", ")));
+    }
+    match of.large_objects {
+        Some(0) => {}
+        Some(objects) => facts.push(("objects", units::counted(objects, "large object"))),
+        None => facts.push(("objects", "large objects that nobody counted".to_owned())),
+    }
+    facts
+}
