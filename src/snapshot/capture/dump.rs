@@ -1,11 +1,13 @@
 //! What the manifest says of a dump that was captured as a file.
 
-use crate::chunker::archive::{ArchiveError, BlockKind, Contents, TocEntry};
+use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
+use crate::chunker::expand::Left;
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::manifest::database::Table;
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
+use std::collections::BTreeSet;
 
 /// Most dumps that a manifest tells of, and most tables of all of them together: it's read as a whole.
 const MAX_DUMPS: usize = 1_000;
@@ -15,24 +17,32 @@ const MAX_TABLES: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct FoundArchive {
     /// What is in it, or why it isn't a whole archive.
-    pub contents: Result<Contents, ArchiveError>,
+    contents: Result<Contents, String>,
     /// Of the file.
-    pub sha256: [u8; 32],
+    sha256: [u8; 32],
 }
 
 impl FoundArchive {
+    /// In a file with this SHA-256, whose compression was undone as far as `left` tells.
+    pub(super) fn new(contents: Result<Contents, ArchiveError>, left: &BTreeSet<Left>, sha256: [u8; 32]) -> Self {
+        // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
+        let cause = left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged));
+        let fault = |error: ArchiveError| cause.map_or_else(|| error.to_string(), ToString::to_string);
+        Self { contents: contents.map_err(fault), sha256 }
+    }
+
     /// What the manifest says of it.
     pub(super) fn record(&self, path: SafePath, bytes: u64) -> DumpFile {
         let (contents, fault) = match &self.contents {
             Ok(contents) => (Some(record(contents)), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(fault) => (None, Some(fault.clone())),
         };
         DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None }
     }
 }
 
 fn record(found: &Contents) -> DumpContents {
-    let table = |block: &crate::chunker::archive::DataBlock| Table {
+    let table = |block: &DataBlock| Table {
         schema: block.schema.clone(),
         name: block.table.clone(),
         rows: None,
@@ -42,7 +52,7 @@ fn record(found: &Contents) -> DumpContents {
         first_chunk: Some(block.first_chunk),
         chunks: Some(block.chunks),
     };
-    let is_table = |block: &&crate::chunker::archive::DataBlock| {
+    let is_table = |block: &&DataBlock| {
         found.entries.get(block.entry).is_some_and(|entry: &TocEntry| &*entry.desc == "TABLE DATA")
     };
     let mut tables: Vec<Table> = found.blocks.iter().filter(is_table).map(table).collect();

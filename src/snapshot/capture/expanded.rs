@@ -73,7 +73,7 @@ pub(super) fn store(
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Stored { stream, recipe, archive } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
-        let archive = archive.map(|contents| FoundArchive { contents, sha256 });
+        let archive = archive.map(|contents| FoundArchive::new(contents, &outcome.left, sha256));
         Ok(StoredExpansion { stream, recipe, hash, outcome, archive })
     })
 }

@@ -17,6 +17,7 @@ use crate::snapshot::source::variables;
 use crate::snapshot::tree::entry::Xattr;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -242,7 +243,7 @@ impl FileReaderThread<'_> {
         })?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.stream = Some((references, bytes, hash));
-        captured.archive = Some(FoundArchive { contents: stored.contents, sha256: stored.sha256 });
+        captured.archive = Some(FoundArchive::new(stored.contents, &BTreeSet::new(), stored.sha256));
         Ok(())
     }
 
