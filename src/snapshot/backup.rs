@@ -26,6 +26,7 @@ use crate::snapshot::postgres::source::PostgresSource;
 use crate::snapshot::recorder::Recorder;
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::excludes::{ExcludeError, ExcludeOptions};
+use crate::snapshot::source::pipe::PipeSource;
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::secrets::SecretPatternError;
 use crate::snapshot::source::walk::WalkError;
@@ -72,6 +73,8 @@ pub struct BackupOptions {
     pub files: Vec<FilesSource>,
     /// Databases, captured before the files.
     pub databases: Vec<PostgresSource>,
+    /// Streams that no file holds, captured after the databases.
+    pub streams: Vec<PipeSource>,
     /// Where version and keys of the application are found.
     pub application: Option<ApplicationSource>,
     /// The app that the snapshot is of.

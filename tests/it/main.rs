@@ -37,6 +37,7 @@ mod rows;
 mod secrets;
 mod specified;
 mod store;
+mod streams;
 mod terminal;
 mod traced;
 mod tree;

@@ -77,6 +77,10 @@ fn paths(app: &AppConfig, report: &mut Report) {
                 }
             }
             SourceKind::Stack(_) => stack_files(&app.compose, &key, report),
+            SourceKind::Command(command) => {
+                let program = command.command.first().map(String::as_str).unwrap_or_default();
+                program_exists(program).unwrap_or_else(|why| report.problem_at(&key, why));
+            }
             SourceKind::Postgres(_) => {}
         }
     }
@@ -85,6 +89,18 @@ fn paths(app: &AppConfig, report: &mut Report) {
             exists(file).unwrap_or_else(|why| report.problem_at(&format!("app.{}.keys", app.name), why));
         }
     }
+}
+
+/// Whether a program can be found as the system would.
+fn program_exists(program: &str) -> Result<(), String> {
+    if program.contains('/') {
+        return exists(Path::new(program));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&folders).any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    Err(format!("there is no program {program} in PATH"))
 }
 
 fn exists(path: &Path) -> Result<(), String> {

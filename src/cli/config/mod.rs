@@ -31,7 +31,7 @@ mod tests;
 pub use files::{Loaded, Search, load};
 pub use finding::{Finding, Place, Severity};
 pub use model::{
-    AppConfig, Config, Databases, FilesSource, Keep, KeyName, Keys, PostgresSource, Reach, RepositoryConfig,
-    SecretFrom, SourceConfig, SourceKind, StackSource, VersionFrom,
+    AppConfig, CommandSource, Config, Databases, FilesSource, Keep, KeyName, Keys, PostgresSource, Reach,
+    RepositoryConfig, SecretFrom, SourceConfig, SourceKind, StackSource, VersionFrom,
 };
 pub use period::Period;

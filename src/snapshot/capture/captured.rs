@@ -85,10 +85,17 @@ impl Origin {
 impl Captured {
     /// What came from elsewhere than a file, and is stored as one.
     pub fn stream_of(path: SafePath, before: Before, stream: PendingStream, is_secret: bool) -> Self {
+        let mut captured = Self::of_stream(path, before, is_secret);
+        captured.set_stream(stream.references, stream.bytes, stream.hash);
+        captured
+    }
+
+    /// What comes from elsewhere than a file and isn't stored yet.
+    pub(super) const fn of_stream(path: SafePath, before: Before, is_secret: bool) -> Self {
         Self {
             inline: None,
-            size: stream.bytes,
-            stream: Some((stream.references, stream.bytes, stream.hash)),
+            size: 0,
+            stream: None,
             expanded: None,
             extents: None,
             path,
@@ -101,6 +108,12 @@ impl Captured {
             archive: None,
             sidecar: None,
         }
+    }
+
+    /// Its stream, which is the file.
+    pub(super) fn set_stream(&mut self, references: Vec<PendingRef>, bytes: u64, hash: [u8; 32]) {
+        self.size = bytes;
+        self.stream = Some((references, bytes, hash));
     }
 
     /// Gives an entry what was found when the file was read.

@@ -243,7 +243,7 @@ impl DatabaseCapture<'_> {
         let StoredArchive { stream, sha256, contents } = stored;
         let found =
             contents.map_err(|error| Fault::Source(format!("what pg_dump wrote isn't a whole dump: {error}")))?;
-        let entry = made_entry(file.as_bytes(), EntryType::File, facts.taken);
+        let entry = made_file(file.as_bytes(), facts.taken);
         let (bytes, blake3) = (stream.bytes, stream.hash);
         let record = record(source, path.clone(), facts, counted, &found);
         let mut record = Database { bytes, blake3, sha256, ..record };
@@ -299,18 +299,28 @@ impl DatabaseCapture<'_> {
             blake3::hash(&found.sql)
         };
         let stream = PendingStream { references, bytes: found.sql.len() as u64, hash: *hash.as_bytes() };
-        let entry = made_entry(GLOBALS.as_bytes(), EntryType::File, crate::snapshot::backup::now());
+        let entry = made_file(GLOBALS.as_bytes(), crate::snapshot::backup::now());
         Ok((entry, Captured::stream_of(path_in(source, GLOBALS), self.before(), stream, is_secret)))
     }
 }
 
 /// Hands on that the user wants an end, until `done` is closed: who waits for a server can't ask the monitor.
-fn watch(monitor: &dyn Monitor, interrupt: &Interrupt, done: &Receiver<()>) {
+pub(super) fn watch(monitor: &dyn Monitor, interrupt: &Interrupt, done: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(POLL) {
         if monitor.interrupted() {
             return interrupt.set();
         }
     }
+}
+
+/// A file that no disk holds.
+pub(super) fn made_file(name: &[u8], mtime: Time) -> Entry {
+    made_entry(name, EntryType::File, mtime)
+}
+
+/// Likewise a directory.
+pub(super) fn made_directory(name: &[u8], mtime: Time) -> Entry {
+    made_entry(name, EntryType::Directory, mtime)
 }
 
 /// What a file that no disk holds is called and belongs to.
@@ -323,12 +333,12 @@ fn made_entry(name: &[u8], kind: EntryType, mtime: Time) -> Entry {
 /// A directory of these files.
 fn directory_of(source: &PostgresSource, files: &Files) -> MadeDirectory {
     let taken = files.values().map(|(entry, _)| entry.mtime).max().unwrap_or_default();
-    let entry = made_entry(source.name.as_bytes(), EntryType::Directory, taken);
+    let entry = made_directory(source.name.as_bytes(), taken);
     MadeDirectory { entry, files: files.values().cloned().collect() }
 }
 
 /// A place that holds what was captured.
-fn slot_of(captured: Captured) -> Arc<FileSlot> {
+pub(super) fn slot_of(captured: Captured) -> Arc<FileSlot> {
     let slot = FileSlot::new();
     // It's new, so nothing is in it.
     let _ = slot.set(Outcome::Captured(Box::new(captured)));

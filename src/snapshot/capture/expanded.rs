@@ -36,6 +36,8 @@ pub(super) struct StoredExpansion {
     pub recipe: Option<PendingStream>,
     /// The file's content hash.
     pub hash: [u8; 32],
+    /// Its bytes.
+    pub bytes: u64,
     /// What came of it.
     pub outcome: Outcome,
     /// The archive of `pg_dump` that the stream begins with.
@@ -69,25 +71,27 @@ pub(super) fn store(
         let undone = undo(input, &pieces, messages, monitor);
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let outcome = undone?.ok_or(WriteError::Stopped)?;
+        let (outcome, bytes) = undone?.ok_or(WriteError::Stopped)?;
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Stored { stream, recipe, archive } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
         let archive = archive.map(|contents| FoundArchive::new(contents, &outcome.left, sha256));
-        Ok(StoredExpansion { stream, recipe, hash, outcome, archive })
+        Ok(StoredExpansion { stream, recipe, hash, bytes, outcome, archive })
     })
 }
 
-/// Reads and undoes all of it; what came of it. `None` if whoever stores has failed.
+/// Reads and undoes all of it; what came of it, and how many bytes there were. `None` if whoever stores has failed.
 fn undo(
     input: &mut dyn Read,
     pieces: &Sender<Arc<Vec<u8>>>,
     messages: Sender<Message>,
     monitor: &dyn Monitor,
-) -> Result<Option<Outcome>, ArchiveStreamError> {
+) -> Result<Option<(Outcome, u64)>, ArchiveStreamError> {
     let mut expansion = Expansion::new();
     let mut batch = Batch { messages, bytes: Vec::new() };
+    let mut bytes = 0;
     while let Some(piece) = next_piece(input, monitor)? {
+        bytes += piece.len() as u64;
         // Whoever hashes ends after this does.
         let _ = pieces.send(Arc::clone(&piece));
         if expansion.push(&piece, &mut |inner| batch.take(inner)).is_err()
@@ -98,7 +102,7 @@ fn undo(
     }
     let Ok((recipe, outcome)) = expansion.finish(&mut |inner| batch.take(inner)) else { return Ok(None) };
     let sent = batch.recipe(recipe).and_then(|()| batch.flush());
-    Ok(sent.ok().map(|()| outcome))
+    Ok(sent.ok().map(|()| (outcome, bytes)))
 }
 
 /// Gathers what is passed on.

@@ -1,14 +1,11 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
-use crate::chunker::expand::Format;
-use crate::chunker::{Buffer, Chunks, Gear, Profile};
+use crate::chunker::{Buffer, Gear, Profile};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
-use crate::snapshot::capture::archive::{self, ArchiveStreamError};
-use crate::snapshot::capture::captured::{Before, Captured, Expanded, FileSlot, Origin, Outcome};
-use crate::snapshot::capture::content::PendingStream;
-use crate::snapshot::capture::dump::FoundArchive;
-use crate::snapshot::capture::expanded;
+use crate::snapshot::capture::archive::ArchiveStreamError;
+use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Origin, Outcome};
+use crate::snapshot::capture::data::{DataSink, SNIFF};
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
@@ -17,20 +14,15 @@ use crate::snapshot::source::variables;
 use crate::snapshot::tree::entry::Xattr;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use std::collections::BTreeSet;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// How often a file that changes while it's read is read again.
 const MAX_READS: u32 = 3;
-/// What a dump in PostgreSQL's custom format begins with.
-const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
 /// Bytes at the start of a secret file in which names of variables are looked for.
 const MAX_NAMED: usize = 4 << 20;
-/// Bytes at the start of a file that tell what it is.
-const SNIFF: usize = 4096;
 
 /// A file to capture.
 pub struct FileJob {
@@ -191,60 +183,9 @@ impl FileReaderThread<'_> {
             captured.sidecar = sidecar::read(&job.path, &head);
         }
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
-        if job.expand && reader.extents().is_none() && Format::of(&head).is_some() {
-            return self.read_container(&mut Cursor::new(head).chain(reader), length, captured);
-        }
-        if head.starts_with(ARCHIVE_MAGIC) {
-            return self.read_archive(&mut Cursor::new(head).chain(reader), captured);
-        }
-        let profile = profile(&head, length);
-        let mut references = Vec::new();
-        let mut hasher = blake3::Hasher::new();
-        let mut bytes = 0;
-        let mut chunks = Chunks::new(self.gear, profile, Cursor::new(head).chain(reader), buffer);
-        while let Some(chunk) = chunks.next_chunk().map_err(|error| FileError::of("read", &error))? {
-            if self.monitor.interrupted() {
-                return Err(WriteError::Interrupted.into());
-            }
-            hasher.update(chunk);
-            // For each chunk by itself: a checkpoint closes the open frame, and can't wait until a large file ends.
-            self.data.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, &mut references)?;
-            bytes += chunk.len() as u64;
-            Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
-        }
-        captured.stream = Some((references, bytes, *hasher.finalize().as_bytes()));
-        Ok(())
-    }
-
-    /// Reads a container, whose compression is undone.
-    fn read_container(&self, reader: &mut dyn Read, length: u64, captured: &mut Captured) -> Result<(), FileError> {
-        let places = (self.writer, self.gear, self.data);
-        let stored = expanded::store(reader, length, places, self.monitor).map_err(|error| match error {
-            ArchiveStreamError::Repository(error) => FileError::Repository(error),
-            ArchiveStreamError::Read(error) => FileError::of("read", &error),
-        })?;
-        let PendingStream { references, bytes, hash } = stored.stream;
-        captured.stream = Some((references, bytes, hash));
-        captured.expanded = stored.recipe.map(|recipe| Expanded {
-            recipe,
-            hash: stored.hash,
-            is_whole: stored.outcome.left.is_empty(),
-        });
-        captured.outcome = Some(stored.outcome);
-        captured.archive = stored.archive;
-        Ok(())
-    }
-
-    /// Reads a dump that somebody made, which is cut as a live one is.
-    fn read_archive(&self, reader: &mut dyn Read, captured: &mut Captured) -> Result<(), FileError> {
-        let stored = archive::store(reader, self.writer, self.gear, self.monitor).map_err(|error| match error {
-            ArchiveStreamError::Repository(error) => FileError::Repository(error),
-            ArchiveStreamError::Read(error) => FileError::of("read", &error),
-        })?;
-        let PendingStream { references, bytes, hash } = stored.stream;
-        captured.stream = Some((references, bytes, hash));
-        captured.archive = Some(FoundArchive::new(stored.contents, &BTreeSet::new(), stored.sha256));
-        Ok(())
+        let how = (Some(length), job.expand && reader.extents().is_none());
+        let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
+        Ok(sink.store(head, reader, how, captured, buffer)?)
     }
 
     /// Reads a file of class secret. It's mostly small, but somebody may have marked any file: one chunk of it is in memory at a time, and for the names of variables its start.
@@ -293,15 +234,6 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-/// How a file is cut: dumps as plain text finely, since a changed row is small; all else by size.
-fn profile(head: &[u8], length: u64) -> Profile {
-    if head.starts_with(b"--\n-- PostgreSQL database") {
-        Profile::for_text(Some(length))
-    } else {
-        Profile::for_opaque(Some(length))
-    }
-}
-
 /// Why a file wasn't captured.
 enum FileError {
     /// The repository's fault: ends the run.
@@ -315,6 +247,15 @@ enum FileError {
 impl FileError {
     fn of(what: &str, error: &std::io::Error) -> Self {
         Self::Source { kind: ProblemKind::of(error), message: format!("{what}: {error}") }
+    }
+}
+
+impl From<ArchiveStreamError> for FileError {
+    fn from(error: ArchiveStreamError) -> Self {
+        match error {
+            ArchiveStreamError::Repository(error) => Self::Repository(error),
+            ArchiveStreamError::Read(error) => Self::of("read", &error),
+        }
     }
 }
 

@@ -15,12 +15,14 @@ pub mod archive;
 pub mod assembler;
 pub mod captured;
 pub mod content;
+mod data;
 mod database;
 mod dump;
 mod expanded;
 pub mod file;
 mod ledger;
 mod part;
+mod pipe;
 mod problems;
 mod sidecar;
 mod visit;
@@ -34,10 +36,12 @@ use crate::snapshot::backup::{BackupError, BackupOptions};
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::captured::{FileSlot, Outcome};
 use crate::snapshot::capture::content::StreamSink;
+use crate::snapshot::capture::data::DataSink;
 use crate::snapshot::capture::database::{DatabaseCapture, Made};
 use crate::snapshot::capture::file::{FileJob, FileReaderThread};
 use crate::snapshot::capture::ledger::Ledger;
 use crate::snapshot::capture::part::FilesPart;
+use crate::snapshot::capture::pipe::PipeCapture;
 use crate::snapshot::capture::problems::Problems;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
@@ -52,6 +56,7 @@ use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::Event;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::owners::Owners;
+use crate::snapshot::source::pipe::PipeSource;
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::walk::{Walk, WalkError};
 use crate::snapshot::tree::entry::{Entry, EntryType};
@@ -71,6 +76,7 @@ pub struct Capture {
     /// Sorted by the names that they are stored under; one without such a name is the only one.
     parts: Vec<FilesPart>,
     databases: Vec<PostgresSource>,
+    streams: Vec<PipeSource>,
     use_cache: bool,
 }
 
@@ -191,19 +197,22 @@ impl Capture {
     pub fn prepare(options: &BackupOptions) -> Result<Self, BackupError> {
         let mut parts = options.files.iter().map(FilesPart::prepare).collect::<Result<Vec<_>, _>>()?;
         parts.sort_by(|a, b| a.name().cmp(&b.name()));
-        let capture = Self { parts, databases: options.databases.clone(), use_cache: !options.no_cache };
+        let (databases, streams) = (options.databases.clone(), options.streams.clone());
+        let capture = Self { parts, databases, streams, use_cache: !options.no_cache };
         capture.check_names()?;
         Ok(capture)
     }
 
     /// Refuses sources that would be stored at the same place.
     fn check_names(&self) -> Result<(), BackupError> {
-        if self.parts.is_empty() && self.databases.is_empty() {
+        if self.parts.is_empty() && self.databases.is_empty() && self.streams.is_empty() {
             return Err(RootError::None.into());
         }
         let mut taken = HashSet::new();
         let named = self.parts.iter().filter_map(FilesPart::name);
-        for name in named.chain(self.databases.iter().map(|source| source.name.as_bytes())) {
+        let made =
+            self.databases.iter().map(|source| &source.name).chain(self.streams.iter().map(|source| &source.name));
+        for name in named.chain(made.map(String::as_bytes)) {
             let is_walked = |part: &FilesPart| part.name().is_none() && part.roots.holds_at_top(name);
             if !taken.insert(name) || self.parts.iter().any(is_walked) {
                 return Err(BackupError::SameName(escape_name(name)));
@@ -234,15 +243,16 @@ impl Capture {
     pub fn sources(&self, problems: &[Problem]) -> Vec<Source> {
         let parts = self.parts.iter().map(|part| (part.shown_name(), part.kind.unwrap_or("files")));
         let databases = self.databases.iter().map(|source| (source.name.clone(), "postgres"));
+        let streams = self.streams.iter().map(|source| (source.name.clone(), source.from.kind()));
         let source = |(name, kind): (String, &str)| Source { name, kind: kind.to_owned(), state: State::Complete };
-        let mut sources: Vec<Source> = parts.chain(databases).map(source).collect();
+        let mut sources: Vec<Source> = parts.chain(databases).chain(streams).map(source).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let has_names = self.parts.iter().all(|part| part.name().is_some());
         for problem in problems {
             let first = problem.path.components().next().unwrap_or_default();
             let named = sources
                 .iter()
-                .position(|source| source.name.as_bytes() == first && (has_names || source.kind == "postgres"));
+                .position(|source| source.name.as_bytes() == first && (has_names || source.kind != "files"));
             // What concerns none of them concerns the files that are stored by their paths, or else all of them.
             let named = named.or_else(|| sources.iter().position(|source| !has_names && source.kind == "files"));
             match named {
@@ -299,7 +309,14 @@ impl Capture {
             checkpoint: &checkpoint,
             has_parent: known_total,
         };
-        let made = databases.run(&self.databases)?;
+        let mut made = databases.run(&self.databases)?;
+        let pipes = PipeCapture {
+            sink: DataSink { writer, gear: &gear, lane: &shared.data[0], monitor },
+            secret: &shared.secret,
+            problem: &problem,
+            has_parent: known_total,
+        };
+        pipes.run(&self.streams, &mut made)?;
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
@@ -382,7 +399,8 @@ impl Capture {
         let mut directories = made.directories.clone();
         let Some(so_far) = assembler.so_far(directories.make_contiguous())? else { return Ok(()) };
         let mut problems = shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let not_begun = self.parts.iter().map(|part| Problem::not_begun(part.name().unwrap_or_default()));
+        let parts = self.parts.iter().map(|part| part.name().unwrap_or_default());
+        let not_begun = parts.chain(self.streams.iter().map(|source| source.name.as_bytes())).map(Problem::not_begun);
         for problem in lacks.iter().cloned().chain(not_begun) {
             problems.push(problem);
         }

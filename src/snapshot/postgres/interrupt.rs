@@ -38,7 +38,7 @@ impl Interrupt {
 }
 
 /// What a program writes, read by a thread of its own, so that waiting for it can end.
-pub(super) struct Output {
+pub struct Output {
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: io::Cursor<Vec<u8>>,
     interrupt: Interrupt,
@@ -46,7 +46,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Reads ahead until the end, or until this is dropped.
-    pub(super) fn of(mut pipe: impl Read + Send + 'static, interrupt: Interrupt) -> Self {
+    pub fn of(mut pipe: impl Read + Send + 'static, interrupt: Interrupt) -> Self {
         let (sender, pieces) = sync_channel(AHEAD);
         std::thread::spawn(move || {
             loop {

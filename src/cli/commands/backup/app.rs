@@ -3,8 +3,8 @@
 use crate::cli::commands::Context;
 use crate::cli::config::engine::Engine;
 use crate::cli::config::{
-    AppConfig, Databases, FilesSource as FilesConfig, KeyName, PostgresSource as PostgresConfig, Reach, SourceKind,
-    VersionFrom, stack,
+    AppConfig, CommandSource as CommandConfig, Databases, FilesSource as FilesConfig, KeyName,
+    PostgresSource as PostgresConfig, Reach, SourceKind, VersionFrom, stack,
 };
 use crate::cli::error::CliError;
 use crate::cli::password;
@@ -15,6 +15,7 @@ use crate::snapshot::postgres::options::DumpOptions;
 use crate::snapshot::postgres::server::Server;
 use crate::snapshot::postgres::source::{PostgresSource, Which};
 use crate::snapshot::source::excludes::ExcludeOptions;
+use crate::snapshot::source::pipe::{PipeFrom, PipeSource};
 use std::path::{Path, PathBuf};
 
 /// Fills in what the configuration says of an application.
@@ -24,6 +25,7 @@ pub fn add_sources(app: &AppConfig, context: &Context, options: &mut BackupOptio
         match &source.kind {
             SourceKind::Files(files) => options.files.push(files_source(&source.name, files)),
             SourceKind::Stack(_) => options.files.push(stack_source(&source.name, app, context)?),
+            SourceKind::Command(command) => options.streams.push(command_source(&source.name, command, context)),
             SourceKind::Postgres(postgres) => {
                 options.databases.push(postgres_source(&source.name, postgres, app, engine, context)?);
             }
@@ -69,6 +71,11 @@ fn files_source(name: &str, files: &FilesConfig) -> FilesSource {
         no_expand: !files.expand,
         sidecar: files.sidecar.clone(),
     }
+}
+
+fn command_source(name: &str, command: &CommandConfig, context: &Context) -> PipeSource {
+    let from = PipeFrom::Command { words: command.command.clone(), withheld: context.settings.withheld.clone() };
+    PipeSource { name: name.to_owned(), file: command.file.clone(), from, no_expand: !command.expand }
 }
 
 /// The files that a stack consists of.

@@ -2,9 +2,11 @@
 
 mod app;
 mod postgres;
+mod stream;
 mod summary;
 
 use postgres::PostgresArgs;
+use stream::StreamArgs;
 pub use summary::{besides, render_first_problems, render_problems, shown_time};
 
 use crate::cli::commands::Context;
@@ -41,11 +43,12 @@ PGPASSWORD, PGPASSFILE, service files or the container's environment.
 
 Examples:
   nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
-  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki")]
+  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki
+  nightsafe backup --stdin wiki.sql --stdin-from-command -- mariadb-dump wiki")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct BackupArgs {
     /// What to back up
-    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app", "stdin"])]
     paths: Vec<PathBuf>,
     /// Also back up the paths in this file, one a line; `-`: standard input
     #[arg(long, value_name = "FILE")]
@@ -96,6 +99,8 @@ pub struct BackupArgs {
     #[arg(long, short = 'n')]
     dry_run: bool,
     #[command(flatten)]
+    stream: StreamArgs,
+    #[command(flatten)]
     postgres: PostgresArgs,
 }
 
@@ -117,16 +122,18 @@ impl FromStr for Interval {
 impl BackupArgs {
     /// The application whose sources are meant, because nothing else is named.
     fn app_alone(&self) -> Option<&str> {
-        let nothing_else = self.paths.is_empty() && self.files_from.is_none() && self.postgres.is_empty();
+        let is_nothing = self.postgres.is_empty() && self.stream.is_empty();
+        let nothing_else = self.paths.is_empty() && self.files_from.is_none() && is_nothing;
         self.app.as_deref().filter(|_| nothing_else)
     }
 
     fn options(self, context: &Context) -> Result<BackupOptions, CliError> {
         let mut paths = self.paths;
+        let streams = self.stream.sources(&mut paths, self.no_expand, context)?;
         if let Some(file) = &self.files_from {
             paths.extend(read_paths(file)?);
         }
-        if paths.is_empty() && self.files_from.is_some() && self.postgres.is_empty() {
+        if paths.is_empty() && self.files_from.is_some() && self.postgres.is_empty() && streams.is_empty() {
             return Err(CliError::usage("there is nothing to back up: the list of paths is empty"));
         }
         for path in &mut paths {
@@ -162,6 +169,7 @@ impl BackupArgs {
         Ok(BackupOptions {
             files: Some(files).filter(|files| !files.paths.is_empty()).into_iter().collect(),
             databases: self.postgres.sources(context)?,
+            streams,
             application: None,
             app: self.app,
             host: self.host.unwrap_or_else(settings::host),

@@ -3,7 +3,9 @@
 use super::secret::{holds_password, secret};
 use crate::cli::config::document::{Section, join, nearest, shorten};
 use crate::cli::config::finding::Report;
-use crate::cli::config::model::{Databases, FilesSource, PostgresSource, Reach, SourceConfig, SourceKind, StackSource};
+use crate::cli::config::model::{
+    CommandSource, Databases, FilesSource, PostgresSource, Reach, SourceConfig, SourceKind, StackSource,
+};
 use crate::cli::ui::units;
 use crate::snapshot::postgres::options;
 use crate::snapshot::postgres::server::check_prefix;
@@ -39,6 +41,7 @@ pub fn source(name: &str, mut section: Section, around: &Around, report: &mut Re
     let kind = match kind {
         "files" => SourceKind::Files(files(&mut section, around, report)),
         "postgres" => SourceKind::Postgres(postgres(&mut section, around, report)),
+        "command" => SourceKind::Command(command(name, &mut section, report)),
         _ => {
             if !around.compose {
                 section.problem(report, "a stack is what `compose` of the app names, and it names nothing");
@@ -77,6 +80,9 @@ fn implied(name: &str, section: &Section) -> Option<&'static str> {
     if POSTGRES.iter().any(|key| section.has(key)) {
         return Some("postgres");
     }
+    if section.has("command") {
+        return Some("command");
+    }
     known(name).ok()
 }
 
@@ -102,12 +108,31 @@ fn files(section: &mut Section, around: &Around, report: &mut Report) -> FilesSo
         exclude: list(section, "exclude", report),
         exclude_larger_than: larger
             .and_then(|node| node.as_number().or_else(|| node.parsed(units::parse_size, report))),
-        one_file_system: section.get("one_file_system", report).and_then(|node| node.flag(report)).unwrap_or(false),
-        expand: section.get("expand", report).and_then(|node| node.flag(report)).unwrap_or(true),
+        one_file_system: flag(section, "one_file_system", false, report),
+        expand: flag(section, "expand", true, report),
         secret: list(section, "secret", report),
         references: section.get("references", report).and_then(|node| node.text(report)),
         sidecar: section.get("sidecar", report).and_then(|node| node.text(report)),
     }
+}
+
+fn command(name: &str, section: &mut Section, report: &mut Report) -> CommandSource {
+    let command = list(section, "command", report);
+    if command.first().is_none_or(String::is_empty) {
+        section.problem(report, "needs `command`, a list of words such as [\"mariadb-dump\", \"wiki\"]");
+    }
+    if command.iter().any(|word| holds_password(word)) {
+        section.problem(report, "`command` holds a password: every user of the host could read it");
+    }
+    let file = section.get("file", report).and_then(|node| node.text(report)).unwrap_or_else(|| name.to_owned());
+    if let Err(message) = name_fits(&file) {
+        section.problem(report, message.replace("a source's name is a folder", "`file` is a file"));
+    }
+    CommandSource { command, file, expand: flag(section, "expand", true, report) }
+}
+
+fn flag(section: &mut Section, name: &'static str, default: bool, report: &mut Report) -> bool {
+    section.get(name, report).and_then(|node| node.flag(report)).unwrap_or(default)
 }
 
 fn list(section: &mut Section, name: &'static str, report: &mut Report) -> Vec<String> {

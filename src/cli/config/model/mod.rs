@@ -4,7 +4,7 @@ mod secret;
 mod source;
 
 pub use secret::SecretFrom;
-pub use source::{Databases, FilesSource, PostgresSource, Reach, SourceConfig, SourceKind, StackSource};
+pub use source::{CommandSource, Databases, FilesSource, PostgresSource, Reach, SourceConfig, SourceKind, StackSource};
 
 use super::engine::Engine;
 use super::period::Period;

@@ -23,11 +23,13 @@ pub enum SourceKind {
     Postgres(PostgresSource),
     /// Compose files, and the environments beside them.
     Stack(StackSource),
+    /// What a program writes.
+    Command(CommandSource),
 }
 
 impl SourceKind {
     /// The names of all kinds.
-    pub const NAMES: [&str; 3] = ["files", "postgres", "stack"];
+    pub const NAMES: [&str; 4] = ["files", "postgres", "stack", "command"];
 
     /// The kind's name.
     pub fn name(&self) -> &'static str {
@@ -35,6 +37,7 @@ impl SourceKind {
             Self::Files(_) => "files",
             Self::Postgres(_) => "postgres",
             Self::Stack(_) => "stack",
+            Self::Command(_) => "command",
         }
     }
 }
@@ -137,6 +140,17 @@ impl Serialize for Databases {
             Self::Named(names) => names.serialize(serializer),
         }
     }
+}
+
+/// What a program writes to its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CommandSource {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// The name of the file that it's stored as.
+    pub file: String,
+    /// Undo the compression of a container, so that it deduplicates.
+    pub expand: bool,
 }
 
 /// The compose files of the application, and the environments that they name ([`stack::files`](super::super::stack::files)).

@@ -1,0 +1,103 @@
+//! Storing bytes of class data, whatever they are: containers, archives, others.
+
+use crate::chunker::expand::Format;
+use crate::chunker::{Buffer, Chunks, Gear, Profile};
+use crate::repo::writer::{Lane, WriteError, Writer};
+use crate::snapshot::capture::archive::{self, ArchiveStreamError};
+use crate::snapshot::capture::captured::{Captured, Expanded};
+use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::capture::dump::FoundArchive;
+use crate::snapshot::capture::expanded;
+use crate::snapshot::monitor::{Monitor, Progress};
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes at the start of a stream that tell what it is.
+pub(super) const SNIFF: usize = 4096;
+/// What a dump in PostgreSQL's custom format begins with.
+const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+
+/// Stores bytes of class data.
+pub(super) struct DataSink<'c> {
+    pub(super) writer: &'c Writer,
+    pub(super) gear: &'c Gear,
+    pub(super) lane: &'c Mutex<Lane>,
+    pub(super) monitor: &'c dyn Monitor,
+}
+
+impl DataSink<'_> {
+    /// Stores what `reader` gives behind `head`, up to its end; it's `length` bytes long as far as that is known. `captured` learns what came of it.
+    pub(super) fn store(
+        &self,
+        head: Vec<u8>,
+        reader: impl Read,
+        (length, expand): (Option<u64>, bool),
+        captured: &mut Captured,
+        buffer: &mut Buffer,
+    ) -> Result<(), ArchiveStreamError> {
+        if expand && Format::of(&head).is_some() {
+            return self.container(&mut Cursor::new(head).chain(reader), length, captured);
+        }
+        if head.starts_with(ARCHIVE_MAGIC) {
+            return self.archive(&mut Cursor::new(head).chain(reader), captured);
+        }
+        let profile = profile(&head, length);
+        let mut references = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let mut chunks = Chunks::new(self.gear, profile, Cursor::new(head).chain(reader), buffer);
+        while let Some(chunk) = chunks.next_chunk().map_err(ArchiveStreamError::Read)? {
+            if self.monitor.interrupted() {
+                return Err(WriteError::Interrupted.into());
+            }
+            hasher.update(chunk);
+            // For each chunk by itself: a checkpoint closes the open frame, and can't wait until a large file ends.
+            self.lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, &mut references)?;
+            bytes += chunk.len() as u64;
+            Progress::add(&self.monitor.progress().bytes_done, chunk.len() as u64);
+        }
+        captured.set_stream(references, bytes, *hasher.finalize().as_bytes());
+        Ok(())
+    }
+
+    /// A container, whose compression is undone.
+    fn container(
+        &self,
+        reader: &mut dyn Read,
+        length: Option<u64>,
+        captured: &mut Captured,
+    ) -> Result<(), ArchiveStreamError> {
+        let places = (self.writer, self.gear, self.lane);
+        let stored = expanded::store(reader, length.unwrap_or(u64::MAX), places, self.monitor)?;
+        let PendingStream { references, bytes, hash } = stored.stream;
+        captured.set_stream(references, bytes, hash);
+        captured.size = stored.bytes;
+        captured.expanded = stored.recipe.map(|recipe| Expanded {
+            recipe,
+            hash: stored.hash,
+            is_whole: stored.outcome.left.is_empty(),
+        });
+        captured.outcome = Some(stored.outcome);
+        captured.archive = stored.archive;
+        Ok(())
+    }
+
+    /// A dump that somebody made, which is cut as a live one is.
+    fn archive(&self, reader: &mut dyn Read, captured: &mut Captured) -> Result<(), ArchiveStreamError> {
+        let stored = archive::store(reader, self.writer, self.gear, self.monitor)?;
+        let PendingStream { references, bytes, hash } = stored.stream;
+        captured.set_stream(references, bytes, hash);
+        captured.archive = Some(FoundArchive::new(stored.contents, &BTreeSet::new(), stored.sha256));
+        Ok(())
+    }
+}
+
+/// How a stream is cut: dumps as plain text finely, since a changed row is small; all else by size.
+fn profile(head: &[u8], length: Option<u64>) -> Profile {
+    if head.starts_with(b"--\n-- PostgreSQL database") {
+        Profile::for_text(length)
+    } else {
+        Profile::for_opaque(length)
+    }
+}

@@ -1,0 +1,156 @@
+//! Capturing streams that no file holds. One whose program fails, or of which nothing comes, is never an entry of the tree: what went wrong is a problem of the snapshot, and the other sources go on.
+
+use crate::chunker::Buffer;
+use crate::repo::writer::{Lane, WriteError};
+use crate::snapshot::backup::{BackupError, now};
+use crate::snapshot::capture::archive::ArchiveStreamError;
+use crate::snapshot::capture::captured::{Before, Captured};
+use crate::snapshot::capture::data::{DataSink, SNIFF};
+use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
+use crate::snapshot::capture::{MadeDirectory, Measured};
+use crate::snapshot::postgres::interrupt::Interrupt;
+use crate::snapshot::source::pipe::{PipeError, PipeFrom, PipeSource};
+use crate::snapshot::source::secrets::is_secret_name;
+use crate::snapshot::tree::path::SafePath;
+use crate::snapshot::tree::problem::{Problem, ProblemKind};
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use zeroize::Zeroizing;
+
+/// Longest chunk of class secret.
+const SECRET_CHUNK: usize = 256 << 10;
+
+/// What captures streams.
+pub(super) struct PipeCapture<'c> {
+    /// Stores what isn't secret.
+    pub sink: DataSink<'c>,
+    /// Where secrets go.
+    pub secret: &'c Mutex<Lane>,
+    /// Where problems go.
+    pub problem: &'c dyn Fn(Problem),
+    /// Whether an earlier snapshot had the same sources, as far as known.
+    pub has_parent: bool,
+}
+
+/// Why a stream wasn't captured.
+enum Fault {
+    /// The repository's fault: ends the run.
+    Repository(WriteError),
+    /// The source's fault: a problem of the snapshot.
+    Source(String),
+}
+
+impl From<WriteError> for Fault {
+    fn from(error: WriteError) -> Self {
+        Self::Repository(error)
+    }
+}
+
+impl From<PipeError> for Fault {
+    fn from(error: PipeError) -> Self {
+        Self::Source(error.to_string())
+    }
+}
+
+impl From<ArchiveStreamError> for Fault {
+    fn from(error: ArchiveStreamError) -> Self {
+        match error {
+            ArchiveStreamError::Repository(error) => Self::Repository(error),
+            ArchiveStreamError::Read(error) => Self::Source(format!("read: {error}")),
+        }
+    }
+}
+
+impl PipeCapture<'_> {
+    /// Captures all streams, one after the other, into what was made already.
+    pub(super) fn run(&self, sources: &[PipeSource], made: &mut Made) -> Result<(), BackupError> {
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let interrupt = Interrupt::default();
+        std::thread::scope(|scope| {
+            // Closed however the capture ends.
+            let (_running, done) = channel::<()>();
+            let (monitor, interrupt) = (self.sink.monitor, &interrupt);
+            scope.spawn(move || watch(monitor, interrupt, &done));
+            sources.iter().try_for_each(|source| self.source(source, interrupt, made))
+        })?;
+        made.directories.make_contiguous().sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        Ok(())
+    }
+
+    fn source(&self, source: &PipeSource, interrupt: &Interrupt, made: &mut Made) -> Result<(), BackupError> {
+        self.sink.monitor.progress().enter("reading streams");
+        let measured = Measured::begin(self.sink.writer);
+        let top = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
+        let path = top.join(source.file.as_bytes()).unwrap_or_else(|_| top.clone());
+        let taken = now();
+        let mut files = Vec::new();
+        let mut bytes = 0;
+        match self.stream(source, path.clone(), interrupt) {
+            Ok(captured) => {
+                bytes = captured.bytes_read();
+                files.push((made_file(source.file.as_bytes(), taken), slot_of(captured)));
+            }
+            Err(Fault::Repository(error)) => return Err(error.into()),
+            // Ctrl-C on a terminal ends the programs, too.
+            Err(Fault::Source(_)) if self.sink.monitor.interrupted() => return Err(BackupError::Interrupted),
+            Err(Fault::Source(message)) => (self.problem)(Problem { path, kind: ProblemKind::Failed, message }),
+        }
+        made.details.push(measured.end(source.name.clone(), files.len() as u64 + 1, bytes));
+        made.directories.push_back(MadeDirectory { entry: made_directory(source.name.as_bytes(), taken), files });
+        Ok(())
+    }
+
+    fn stream(&self, source: &PipeSource, path: SafePath, interrupt: &Interrupt) -> Result<Captured, Fault> {
+        let mut pipe = source.from.open(interrupt)?;
+        let is_secret = is_secret_name(source.file.as_bytes());
+        let before = if self.has_parent { Before::Changed(None) } else { Before::New };
+        let mut captured = Captured::of_stream(path, before, is_secret);
+        if is_secret {
+            self.secret(pipe.output(), &mut captured)?;
+        } else {
+            let output = pipe.output();
+            let mut head = Vec::with_capacity(SNIFF);
+            output.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(ArchiveStreamError::Read)?;
+            self.sink.store(head, output, (None, !source.no_expand), &mut captured, &mut Buffer::new())?;
+        }
+        for line in pipe.finish(interrupt)? {
+            self.sink.monitor.warning(&format!("{}: {line}", source.name));
+        }
+        if captured.size() == 0 && matches!(source.from, PipeFrom::Input(_)) {
+            // Whoever was to write it has probably failed, which can't be asked.
+            return Err(Fault::Source("nothing came on standard input".to_owned()));
+        }
+        Ok(captured)
+    }
+
+    /// Stores a stream of class secret.
+    fn secret(&self, output: &mut impl Read, captured: &mut Captured) -> Result<(), Fault> {
+        let mut hasher = self.sink.writer.secret_content_hasher();
+        let (mut references, mut bytes) = (Vec::new(), 0);
+        let mut chunk = Zeroizing::new(vec![0; SECRET_CHUNK]);
+        loop {
+            let mut length = 0;
+            while length < SECRET_CHUNK {
+                match output.read(&mut chunk[length..]).map_err(ArchiveStreamError::Read)? {
+                    0 => break,
+                    read => length += read,
+                }
+            }
+            if length == 0 {
+                break;
+            }
+            hasher.update(&chunk[..length]);
+            self.secret
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .put(&chunk[..length], &mut references)?;
+            bytes += length as u64;
+        }
+        let hash = if bytes == 0 { blake3::hash(b"") } else { hasher.finalize() };
+        captured.set_stream(references, bytes, *hash.as_bytes());
+        Ok(())
+    }
+}
