@@ -217,7 +217,7 @@ impl FileReaderThread<'_> {
         captured.expanded = stored.recipe.map(|recipe| Expanded {
             recipe,
             hash: stored.hash,
-            is_whole: stored.outcome.left.is_empty(),
+            is_whole: stored.outcome.is_whole(),
         });
         captured.outcome = Some(stored.outcome);
         Ok(())

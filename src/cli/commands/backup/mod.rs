@@ -86,7 +86,7 @@ pub struct BackupArgs {
     /// Treat what matches as secret, as .env files are
     #[arg(long, value_name = "PATTERN")]
     secret: Vec<String>,
-    /// Store gzip and compressed dumps as they are, compressed
+    /// Store ZIP, gzip and compressed dumps as they are
     #[arg(long)]
     no_expand: bool,
     /// How often a long backup makes what it has done so far a snapshot, `never` for not at all
