@@ -91,7 +91,7 @@ fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
     all.push(("nested.zip.gz".to_owned(), gzip(&zip(&[("inner.zip", &zipped, 0)], 1), 6), Some(false)));
     all.push(("members.zip".to_owned(), zipped, Some(false)));
     all.push(("empty.zip".to_owned(), [zip(&[], 1), vec![0; 100]].concat(), None));
-    all.push(("no.zip".to_owned(), [b"PK\x03\x04\xff", &noise[..5_000]].concat(), None));
+    all.push(("no.zip".to_owned(), [&b"PK\x03\x04\xff"[..], &noise[..5_000]].concat(), None));
     all
 }
 
