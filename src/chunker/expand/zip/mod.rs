@@ -4,6 +4,10 @@
 //! before each, then the central directory as it is. Whatever isn't understood stays as it is up to the next header that looks like one, which is also how the ZIP behind a program is found:
 //! nothing hangs on the central directory, which comes too late.
 
+#[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod fixture;
 mod header;
 #[cfg(test)]
 mod tests;
