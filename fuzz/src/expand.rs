@@ -2,7 +2,7 @@
 
 use super::input::{Input, pieces};
 use super::memory;
-use nightsafe::chunker::expand::{Expansion, Inner, Rebuilder};
+use nightsafe::chunker::expand::{Expansion, Format, Inner, Rebuilder};
 use std::convert::Infallible;
 
 /// What an expansion and its trials hold, whatever comes: the first part of a stream and its content, and windows.
@@ -10,16 +10,19 @@ const HELD: usize = 32 << 20;
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    if !input.byte().is_multiple_of(4) {
-        return container(input.rest());
+    match input.byte() % 4 {
+        0 => {}
+        // A ZIP that stands behind something else.
+        3 => return container(Expansion::of(Some(Format::Zip)), input.rest()),
+        _ => return container(Expansion::new(), input.rest()),
     }
     let length = usize::from(input.word());
     let recipe = input.bytes(length);
     recipe_and_stream(recipe, input.rest());
 }
 
-fn container(bytes: &[u8]) {
-    let (stream, recipe) = memory::at_most(HELD + 2_000 * bytes.len(), || expand(pieces(bytes)));
+fn container(expansion: Expansion, bytes: &[u8]) {
+    let (stream, recipe) = memory::at_most(HELD + 2_000 * bytes.len(), || expand(expansion, pieces(bytes)));
     let mut rebuilder = Rebuilder::new(&recipe[..]);
     let mut rebuilt = Vec::new();
     let mut out = |part: &[u8]| {
@@ -33,8 +36,7 @@ fn container(bytes: &[u8]) {
     assert!(rebuilt == bytes, "other bytes came back");
 }
 
-fn expand<'a>(input: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>) {
-    let mut expansion = Expansion::new();
+fn expand<'a>(mut expansion: Expansion, input: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>) {
     let (mut stream, mut recipe) = (Vec::new(), Vec::new());
     let mut each = |inner: Inner<'_>| {
         if let Inner::Bytes(bytes) = inner {

@@ -352,8 +352,10 @@ mod tests {
               --exclude-if-present <NAME>     Leave out folders that hold a file of this name
           -x, --one-file-system               Don't go into other file systems
               --secret <PATTERN>              Treat what matches as secret, as .env files are
-              --no-expand                     Store gzip and compressed dumps as they are, compressed
+              --no-expand                     Store ZIP, gzip and compressed dumps as they are
           -n, --dry-run                       Read everything and store nothing
+              --stdin [<NAME>]                Also back up standard input, as /stdin/NAME
+              --stdin-from-command            Instead what a command writes that stands in PATH's place, behind `--`
               --postgres <URL>                Back up a live PostgreSQL database, as /db/NAME.dump; may be repeated
               --postgres-via <COMMAND>        Reach it by a command: 'docker exec -i CONTAINER'
               --all-databases                 Back up every database of the server

@@ -4,7 +4,7 @@
 use crate::prune::{at_once, forget};
 use crate::world::{NAME, World, noise, noisy_text};
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
 use nightsafe::repo::format::key;
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::backup;
@@ -31,6 +31,26 @@ fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A ZIP of files with their levels (0: stored), made at some time.
+fn zip(members: &[(&str, &[u8], u32)], time: u32) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, content, level) in members {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(*level));
+        encoder.write_all(content).unwrap();
+        let (method, data) = if *level == 0 { (0u16, content.to_vec()) } else { (8, encoder.finish().unwrap()) };
+        let [offset, packed, size] = [bytes.len(), data.len(), content.len()].map(|n| u32::try_from(n).unwrap());
+        let mut fields = [&b"\x14\0\0\0"[..], &method.to_le_bytes(), &time.to_le_bytes(), b"crc."].concat();
+        fields.extend([packed.to_le_bytes(), size.to_le_bytes()].concat());
+        fields.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        bytes.extend([&b"PK\x03\x04"[..], &fields, name.as_bytes(), &data].concat());
+        let offset = offset.to_le_bytes();
+        directory.extend([&b"PK\x01\x02\x14\0"[..], &fields, &[0; 10], &offset, name.as_bytes()].concat());
+    }
+    let count = u16::try_from(members.len()).unwrap().to_le_bytes();
+    let [length, offset] = [directory.len(), bytes.len()].map(|n| u32::try_from(n).unwrap().to_le_bytes());
+    [&bytes[..], &directory, b"PK\x05\x06\0\0\0\0", &count, &count, &length, &offset, &[0; 2]].concat()
 }
 
 /// Rows of a table in text, each with something that nothing compresses.
@@ -62,6 +82,16 @@ fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
     all.push(("no.gz".to_owned(), [&[0x1f, 0x8b, 8][..], &noise(5_000)].concat(), None));
     all.push(("future.dump".to_owned(), [&b"PGDMP\x01\x63\0\x04\x08\x01\x01"[..], &noise(5_000)].concat(), None));
     all.push(("tiny.gz".to_owned(), gzip(b"", 6), None));
+    // A ZIP holds many, so that its stream is none of them.
+    let noise = noise(100_000);
+    let members: [(&str, &[u8], u32); 5] =
+        [("a", &text, 6), ("b", &text, 9), ("noise", &noise, 0), ("c.dump", DUMPS[0].1, 0), ("empty", b"", 6)];
+    let zipped = zip(&members, 1);
+    all.push(("cut.zip".to_owned(), zipped[..150_000].to_vec(), Some(false)));
+    all.push(("nested.zip.gz".to_owned(), gzip(&zip(&[("inner.zip", &zipped, 0)], 1), 6), Some(false)));
+    all.push(("members.zip".to_owned(), zipped, Some(false)));
+    all.push(("empty.zip".to_owned(), [zip(&[], 1), vec![0; 100]].concat(), None));
+    all.push(("no.zip".to_owned(), [&b"PK\x03\x04\xff"[..], &noise[..5_000]].concat(), None));
     all
 }
 
@@ -146,6 +176,32 @@ fn a_night_costs_what_changed_and_not_the_whole_file() {
     }
     assert!(dumped(&world, second.snapshot.unwrap(), "night.sql.gz") == night(&rows));
     assert!(first.statistics.stored_added < size * 11 / 10);
+}
+
+/// What applications export: the same files again, with other times, beside the files themselves.
+#[test]
+fn members_of_a_zip_are_shared_with_files_and_with_the_zip_of_yesterday() {
+    let world = World::new();
+    let (text, other, picture) = (rows(20_000).concat(), rows(9_000).concat(), noise(400_000));
+    world.write("text", &text);
+    world.write("picture", &picture);
+    let first = world.back_up();
+    let night = |time, other: &str| {
+        zip(&[("text", text.as_bytes(), 6), ("other", other.as_bytes(), 6), ("picture", &picture, 0)], time)
+    };
+    let zipped = night(1, &other);
+    world.write("export.zip", &zipped);
+    let second = world.back_up();
+    let new = |summary: &nightsafe::snapshot::backup::BackupSummary| summary.statistics.stored_added;
+    // `text` as a file is cut as other files are, the picture is just the same.
+    assert!(new(&second) < zipped.len() as u64 - 250_000, "{} of {}", new(&second), zipped.len());
+    let changed = other.replacen("customer 7", "customer VII", 1);
+    world.write("export.zip", night(2, &changed));
+    let third = world.back_up();
+    assert!(new(&third) < 100_000, "{} of {}", new(&third), zipped.len());
+    assert!(dumped(&world, third.snapshot.unwrap(), "export.zip") == night(2, &changed));
+    assert!(dumped(&world, second.snapshot.unwrap(), "export.zip") == zipped);
+    assert!(first.statistics.stored_added > 400_000);
 }
 
 /// What crontabs make: the program's own streams differ from zlib's.

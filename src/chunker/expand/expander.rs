@@ -1,16 +1,21 @@
 //! From a container to the stream that is stored instead of it, and its recipe.
 
+use super::allowance::Allowance;
+use super::deflater::BLOCK;
 use super::gzip::{self, Gzip};
 use super::left::Left;
 use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
 use super::recipe::RecipeWriter;
+use super::zip::{self, Zip};
 use std::collections::BTreeSet;
 
 /// So many containers in each other are undone.
 pub const MAX_DEPTH: usize = 4;
 /// Bytes that tell a format.
 pub const SNIFF: usize = 16;
+/// What programs begin with: of Windows, of Unix, and scripts.
+const PROGRAMS: [&[u8]; 3] = [b"MZ", b"\x7fELF", b"#!"];
 
 /// A container that can be expanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +24,8 @@ pub enum Format {
     Gzip,
     /// A compressed archive of `pg_dump --format=custom`.
     PgDump,
+    /// ZIP.
+    Zip,
 }
 
 impl Format {
@@ -28,6 +35,8 @@ impl Format {
             Some(Self::Gzip)
         } else if pgdump::is_compressed(head) {
             Some(Self::PgDump)
+        } else if zip::is_start(head) {
+            Some(Self::Zip)
         } else {
             None
         }
@@ -38,7 +47,19 @@ impl Format {
         match self {
             Self::Gzip => "gzip",
             Self::PgDump => "pg_dump",
+            Self::Zip => "zip",
         }
+    }
+
+    /// Whether a file that begins like this may have something [behind](Self::behind) that: the end is worth a look.
+    pub fn may_be_behind(head: &[u8]) -> bool {
+        PROGRAMS.iter().any(|magic| head.starts_with(magic))
+    }
+
+    /// What stands behind something else in a file that begins with `head` and ends with `tail`, its last [`zip::TAIL`] bytes or all of them: a ZIP behind a program or a script that
+    /// unpacks it. [`Format::of`] doesn't tell; [`Expansion::of`] expands it.
+    pub fn behind(head: &[u8], tail: &[u8]) -> Option<Self> {
+        (Self::may_be_behind(head) && zip::is_at_end(tail)).then_some(Self::Zip)
     }
 }
 
@@ -54,6 +75,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether all compression was undone, so that the stream is the content of the innermost container. That of a ZIP is members, with what stands between them.
+    pub fn is_whole(&self) -> bool {
+        self.left.is_empty() && !self.formats.contains(&Format::Zip)
+    }
+
     /// A compressed stream has ended, or its bytes have.
     pub(super) fn note(&mut self, left: Option<Left>) {
         match left {
@@ -75,6 +101,8 @@ impl Outcome {
 pub struct Expander {
     state: State,
     depth: usize,
+    /// Bytes of a block that isn't complete, in the outermost container's content.
+    of_block: usize,
 }
 
 enum State {
@@ -82,6 +110,7 @@ enum State {
     Sniffing(Vec<u8>),
     Gzip(Gzip),
     PgDump(Box<PgDump>),
+    Zip(Box<Zip>),
     /// What is no container.
     Plain,
     Ended,
@@ -90,10 +119,34 @@ enum State {
 impl Expander {
     /// Of what is in so many containers already.
     pub(super) const fn within(depth: usize) -> Self {
-        Self { state: State::Sniffing(Vec::new()), depth }
+        Self { state: State::Sniffing(Vec::new()), depth, of_block: 0 }
     }
 
-    pub(super) fn push_into<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+    pub(super) fn push_into<E>(
+        &mut self,
+        mut bytes: &[u8],
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        if self.depth != 1 {
+            return self.go_on(bytes, outcome, out);
+        }
+        // Counted by blocks, so that how bytes arrive decides nothing.
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.of_block));
+            out.allowance.counts(true);
+            self.go_on(now, outcome, out)?;
+            out.allowance.counts(false);
+            self.of_block += now.len();
+            if self.of_block == BLOCK {
+                out.allowance.take(std::mem::take(&mut self.of_block));
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn go_on<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         match &mut self.state {
             State::Sniffing(head) => {
                 head.extend_from_slice(bytes);
@@ -101,6 +154,7 @@ impl Expander {
             }
             State::Gzip(gzip) => gzip.push(bytes, outcome, out),
             State::PgDump(dump) => dump.push(bytes, outcome, out),
+            State::Zip(zip) => zip.push(bytes, outcome, out),
             State::Plain => out.raw(bytes),
             State::Ended => Ok(()),
         }
@@ -111,9 +165,11 @@ impl Expander {
         if matches!(self.state, State::Sniffing(_)) {
             self.decide(outcome, out)?;
         }
+        out.allowance.take(std::mem::take(&mut self.of_block));
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Gzip(gzip) => gzip.finish(outcome, out),
             State::PgDump(dump) => dump.finish(outcome, out),
+            State::Zip(zip) => zip.finish(outcome, out),
             State::Sniffing(_) | State::Plain | State::Ended => Ok(()),
         }
     }
@@ -121,20 +177,21 @@ impl Expander {
     fn decide<E>(&mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         let State::Sniffing(head) = std::mem::replace(&mut self.state, State::Plain) else { return Ok(()) };
         let mut format = Format::of(&head);
-        if format.is_some() && self.depth >= MAX_DEPTH {
-            outcome.note(Some(Left::TooDeep));
+        if format.is_some() && (self.depth >= MAX_DEPTH || out.allowance.is_spent()) {
+            outcome.note(Some(if self.depth >= MAX_DEPTH { Left::TooDeep } else { Left::Bomb }));
             format = None;
         }
         self.state = match format {
             Some(Format::Gzip) => State::Gzip(Gzip::new(self.depth + 1)),
             Some(Format::PgDump) => State::PgDump(Box::default()),
+            Some(Format::Zip) => State::Zip(Box::new(Zip::new(self.depth + 1))),
             None => State::Plain,
         };
         match format {
             Some(format) => outcome.met(format),
             None => out.border()?,
         }
-        self.push_into(&head, outcome, out)
+        self.go_on(&head, outcome, out)
     }
 }
 
@@ -143,6 +200,7 @@ pub struct Expansion {
     expander: Expander,
     recipe: RecipeWriter,
     outcome: Outcome,
+    allowance: Allowance,
 }
 
 impl Default for Expansion {
@@ -154,14 +212,25 @@ impl Default for Expansion {
 impl Expansion {
     /// At the start of a stream.
     pub fn new() -> Self {
-        Self { expander: Expander::within(0), recipe: RecipeWriter::new(), outcome: Outcome::default() }
+        let (recipe, outcome, allowance) = (RecipeWriter::new(), Outcome::default(), Allowance::default());
+        Self { expander: Expander::within(0), recipe, outcome, allowance }
+    }
+
+    /// At the start of a stream that is of this format, of which its caller has seen more than the first bytes. Only a ZIP can stand behind something else, which stays as it is.
+    pub fn of(format: Option<Format>) -> Self {
+        let mut expansion = Self::new();
+        if format == Some(Format::Zip) {
+            expansion.expander.state = State::Zip(Box::new(Zip::new(1)));
+            expansion.outcome.met(Format::Zip);
+        }
+        expansion
     }
 
     /// Takes the next bytes; calls `each` for what they give of the stream that is to be stored.
     ///
     /// After `each` failed nothing more may be asked of it.
     pub fn push<E>(&mut self, bytes: &[u8], each: Each<'_, E>) -> Result<(), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each };
+        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
         self.expander.push_into(bytes, &mut self.outcome, &mut out)
     }
 
@@ -172,7 +241,7 @@ impl Expansion {
 
     /// Ends the stream; the rest of the recipe, and what came of it.
     pub fn finish<E>(mut self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each };
+        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
         self.expander.finish_into(&mut self.outcome, &mut out)?;
         Ok((self.recipe.finish(), self.outcome))
     }

@@ -1,6 +1,7 @@
 //! gzip (RFC 1952): members, one behind the other, and perhaps something else behind the last.
 
 use super::expander::{Expander, Outcome};
+use super::left::Left;
 use super::out::Out;
 use super::undoing::{Given, Undoing};
 
@@ -59,6 +60,14 @@ impl Gzip {
                     let (held, more) = (header.len(), input.len().min(MAX_HEADER));
                     header.extend_from_slice(&input[..more]);
                     match header_length(header) {
+                        Length::Is(_) if self.depth > 1 && out.allowance.is_spent() => {
+                            input = &input[more..];
+                            let header = std::mem::take(header);
+                            self.state = State::Garbage;
+                            outcome.note(Some(Left::Bomb));
+                            out.border()?;
+                            out.raw(&header)?;
+                        }
                         Length::Is(length) => {
                             input = &input[length - held..];
                             header.truncate(length);

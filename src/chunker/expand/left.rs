@@ -17,6 +17,8 @@ pub enum Left {
     Bomb,
     /// It's in too many others.
     TooDeep,
+    /// It's encrypted, or compressed in a way that isn't known.
+    Unsupported,
 }
 
 impl Left {
@@ -30,6 +32,7 @@ impl Left {
             Self::NoGain => "no_gain",
             Self::Bomb => "bomb",
             Self::TooDeep => "too_deep",
+            Self::Unsupported => "unsupported",
         }
     }
 }
@@ -44,6 +47,7 @@ impl std::fmt::Display for Left {
             Self::NoGain => "it hardly gets longer",
             Self::Bomb => "it gets out of proportion",
             Self::TooDeep => "it's in too many others",
+            Self::Unsupported => "it's encrypted, or compressed in another way",
         })
     }
 }

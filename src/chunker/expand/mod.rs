@@ -9,6 +9,7 @@
 //! What is expanded is proven: while compression is undone, the same bytes are compressed again and compared, and only what came out equal is passed on. Everything else stays as it is. So
 //! any bytes whatever can be expanded; of some nothing comes. Both directions are streams, of bounded memory.
 
+mod allowance;
 mod deflater;
 mod expander;
 mod gnu;
@@ -25,9 +26,11 @@ mod recipe;
 #[cfg(test)]
 mod tests;
 mod undoing;
+mod zip;
 
 pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;
 pub use out::{Each, Inner};
 pub use rebuild::{Output, RebuildError, Rebuilder};
 pub use recipe::RecipeError;
+pub use zip::TAIL;

@@ -1,5 +1,6 @@
 //! Where expansion goes: the stream that is stored, and the recipe that makes the container of it.
 
+use super::allowance::Allowance;
 use super::recipe::{RecipeWriter, Step};
 
 /// The next part of the stream that is stored instead of a container.
@@ -18,6 +19,7 @@ pub type Each<'e, E> = &'e mut dyn FnMut(Inner<'_>) -> Result<(), E>;
 pub(super) struct Out<'o, E> {
     pub(super) recipe: &'o mut RecipeWriter,
     pub(super) stream: Each<'o, E>,
+    pub(super) allowance: &'o mut Allowance,
 }
 
 impl<E> Out<'_, E> {
@@ -28,6 +30,7 @@ impl<E> Out<'_, E> {
 
     /// Bytes that only the recipe knows.
     pub(super) fn literal(&mut self, bytes: &[u8]) {
+        self.allowance.give(bytes.len());
         self.recipe.literal(bytes);
     }
 
@@ -55,6 +58,7 @@ impl<E> Out<'_, E> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.allowance.give(bytes.len());
         if bytes.is_empty() { Ok(()) } else { (self.stream)(Inner::Bytes(bytes)) }
     }
 }

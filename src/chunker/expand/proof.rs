@@ -5,7 +5,12 @@ use super::method::Method;
 use std::collections::VecDeque;
 
 /// What makes `original` of `content`, of which more follows unless it `ended`.
-pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) -> Option<Method> {
+pub(super) fn method_of(
+    original: &[u8],
+    content: &[u8],
+    ended: bool,
+    (first, likely): (Option<Method>, Option<u8>),
+) -> Option<Method> {
     let makes = |method: &Method| {
         let (mut deflater, mut rest) = (Deflater::new(*method), original);
         let mut compare = |given: &[u8]| {
@@ -19,7 +24,7 @@ pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Op
         let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
         finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
     };
-    Method::all(likely).find(makes)
+    first.into_iter().chain(Method::all(likely).filter(|method| Some(*method) != first)).find(makes)
 }
 
 /// Compresses content again and compares it with what it came from.

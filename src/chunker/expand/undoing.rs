@@ -55,6 +55,10 @@ pub(super) struct Undoing {
     state: State,
     /// Levels that are tried before the others.
     likely: Option<u8>,
+    /// A method that is tried before all others.
+    first: Option<Method>,
+    /// Whether what isn't deflate is left to whoever pushes.
+    gives_back: bool,
     /// Why it stays as it is, if it does.
     left: Option<Left>,
     compressed: u64,
@@ -85,12 +89,29 @@ impl Undoing {
     /// At the start of a stream that was perhaps made at this level.
     pub(super) fn new(likely: Option<u8>) -> Self {
         let state = State::Trial { inflater: Inflater::new(), original: Vec::new(), content: Vec::new() };
-        Self { state, likely, left: None, compressed: 0, undone: 0 }
+        Self { state, likely, first: None, gives_back: false, left: None, compressed: 0, undone: 0 }
+    }
+
+    /// The same, but this method is tried first: it made what came before.
+    pub(super) const fn first(mut self, method: Option<Method>) -> Self {
+        self.first = method;
+        self
+    }
+
+    /// The same, but once it [is lost](Self::is_lost) it takes nothing more.
+    pub(super) const fn giving_back(mut self) -> Self {
+        self.gives_back = true;
+        self
     }
 
     /// Whether the stream's end has come: what follows isn't part of it.
     pub(super) const fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended)
+    }
+
+    /// Whether what came isn't deflate: where it ends can't be known.
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
     }
 
     /// Why it stays as it is, if it does.
@@ -109,7 +130,7 @@ impl Undoing {
                 State::Skipping(inflater) => self.skip_on(inflater, input, sink)?,
                 State::Lost => {
                     self.state = State::Lost;
-                    return self.keep(input, sink);
+                    return if self.gives_back { Ok(()) } else { self.keep(input, sink) };
                 }
                 State::Ended => return Ok(()),
             }
@@ -163,7 +184,7 @@ impl Undoing {
                 self.state = State::Lost;
                 sink(Given::Verbatim(&original))?;
                 *input = before;
-                return self.keep(input, sink);
+                return Ok(());
             };
             content.extend_from_slice(undone);
             *input = &input[offered - part.len()..];
@@ -182,7 +203,8 @@ impl Undoing {
         let gains =
             // A container in a container doesn't shrink, and is what is to be undone.
             original.len() < SHORT || Format::of(&content).is_some() || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
-        let method = if gains { method_of(&original, &content, inflater.ended, self.likely) } else { None };
+        let method =
+            if gains { method_of(&original, &content, inflater.ended, (self.first, self.likely)) } else { None };
         let Some(method) = method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.ended { State::Ended } else { State::Skipping(inflater) };

@@ -96,7 +96,8 @@ fn program_exists(program: &str) -> Result<(), String> {
     if program.contains('/') {
         return exists(Path::new(program));
     }
-    let folders = std::env::var_os("PATH").unwrap_or_default();
+    // Without a PATH the system looks there.
+    let folders = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     if std::env::split_paths(&folders).any(|folder| folder.join(program).is_file()) {
         return Ok(());
     }

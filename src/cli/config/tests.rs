@@ -190,7 +190,7 @@ boot = true
     n.toml:15: app.weavestream.consistency: must be "live", "pause" or { stop = ["SERVICE"], at_most = "10min" }
     n.toml:16: app.weavestream.engine: must be one of "docker compose", "docker-compose", "podman compose"
     n.toml:19: app.weavestream.source.db: unknown key `servcie`; did you mean `service`?
-    n.toml:21: app.weavestream.source.files.kind: unknown kind `flies`; did you mean `files`? kinds are files, postgres, stack
+    n.toml:21: app.weavestream.source.files.kind: unknown kind `flies`; did you mean `files`? kinds are files, postgres, stack, command
     n.toml:22: app.weavestream.source.more: needs `path`, or `paths` if there are several
     n.toml:24: app.weavestream.source.more.one_file_system: must be true or false
     n.toml:25: app.weavestream.source.a/b: a source's name is a folder of the snapshot: one component of a path, without control characters

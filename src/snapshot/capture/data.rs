@@ -27,17 +27,17 @@ pub(super) struct DataSink<'c> {
 }
 
 impl DataSink<'_> {
-    /// Stores what `reader` gives behind `head`, up to its end; it's `length` bytes long as far as that is known. `captured` learns what came of it.
+    /// Stores what `reader` gives behind `head`, up to its end; it's `length` bytes long as far as that is known, and expanded if it's of a format. `captured` learns what came of it.
     pub(super) fn store(
         &self,
         head: Vec<u8>,
         reader: impl Read,
-        (length, expand): (Option<u64>, bool),
+        (length, format): (Option<u64>, Option<Format>),
         captured: &mut Captured,
         buffer: &mut Buffer,
     ) -> Result<(), ArchiveStreamError> {
-        if expand && Format::of(&head).is_some() {
-            return self.container(&mut Cursor::new(head).chain(reader), length, captured);
+        if let Some(format) = format {
+            return self.container(&mut Cursor::new(head).chain(reader), (length, format), captured);
         }
         if head.starts_with(ARCHIVE_MAGIC) {
             return self.archive(&mut Cursor::new(head).chain(reader), captured);
@@ -65,19 +65,16 @@ impl DataSink<'_> {
     fn container(
         &self,
         reader: &mut dyn Read,
-        length: Option<u64>,
+        (length, format): (Option<u64>, Format),
         captured: &mut Captured,
     ) -> Result<(), ArchiveStreamError> {
         let places = (self.writer, self.gear, self.lane);
-        let stored = expanded::store(reader, length.unwrap_or(u64::MAX), places, self.monitor)?;
+        let stored = expanded::store(reader, (length.unwrap_or(u64::MAX), format), places, self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);
         captured.size = stored.bytes;
-        captured.expanded = stored.recipe.map(|recipe| Expanded {
-            recipe,
-            hash: stored.hash,
-            is_whole: stored.outcome.left.is_empty(),
-        });
+        captured.expanded =
+            stored.recipe.map(|recipe| Expanded { recipe, hash: stored.hash, is_whole: stored.outcome.is_whole() });
         captured.outcome = Some(stored.outcome);
         captured.archive = stored.archive;
         Ok(())

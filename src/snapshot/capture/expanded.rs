@@ -8,7 +8,7 @@
 //! Memory: that of the expansion, what the cutters keep (below 1 MiB), and some 4 MiB of pieces between the threads.
 
 use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTarget};
-use crate::chunker::expand::{Expansion, Inner, Outcome};
+use crate::chunker::expand::{Expansion, Format, Inner, Outcome};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
@@ -54,10 +54,10 @@ enum Message {
 /// Whoever stores has failed and says why.
 struct Gone;
 
-/// Stores the container that `input` gives, up to its end; `length` is about how long it is.
+/// Stores the container of this format that `input` gives, up to its end; `length` is about how long it is.
 pub(super) fn store(
     input: &mut dyn Read,
-    length: u64,
+    (length, format): (u64, Format),
     (writer, gear, shared): (&Writer, &Gear, &Mutex<Lane>),
     monitor: &dyn Monitor,
 ) -> Result<StoredExpansion, ArchiveStreamError> {
@@ -68,7 +68,7 @@ pub(super) fn store(
         let place =
             if length < OWN_FRAMES { Place::Shared(shared) } else { Place::Own(Box::new(writer.lane_of_rows())) };
         let storing = scope.spawn(move || Sink::new(gear, place, shared).take_all(&stored));
-        let undone = undo(input, &pieces, messages, monitor);
+        let undone = undo(input, Expansion::of(Some(format)), (&pieces, messages), monitor);
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (outcome, bytes) = undone?.ok_or(WriteError::Stopped)?;
@@ -83,11 +83,10 @@ pub(super) fn store(
 /// Reads and undoes all of it; what came of it, and how many bytes there were. `None` if whoever stores has failed.
 fn undo(
     input: &mut dyn Read,
-    pieces: &Sender<Arc<Vec<u8>>>,
-    messages: Sender<Message>,
+    mut expansion: Expansion,
+    (pieces, messages): (&Sender<Arc<Vec<u8>>>, Sender<Message>),
     monitor: &dyn Monitor,
 ) -> Result<Option<(Outcome, u64)>, ArchiveStreamError> {
-    let mut expansion = Expansion::new();
     let mut batch = Batch { messages, bytes: Vec::new() };
     let mut bytes = 0;
     while let Some(piece) = next_piece(input, monitor)? {

@@ -1,5 +1,6 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
+use crate::chunker::expand::{Format, TAIL};
 use crate::chunker::{Buffer, Gear, Profile};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
@@ -183,9 +184,19 @@ impl FileReaderThread<'_> {
             captured.sidecar = sidecar::read(&job.path, &head);
         }
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
-        let how = (Some(length), job.expand && reader.extents().is_none());
+        let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader)? } else { None };
         let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
-        Ok(sink.store(head, reader, how, captured, buffer)?)
+        Ok(sink.store(head, reader, (Some(length), format), captured, buffer)?)
+    }
+
+    /// The container that a file is, which its first bytes tell, or its last ones.
+    fn format(head: &[u8], reader: &FileReader) -> Result<Option<Format>, FileError> {
+        let format = Format::of(head);
+        if format.is_some() || !Format::may_be_behind(head) {
+            return Ok(format);
+        }
+        let tail = reader.tail(TAIL).map_err(|error| FileError::of("read", &error))?;
+        Ok(Format::behind(head, &tail))
     }
 
     /// Reads a file of class secret. It's mostly small, but somebody may have marked any file: one chunk of it is in memory at a time, and for the names of variables its start.

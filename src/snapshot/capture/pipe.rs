@@ -1,6 +1,7 @@
 //! Capturing streams that no file holds. One whose program fails, or of which nothing comes, is never an entry of the tree: what went wrong is a problem of the snapshot, and the other sources go on.
 
 use crate::chunker::Buffer;
+use crate::chunker::expand::Format;
 use crate::repo::writer::{Lane, WriteError};
 use crate::snapshot::backup::{BackupError, now};
 use crate::snapshot::capture::archive::ArchiveStreamError;
@@ -114,7 +115,8 @@ impl PipeCapture<'_> {
             let output = pipe.output();
             let mut head = Vec::with_capacity(SNIFF);
             output.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(ArchiveStreamError::Read)?;
-            self.sink.store(head, output, (None, !source.no_expand), &mut captured, &mut Buffer::new())?;
+            let format = if source.no_expand { None } else { Format::of(&head) };
+            self.sink.store(head, output, (None, format), &mut captured, &mut Buffer::new())?;
         }
         for line in pipe.finish(interrupt)? {
             self.sink.monitor.warning(&format!("{}: {line}", source.name));

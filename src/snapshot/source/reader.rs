@@ -108,6 +108,14 @@ impl FileReader {
         self.extents.iter().map(|extent| extent.length).sum()
     }
 
+    /// The last bytes of the file, `most` at most, whatever has been read.
+    pub fn tail(&self, most: usize) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.size).map_or(most, |size| size.min(most));
+        let mut tail = vec![0; length];
+        self.file.read_exact_at(&mut tail, self.size - length as u64)?;
+        Ok(tail)
+    }
+
     /// Whether the file changed since it was looked at: its size, mtime or ctime did.
     pub fn changed(&self) -> io::Result<bool> {
         Ok(self.before.differs(&Metadata::of_open(&self.file)?))

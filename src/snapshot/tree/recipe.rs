@@ -25,7 +25,7 @@ pub struct Recipe {
     /// The references of the list of the recipe's references.
     #[n(5)]
     pub list: Option<Vec<Reference>>,
-    /// Whether all compression was undone, so that the stream is the content of the innermost container: of a `pg_dump` archive the same without compression.
+    /// Whether all compression was undone, so that the stream is the content of the innermost container: of a `pg_dump` archive the same without compression. Never if one of them is a ZIP, which holds many.
     #[cbor(n(6), with = "crate::repo::cbor::yes_or_no")]
     pub is_whole: bool,
 }

@@ -43,8 +43,7 @@ PGPASSWORD, PGPASSFILE, service files or the container's environment.
 
 Examples:
   nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
-  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki
-  nightsafe backup --stdin wiki.sql --stdin-from-command -- mariadb-dump wiki")]
+  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct BackupArgs {
     /// What to back up
@@ -89,7 +88,7 @@ pub struct BackupArgs {
     /// Treat what matches as secret, as .env files are
     #[arg(long, value_name = "PATTERN")]
     secret: Vec<String>,
-    /// Store gzip and compressed dumps as they are, compressed
+    /// Store ZIP, gzip and compressed dumps as they are
     #[arg(long)]
     no_expand: bool,
     /// How often a long backup makes what it has done so far a snapshot, `never` for not at all

@@ -14,7 +14,7 @@ const NAME: &str = "stdin";
 /// Streams.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
-    /// Also back up standard input, as /stdin/NAME; nothing coming is a problem
+    /// Also back up standard input, as /stdin/NAME
     #[arg(
         long,
         value_name = "NAME",
@@ -24,7 +24,7 @@ pub struct StreamArgs {
         overrides_with = "stdin"
     )]
     stdin: Option<String>,
-    /// Instead what the command that takes PATH's place writes: if it fails, that isn't stored
+    /// Instead what a command writes that stands in PATH's place, behind `--`
     #[arg(long, requires = "stdin", conflicts_with_all = ["files_from", "rename"])]
     stdin_from_command: bool,
 }

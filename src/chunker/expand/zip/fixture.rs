@@ -1,0 +1,203 @@
+//! For tests: a writer of ZIP that can write what is odd.
+
+use crate::chunker::expand::{Expansion, Inner, Left, Outcome, Rebuilder};
+use crate::chunker::steps::in_steps;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use std::convert::Infallible;
+use std::io::Write;
+
+/// How a member tells its sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sizes {
+    InHeader,
+    /// In the header, in 64 bits.
+    InZip64,
+    /// Behind the member.
+    Behind {
+        signed: bool,
+        wide: bool,
+    },
+}
+
+/// All of those.
+pub(super) const BEHIND: [Sizes; 4] = [
+    Sizes::Behind { signed: true, wide: false },
+    Sizes::Behind { signed: true, wide: true },
+    Sizes::Behind { signed: false, wide: false },
+    Sizes::Behind { signed: false, wide: true },
+];
+
+/// Writes ZIP.
+#[derive(Default)]
+pub(super) struct Made {
+    /// So far.
+    pub(super) bytes: Vec<u8>,
+    directory: Vec<u8>,
+    members: u16,
+    /// What changes with each night.
+    time: u32,
+}
+
+impl Made {
+    /// With this time in all headers.
+    pub(super) fn at(time: u32) -> Self {
+        Self { time, ..Self::default() }
+    }
+
+    pub(super) fn stored(self, name: &str, content: &[u8]) -> Self {
+        self.member(name, (0, 0), content, Sizes::InHeader)
+    }
+
+    pub(super) fn deflated(self, name: &str, content: &[u8], level: u32) -> Self {
+        self.member(name, (8, 0), &deflate(content, level), Sizes::InHeader)
+    }
+
+    pub(super) fn member(mut self, name: &str, (method, flags): (u16, u16), data: &[u8], sizes: Sizes) -> Self {
+        let length = data.len() as u64;
+        let short = u32::try_from(length).unwrap();
+        let flags = flags | if matches!(sizes, Sizes::Behind { .. }) { 8 } else { 0 };
+        let (told, extra) = match sizes {
+            Sizes::InHeader => (short, Vec::new()),
+            Sizes::InZip64 => (u32::MAX, [&[1, 0, 16, 0][..], &length.to_le_bytes(), &length.to_le_bytes()].concat()),
+            Sizes::Behind { .. } => (0, Vec::new()),
+        };
+        let mut header = b"PK\x03\x04\x14\0".to_vec();
+        header.extend([flags.to_le_bytes(), method.to_le_bytes()].concat());
+        header.extend([self.time, 0x1234_5678, told, told].iter().flat_map(|number| number.to_le_bytes()));
+        header.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+        header.extend(u16::try_from(extra.len()).unwrap().to_le_bytes());
+        header.extend([name.as_bytes(), &extra].concat());
+        self.directory.extend([b"PK\x01\x02\x14\0", &header[4..28], &[0; 16], name.as_bytes()].concat());
+        self.bytes.extend([&header, data].concat());
+        if let Sizes::Behind { signed, wide } = sizes {
+            self.bytes.extend(if signed { &b"PK\x07\x08crc."[..] } else { b"crc." });
+            for _ in 0..2 {
+                self.bytes.extend(if wide { length.to_le_bytes().to_vec() } else { short.to_le_bytes().to_vec() });
+            }
+        }
+        self.members += 1;
+        self
+    }
+
+    /// Bytes that are no member.
+    pub(super) fn other(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    /// The central directory and its end.
+    pub(super) fn end(&self, comment: &[u8]) -> Vec<u8> {
+        let mut end = [&self.directory[..], b"PK\x05\x06\0\0\0\0"].concat();
+        end.extend([self.members.to_le_bytes(), self.members.to_le_bytes()].concat());
+        end.extend(
+            [self.directory.len(), self.bytes.len()].iter().flat_map(|n| u32::try_from(*n).unwrap().to_le_bytes()),
+        );
+        end.extend(u16::try_from(comment.len()).unwrap().to_le_bytes());
+        [&end, comment].concat()
+    }
+
+    pub(super) fn bytes(&self, comment: &[u8]) -> Vec<u8> {
+        [self.bytes.clone(), self.end(comment)].concat()
+    }
+}
+
+/// As zlib does.
+pub(super) fn deflate(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// As no method does: its blocks end elsewhere.
+pub(super) fn oddly(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+    for part in bytes.chunks(bytes.len().div_ceil(5)) {
+        encoder.write_all(part).unwrap();
+        encoder.flush().unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+/// What gzip makes of it.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Lines that shrink.
+pub(super) fn text(seed: usize, rows: usize) -> Vec<u8> {
+    let row =
+        |n: usize| format!("{n};{};customer {}\n", &blake3::hash(&(seed + n).to_le_bytes()).to_hex()[..9], n % 97);
+    (0..rows).map(row).collect::<String>().into_bytes()
+}
+
+/// What nothing compresses.
+pub(super) fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// What comes of bytes: the stream in parts between its borders.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Expanded {
+    pub(super) parts: Vec<Vec<u8>>,
+    pub(super) recipe: Vec<u8>,
+    pub(super) outcome: Outcome,
+}
+
+impl Expanded {
+    pub(super) fn stream(&self) -> Vec<u8> {
+        self.parts.concat()
+    }
+}
+
+/// What comes of bytes that arrive in pieces of these lengths.
+pub(super) fn expand(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
+    let (mut parts, mut recipe) = (vec![Vec::new()], Vec::new());
+    let mut each = |inner: Inner<'_>| {
+        match inner {
+            Inner::Border if parts.last().unwrap().is_empty() => {}
+            Inner::Border => parts.push(Vec::new()),
+            Inner::Bytes(bytes) => parts.last_mut().unwrap().extend_from_slice(bytes),
+        }
+        Ok::<_, Infallible>(())
+    };
+    for part in in_steps(bytes, steps) {
+        let Ok(()) = expansion.push(part, &mut each);
+        recipe.extend(expansion.take_recipe());
+    }
+    let Ok((rest, outcome)) = expansion.finish(&mut each);
+    recipe.extend(rest);
+    Expanded { parts, recipe, outcome }
+}
+
+/// What comes back.
+pub(super) fn rebuild(expanded: &Expanded) -> Vec<u8> {
+    let mut rebuilder = Rebuilder::new(&expanded.recipe[..]);
+    let mut bytes = Vec::new();
+    let mut out = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok::<_, Infallible>(())
+    };
+    for part in in_steps(&expanded.stream(), &[70_000]) {
+        rebuilder.push(part, &mut out).unwrap();
+    }
+    rebuilder.finish(&mut out).unwrap();
+    bytes
+}
+
+/// Expands, and insists that the bytes come back, and that pieces decide nothing.
+pub(super) fn proven(bytes: &[u8]) -> Expanded {
+    let expanded = expand(Expansion::new(), bytes, &[100_000]);
+    assert!(rebuild(&expanded) == bytes, "other bytes come back");
+    assert!(expand(Expansion::new(), bytes, &[1, 7, 4_000]) == expanded, "pieces decide");
+    expanded
+}
+
+/// Why parts stay as they are.
+pub(super) fn left(expanded: &Expanded) -> Vec<Left> {
+    expanded.outcome.left.iter().copied().collect()
+}

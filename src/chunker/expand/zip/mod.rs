@@ -1,0 +1,328 @@
+//! ZIP (APPNOTE.TXT 6.3 of PKWARE), read from front to back: members, each behind its header, and whatever else.
+//!
+//! Headers and descriptors go into the recipe: they hold times, which change each night in archives that programs make, while the members don't. So the stream is what members hold, a border
+//! before each, then the central directory as it is. Whatever isn't understood stays as it is up to the next header that looks like one, which is also how the ZIP behind a program is found:
+//! nothing hangs on the central directory, which comes too late.
+
+#[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod fixture;
+mod header;
+#[cfg(test)]
+mod tests;
+
+use super::expander::{Expander, Outcome};
+use super::left::Left;
+use super::method::Method;
+use super::out::Out;
+use super::undoing::{Given, Undoing};
+use header::{Header, Read};
+
+/// So many members are looked at; what follows stays as it is.
+const MAX_MEMBERS: u64 = 1 << 20;
+/// After so many members in a row that no method makes, as many are passed over before another one is tried.
+const PATIENCE: u32 = 32;
+/// The end of the central directory, without a comment.
+const END: usize = 22;
+/// Bytes at the end of a file in which [`is_at_end`] finds what it looks for.
+pub const TAIL: usize = END + u16::MAX as usize;
+
+/// Reads ZIP.
+pub(super) struct Zip {
+    state: State,
+    common: Common,
+}
+
+/// What isn't of one member.
+struct Common {
+    depth: usize,
+    members: u64,
+    /// Whether what comes next has nothing to do with what came.
+    is_apart: bool,
+    /// The last method that was found.
+    method: Option<Method>,
+    /// Members in a row that no method makes.
+    misses: u32,
+    /// Members that aren't tried before the next one.
+    passes: u32,
+}
+
+enum State {
+    /// Where a header may come. What stays as it is before it has gone.
+    Between(Vec<u8>),
+    /// A member of so many bytes that isn't compressed.
+    Stored(u64, Box<Expander>, After),
+    Deflated(Box<Deflated>),
+    /// So many bytes that stay as they are.
+    Verbatim(u64, After),
+    /// Where a descriptor may be, behind a member of so many bytes.
+    Descriptor(Vec<u8>, u64),
+    /// What stays as it is.
+    Rest,
+}
+
+/// What follows a member: a descriptor, if it tells of so many bytes, or nothing.
+#[derive(Clone, Copy)]
+struct After(Option<u64>);
+
+impl After {
+    const fn state(self) -> State {
+        match self.0 {
+            Some(size) => State::Descriptor(Vec::new(), size),
+            None => State::Between(Vec::new()),
+        }
+    }
+}
+
+/// A member that is compressed.
+struct Deflated {
+    undoing: Undoing,
+    inner: Expander,
+    /// Bytes that have come.
+    size: u64,
+    /// Bytes that are to come, if the header tells.
+    left: Option<u64>,
+    has_descriptor: bool,
+}
+
+impl Zip {
+    pub(super) const fn new(depth: usize) -> Self {
+        let common = Common { depth, members: 0, is_apart: true, method: None, misses: 0, passes: 0 };
+        Self { state: State::Between(Vec::new()), common }
+    }
+
+    pub(super) fn push<E>(&mut self, mut input: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let common = &mut self.common;
+        while !input.is_empty() {
+            self.state = match std::mem::replace(&mut self.state, State::Rest) {
+                State::Between(held) => common.between(held, &mut input, outcome, out)?,
+                State::Stored(left, mut inner, after) => {
+                    let (now, left) = take(&mut input, left);
+                    inner.push_into(now, outcome, out)?;
+                    if left == 0 {
+                        inner.finish_into(outcome, out)?;
+                        common.is_apart = true;
+                        after.state()
+                    } else {
+                        State::Stored(left, inner, after)
+                    }
+                }
+                State::Deflated(deflated) => deflated.push(&mut input, common, outcome, out)?,
+                State::Verbatim(left, after) => {
+                    let (now, left) = take(&mut input, left);
+                    common.raw(now, out)?;
+                    if left == 0 { after.state() } else { State::Verbatim(left, after) }
+                }
+                State::Descriptor(mut held, size) => {
+                    let (now, _) = take(&mut input, (header::LOOKED_AT - held.len()) as u64);
+                    held.extend_from_slice(now);
+                    if held.len() < header::LOOKED_AT {
+                        State::Descriptor(held, size)
+                    } else {
+                        let rest = held.split_off(header::descriptor_length(&held, size));
+                        out.literal(&held);
+                        common.is_apart |= !held.is_empty();
+                        common.between(rest, &mut input, outcome, out)?
+                    }
+                }
+                State::Rest => {
+                    common.raw(std::mem::take(&mut input), out)?;
+                    State::Rest
+                }
+            };
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        match self.state {
+            State::Between(held) | State::Descriptor(held, _) => self.common.raw(&held, out),
+            State::Stored(_, mut inner, _) => inner.finish_into(outcome, out),
+            State::Deflated(mut deflated) => deflated.finish(&mut self.common, outcome, out),
+            State::Verbatim(..) | State::Rest => Ok(()),
+        }
+    }
+}
+
+/// Takes up to so many bytes from the front of `input`; also gives how many are missing.
+fn take<'b>(input: &mut &'b [u8], most: u64) -> (&'b [u8], u64) {
+    let (now, later) = input.split_at(usize::try_from(most).map_or(input.len(), |most| most.min(input.len())));
+    *input = later;
+    (now, most - now.len() as u64)
+}
+
+impl Common {
+    /// Bytes that stay as they are.
+    fn raw<E>(&mut self, bytes: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+        if !bytes.is_empty() && std::mem::take(&mut self.is_apart) {
+            out.border()?;
+        }
+        out.raw(bytes)
+    }
+
+    /// Looks for the next header, of which there are perhaps some bytes.
+    fn between<E>(
+        &mut self,
+        mut held: Vec<u8>,
+        input: &mut &[u8],
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<State, E> {
+        loop {
+            if held.is_empty() {
+                let (before, later) = input.split_at(header::before(input));
+                self.raw(before, out)?;
+                *input = later;
+            }
+            match header::read(&held) {
+                Read::Header(header) => return self.begin(header, &held, outcome, out),
+                Read::None => {
+                    let rest = held.split_off(1);
+                    let (before, rest) = rest.split_at(header::before(&rest));
+                    self.raw(&held, out)?;
+                    self.raw(before, out)?;
+                    held = rest.to_vec();
+                }
+                Read::Needs(_) if input.is_empty() => return Ok(State::Between(held)),
+                Read::Needs(length) => held.extend_from_slice(take(input, (length - held.len()) as u64).0),
+            }
+        }
+    }
+
+    /// A member begins.
+    fn begin<E>(
+        &mut self,
+        header: Header,
+        bytes: &[u8],
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<State, E> {
+        self.members += 1;
+        if self.members > MAX_MEMBERS {
+            outcome.note(Some(Left::Bomb));
+            self.raw(bytes, out)?;
+            return Ok(State::Rest);
+        }
+        out.literal(bytes);
+        self.is_apart = true;
+        let Header { method, is_encrypted, has_descriptor, size, likely } = header;
+        let after = After(size.filter(|_| has_descriptor));
+        // Without a size its end is found where the next header is.
+        let verbatim = size.map_or(State::Between(Vec::new()), |size| State::Verbatim(size, after));
+        Ok(match (method, size) {
+            (_, Some(0)) => after.state(),
+            (header::STORED, Some(size)) if !is_encrypted => {
+                State::Stored(size, Box::new(Expander::within(self.depth)), after)
+            }
+            (header::DEFLATED, _) if !is_encrypted => {
+                if self.depth > 1 && out.allowance.is_spent() {
+                    outcome.note(Some(Left::Bomb));
+                    verbatim
+                } else if self.passes > 0 {
+                    self.passes -= 1;
+                    outcome.note(Some(Left::OtherEncoder));
+                    verbatim
+                } else {
+                    let undoing = Undoing::new(likely).first(self.method).giving_back();
+                    let inner = Expander::within(self.depth);
+                    State::Deflated(Box::new(Deflated { undoing, inner, size: 0, left: size, has_descriptor }))
+                }
+            }
+            (header::STORED, _) if !is_encrypted => verbatim,
+            _ => {
+                outcome.note(Some(Left::Unsupported));
+                verbatim
+            }
+        })
+    }
+
+    /// What comes of a compressed member.
+    fn note(&mut self, left: Option<Left>, outcome: &mut Outcome) {
+        outcome.note(left);
+        match left {
+            Some(Left::OtherEncoder) => {
+                self.misses += 1;
+                self.passes = if self.misses >= PATIENCE { PATIENCE } else { 0 };
+            }
+            None => self.misses = 0,
+            Some(_) => {}
+        }
+    }
+
+    /// What becomes of a compressed member's parts.
+    fn pass_on<E>(
+        &mut self,
+        given: &Given<'_>,
+        inner: &mut Expander,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        match given {
+            Given::Begin(method) => self.method = Some(*method),
+            Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
+            Given::End | Given::Cut(_) => {
+                inner.finish_into(outcome, out)?;
+                self.is_apart = true;
+            }
+            Given::Verbatim(bytes) => self.raw(bytes, out)?,
+        }
+        if let Some(step) = given.step() {
+            out.step(step);
+        }
+        Ok(())
+    }
+}
+
+impl Deflated {
+    fn push<E>(
+        mut self: Box<Self>,
+        input: &mut &[u8],
+        common: &mut Common,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<State, E> {
+        let (offered, _) = take(&mut &**input, self.left.unwrap_or(u64::MAX));
+        let mut part = offered;
+        let Self { undoing, inner, .. } = &mut *self;
+        undoing.push(&mut part, &mut |given| common.pass_on(&given, inner, outcome, out))?;
+        let taken = offered.len() - part.len();
+        *input = &input[taken..];
+        self.size += taken as u64;
+        self.left = self.left.map(|left| left - taken as u64);
+        let is_lost = self.undoing.is_lost();
+        if !self.undoing.has_ended() && !is_lost && self.left != Some(0) {
+            return Ok(State::Deflated(self));
+        }
+        self.finish(common, outcome, out)?;
+        let after = After((self.has_descriptor && !(is_lost && self.left.is_none())).then_some(self.size));
+        Ok(match self.left {
+            // The header tells of more than there is.
+            Some(left @ 1..) => State::Verbatim(left, After(after.0.map(|size| size + left))),
+            Some(0) | None => after.state(),
+        })
+    }
+
+    /// The member ends, whether its stream has or not.
+    fn finish<E>(&mut self, common: &mut Common, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+        let Self { undoing, inner, .. } = self;
+        if !undoing.has_ended() {
+            undoing.finish(&mut |given| common.pass_on(&given, inner, outcome, out))?;
+        }
+        common.note(self.undoing.left(), outcome);
+        Ok(())
+    }
+}
+
+/// Whether a stream that begins like this is a ZIP, and not one in parts or without members.
+pub(super) fn is_start(head: &[u8]) -> bool {
+    header::is_start(head)
+}
+
+/// Whether a ZIP ends where these bytes do, the last [`TAIL`] of a file or all of them.
+pub(super) fn is_at_end(tail: &[u8]) -> bool {
+    memchr::memmem::rfind_iter(tail, b"PK\x05\x06").any(|at| {
+        let comment = tail.get(at + END - 2..at + END).and_then(|length| length.try_into().ok());
+        comment.is_some_and(|length| at + END + usize::from(u16::from_le_bytes(length)) == tail.len())
+    })
+}
