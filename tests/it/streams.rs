@@ -106,7 +106,7 @@ fn sources_of_an_application_may_be_commands() {
     assert_eq!(said.code, Some(0), "{said:?}");
     let said = scene.run(["--config", config, "backup", "--app", "wiki", "--json"]);
     assert_eq!(said.code, Some(3), "{said:?}");
-    let sources = said.json()["sources"].clone();
+    let (sources, id) = (said.json()["sources"].clone(), said.json()["snapshot_id"].as_str().unwrap().to_owned());
     let states: Vec<_> = sources
         .as_array()
         .unwrap()
@@ -120,11 +120,11 @@ fn sources_of_an_application_may_be_commands() {
         ("files", "files", "complete"),
     ];
     assert_eq!(states, expected.map(|(name, kind, state)| (json!(name), json!(kind), json!(state))));
-    assert!(dumped(&scene, "latest:wiki:/db/wiki.dump") == DUMP);
-    assert_eq!(dumped(&scene, "latest:wiki:/env/.env"), b"KEY=value-of-key");
+    assert!(dumped(&scene, &format!("{id}:/db/wiki.dump")) == DUMP);
+    assert_eq!(dumped(&scene, &format!("{id}:/env/.env")), b"KEY=value-of-key");
     // Of the dump the manifest knows what is in it, as of one that lies about as a file.
-    let manifest = scene.run(["show", "latest", "--json"]).json();
+    let manifest = scene.run(["show", &id, "--json"]).json();
     assert_eq!(manifest["dumps"][0]["contents"]["database"], "chinook", "{manifest}");
-    let said = scene.run(["ls", "--json", "latest:wiki:/env"]);
+    let said = scene.run(["ls", "--json", &format!("{id}:/env")]);
     assert!(said.out.contains("\"secret\":true"), "{said:?}");
 }
