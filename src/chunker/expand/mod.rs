@@ -9,12 +9,14 @@
 //! What is expanded is proven: while compression is undone, the same bytes are compressed again and compared, and only what came out equal is passed on. Everything else stays as it is. So
 //! any bytes whatever can be expanded; of some nothing comes. Both directions are streams, of bounded memory.
 
+mod codec;
 mod deflater;
 mod expander;
 mod gnu;
 mod gzip;
 mod inflater;
 mod left;
+mod lz4;
 mod method;
 mod out;
 mod pgdump;
@@ -22,9 +24,12 @@ mod pieces;
 mod proof;
 mod rebuild;
 mod recipe;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod undoing;
+mod wrapped;
+mod zstd;
 
 pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;

@@ -4,8 +4,8 @@ use super::deflater::{BLOCK, Deflater, Each};
 use super::method::Method;
 use std::collections::VecDeque;
 
-/// What makes `original` of `content`, of which more follows unless it `ended`.
-pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) -> Option<Method> {
+/// Which of `methods` makes `original` of `content`, of which more follows unless it `ended`.
+pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, methods: Vec<Method>) -> Option<Method> {
     let makes = |method: &Method| {
         let (mut deflater, mut rest) = (Deflater::new(*method), original);
         let mut compare = |given: &[u8]| {
@@ -19,7 +19,7 @@ pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Op
         let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
         finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
     };
-    Method::all(likely).find(makes)
+    methods.into_iter().find(makes)
 }
 
 /// Compresses content again and compares it with what it came from.

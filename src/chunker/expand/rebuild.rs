@@ -146,6 +146,10 @@ impl<R: Read> Rebuilder<R> {
             Step::Literal(bytes) => emit(&mut self.stages, &bytes, out).map_err(RebuildError::Output)?,
             Step::Deflate(level) => self.begin(Stage::Deflate(Deflater::new(Method::Zlib(level))))?,
             Step::Gnu(level) => self.begin(Stage::Deflate(Deflater::new(Method::Gnu(level))))?,
+            Step::Lz4(level) => self.begin(Stage::Deflate(Deflater::new(Method::Lz4(level))))?,
+            Step::Zstd { level, long } => {
+                self.begin(Stage::Deflate(Deflater::new(Method::Zstd { level, long })))?;
+            }
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,

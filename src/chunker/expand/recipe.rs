@@ -3,6 +3,7 @@
 //! A recipe is a sequence of steps of 9 bytes, a code and a number (little-endian). Some take bytes from the stream, some bring their own, some change what the steps between them and their
 //! end give. Recipes are written and read as streams: neither side holds one.
 
+use super::{lz4, zstd};
 use std::io::{self, Read};
 
 /// What every recipe begins with: the version.
@@ -33,6 +34,15 @@ pub(super) enum Step {
     Deflate(u8),
     /// Up to the end: the same, as GNU gzip does.
     Gnu(u8),
+    /// Up to the end: compressed as a frame of LZ4, by liblz4 at this level.
+    Lz4(u8),
+    /// Up to the end: compressed as a frame of Zstandard (RFC 8878), by libzstd.
+    Zstd {
+        /// The level.
+        level: i32,
+        /// With long-distance matching.
+        long: bool,
+    },
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
     Pieces,
     /// So many pieces that come next have this many bytes each.
@@ -67,8 +77,24 @@ mod code {
     pub(super) const LITERAL: u8 = 5;
     pub(super) const DEFLATE: u8 = 16;
     pub(super) const GNU: u8 = 17;
+    pub(super) const LZ4: u8 = 20;
+    pub(super) const ZSTD: u8 = 21;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
+}
+
+/// Of long-distance matching.
+const LONG: u64 = 1 << 32;
+
+fn zstd_number(level: i32, long: bool) -> u64 {
+    u64::from(level.abs_diff(zstd::MIN_LEVEL)) + if long { LONG } else { 0 }
+}
+
+/// The step with this number, if there is one.
+fn zstd_step(number: u64) -> Option<Step> {
+    let level = zstd::MIN_LEVEL.checked_add_unsigned(u32::try_from(number & !LONG).ok()?)?;
+    let step = Step::Zstd { level, long: number & LONG != 0 };
+    Some(step).filter(|_| level != 0 && level <= zstd::MAX_LEVEL)
 }
 
 impl Step {
@@ -82,6 +108,8 @@ impl Step {
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
             Self::Deflate(level) => (code::DEFLATE, u64::from(*level)),
             Self::Gnu(level) => (code::GNU, u64::from(*level)),
+            Self::Lz4(level) => (code::LZ4, u64::from(*level)),
+            Self::Zstd { level, long } => (code::ZSTD, zstd_number(*level, *long)),
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
@@ -201,6 +229,11 @@ impl<R: Read> RecipeReader<R> {
                 Ok(level @ 1..=9) => Ok(Step::Gnu(level)),
                 _ => Err(RecipeError::Malformed("a level that there isn't")),
             },
+            code::LZ4 => match u8::try_from(number) {
+                Ok(level @ 0..=lz4::MAX_LEVEL) => Ok(Step::Lz4(level)),
+                _ => Err(RecipeError::Malformed("a level that there isn't")),
+            },
+            code::ZSTD => zstd_step(number).ok_or(RecipeError::Malformed("a level that there isn't")),
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
