@@ -31,12 +31,25 @@ pub(super) enum Codec {
     Zstd(Option<Method>),
 }
 
+/// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
+const TRIAL: usize = 128 << 10;
+/// The same of formats whose blocks have 64 or 128 KiB, however many are left of them.
+const TRIAL_OF_BLOCKS: usize = 256 << 10;
+
 impl Codec {
     pub(super) fn decompressor(self) -> Undoer {
         match self {
             Self::Deflate(_) => Box::new(Inflater::new()),
             Self::Lz4(_) => Box::new(Lz4Decoder::new()),
             Self::Zstd(_) => Box::new(ZstdDecoder::new()),
+        }
+    }
+
+    /// So many compressed bytes tell who made them.
+    pub(super) const fn trial(self) -> usize {
+        match self {
+            Self::Deflate(_) => TRIAL,
+            Self::Lz4(_) | Self::Zstd(_) => TRIAL_OF_BLOCKS,
         }
     }
 

@@ -27,9 +27,17 @@ const LEVELS: [u8; 12] = [0, 9, 12, 3, 6, 2, 4, 5, 7, 8, 10, 11];
 /// The highest level.
 pub(super) const MAX_LEVEL: u8 = 12;
 
+/// The version whose bytes these are (`LZ4_VERSION_NUMBER`).
+const VERSION: i32 = 11_000;
+
+/// Whether the library here is the one whose bytes these are: another might make others.
+pub(super) fn is_here() -> bool {
+    ::lz4::version() == VERSION
+}
+
 /// All methods, likely ones first.
 pub(super) fn methods() -> Vec<Method> {
-    LEVELS.map(Method::Lz4).to_vec()
+    if is_here() { LEVELS.map(Method::Lz4).to_vec() } else { Vec::new() }
 }
 
 /// Makes a frame.

@@ -229,11 +229,13 @@ impl<R: Read> RecipeReader<R> {
                 Ok(level @ 1..=9) => Ok(Step::Gnu(level)),
                 _ => Err(RecipeError::Malformed("a level that there isn't")),
             },
-            code::LZ4 => match u8::try_from(number) {
+            code::LZ4 if lz4::is_here() => match u8::try_from(number) {
                 Ok(level @ 0..=lz4::MAX_LEVEL) => Ok(Step::Lz4(level)),
                 _ => Err(RecipeError::Malformed("a level that there isn't")),
             },
-            code::ZSTD => zstd_step(number).ok_or(RecipeError::Malformed("a level that there isn't")),
+            code::ZSTD if zstd::is_here() => {
+                zstd_step(number).ok_or(RecipeError::Malformed("a level that there isn't"))
+            }
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
@@ -287,6 +289,9 @@ mod tests {
             Step::Sizes { count: 1, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
             Step::Deflate(6),
+            Step::Lz4(0),
+            Step::Zstd { level: -131_072, long: false },
+            Step::Zstd { level: 19, long: true },
             Step::Pieced(10),
             Step::Pieced(u64::MAX - 10),
             Step::Cut(5),
@@ -305,6 +310,9 @@ mod tests {
             Step::Sizes { count: 3, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
             Step::Deflate(6),
+            Step::Lz4(0),
+            Step::Zstd { level: -131_072, long: false },
+            Step::Zstd { level: 19, long: true },
             Step::Pieced(u64::MAX),
             Step::Cut(5),
             Step::End,
@@ -343,6 +351,12 @@ mod tests {
             (16, 257),
             (17, 0),
             (17, 10),
+            (20, 13),
+            (20, 256),
+            (21, 131_072),
+            (21, 131_092),
+            (21, 1 << 32 | 131_072),
+            (21, 1 << 33 | 131_075),
             (32, 1),
             (33, 0),
             (33, 1 << 32),

@@ -10,8 +10,6 @@ use super::method::Method;
 use super::proof::{Proof, Unproven, method_of};
 use super::recipe::Step;
 
-/// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
-const TRIAL: usize = 128 << 10;
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
 /// Beyond so many bytes, no more than [`MAX_RATIO`] times the compressed ones are undone.
@@ -163,12 +161,12 @@ impl Undoing {
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        let before = *input;
+        let (before, trial) = (*input, self.codec.trial());
         while !inflater.has_ended()
             && content.len() < TRIAL_CONTENT
-            && original.len() + (before.len() - input.len()) < TRIAL
+            && original.len() + (before.len() - input.len()) < trial
         {
-            let room = TRIAL.saturating_sub(original.len() + (before.len() - input.len()));
+            let room = trial.saturating_sub(original.len() + (before.len() - input.len()));
             let mut part = &input[..input.len().min(room)];
             let offered = part.len();
             let Some(undone) = inflater.step(&mut part) else {
@@ -187,7 +185,7 @@ impl Undoing {
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
         original.extend_from_slice(taken);
-        if !inflater.has_ended() && content.len() < TRIAL_CONTENT && original.len() < TRIAL {
+        if !inflater.has_ended() && content.len() < TRIAL_CONTENT && original.len() < trial {
             self.state = State::Trial { inflater, original, content };
             return Ok(());
         }

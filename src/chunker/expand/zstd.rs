@@ -6,7 +6,7 @@
 
 use super::codec::Decompressor;
 use super::method::{Compressor, Method};
-use ::zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer};
+use ::zstd::zstd_safe::{self, CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer};
 
 /// The lowest level (`ZSTD_minCLevel`).
 pub(super) const MIN_LEVEL: i32 = -(128 << 10);
@@ -21,7 +21,7 @@ const SIZED: u8 = 1 << 5;
 
 /// The levels that ask for a window, as it stands in the header (power of two less 10, times 8), likely ones first.
 const LEVELS: [(u8, &[i32]); 5] = [
-    (9 << 3, &[1, -1, -5, -3, -7, -2, -4, -6, -10, -20, -50, -100]),
+    (9 << 3, &[1, -1, -5, -3, -2, -4, -6, -7, -8, -9, -10, -20, -30, -40, -50, -100]),
     (10 << 3, &[2]),
     (11 << 3, &[3, 6, 5, 8, 7, 4]),
     (12 << 3, &[9, 10, 12, 15, 11, 13, 14, 16]),
@@ -30,10 +30,18 @@ const LEVELS: [(u8, &[i32]); 5] = [
 /// The window of long-distance matching, and levels.
 const LONG: (u8, [i32; 19]) = (17 << 3, [3, 1, 9, 19, 6, 12, 15, 5, 10, 2, 4, 7, 8, 11, 13, 14, 16, 17, 18]);
 
+/// The version whose bytes these are (`ZSTD_VERSION_NUMBER`).
+const VERSION: u32 = 10_507;
+
+/// Whether the library here is the one whose bytes these are: another makes others.
+pub(super) fn is_here() -> bool {
+    zstd_safe::version_number() == VERSION
+}
+
 /// What may have made a frame that begins with `original`, likely methods first.
 pub(super) fn methods(original: &[u8]) -> Vec<Method> {
     let of = |levels: &[i32], long| levels.iter().map(|level| Method::Zstd { level: *level, long }).collect();
-    match original.get(4..6) {
+    match original.get(4..6).filter(|_| is_here()) {
         Some([PLAIN, window]) if *window == LONG.0 => of(&LONG.1, true),
         Some([PLAIN, window]) => {
             LEVELS.iter().find(|(of, _)| of == window).map_or_else(Vec::new, |(_, l)| of(l, false))
