@@ -20,15 +20,24 @@ pub(super) trait Decompressor {
 /// One of them.
 pub(super) type Undoer = Box<dyn Decompressor + Send>;
 
+/// What other streams of the same container taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Known {
+    /// What made the last one.
+    pub(super) method: Option<Method>,
+    /// No method had made one: trying them all again would take long, where there are many.
+    pub(super) missed: bool,
+}
+
 /// A format of compressed streams, and what is likely of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     /// A raw stream of deflate (RFC 1951), perhaps made at this level.
     Deflate(Option<u8>),
-    /// A frame of LZ4, perhaps made like this.
-    Lz4(Option<Method>),
-    /// A frame of Zstandard (RFC 8878), perhaps made like this.
-    Zstd(Option<Method>),
+    /// A frame of LZ4.
+    Lz4(Known),
+    /// A frame of Zstandard (RFC 8878).
+    Zstd(Known),
 }
 
 /// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
@@ -61,12 +70,13 @@ impl Codec {
 
     /// What may have made a stream that begins with `original`, likely methods first.
     pub(super) fn methods(self, original: &[u8]) -> Vec<Method> {
-        let (likely, others) = match self {
+        let (known, others) = match self {
             Self::Deflate(level) => return Method::all(level).collect(),
-            Self::Lz4(likely) => (likely, lz4::methods()),
-            Self::Zstd(likely) => (likely, zstd::methods(original)),
+            Self::Lz4(known) => (known, lz4::methods()),
+            Self::Zstd(known) => (known, zstd::methods(original)),
         };
-        let likely = likely.filter(|likely| others.contains(likely));
-        likely.into_iter().chain(others.into_iter().filter(|method| Some(*method) != likely)).collect()
+        let likely = known.method.filter(|likely| others.contains(likely));
+        let others = others.into_iter().filter(|method| Some(*method) != likely);
+        likely.into_iter().chain(others).take(if known.missed { 1 } else { usize::MAX }).collect()
     }
 }

@@ -94,13 +94,11 @@ fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> V
     dump
 }
 
+/// A way to compress all of a block.
+type Compress<'c> = &'c dyn Fn(&[u8]) -> Vec<u8>;
+
 /// The same by any algorithm, which has a code.
-fn compressed_by(
-    archive: &[u8],
-    (code, compress): (u8, &dyn Fn(&[u8]) -> Vec<u8>),
-    piece: usize,
-    offset: Option<u8>,
-) -> Vec<u8> {
+fn compressed_by(archive: &[u8], (code, compress): (u8, Compress<'_>), piece: usize, offset: Option<u8>) -> Vec<u8> {
     let mut parser = Parser::new();
     let (mut input, mut at) = (archive, 0);
     let (mut out, mut content, mut heads): (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) =

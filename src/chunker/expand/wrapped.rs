@@ -1,8 +1,8 @@
 //! The compressed stream of a block of an archive.
 
-use super::codec::Codec;
+use super::codec::{Codec, Known};
 use super::expander::Outcome;
-use super::method::Method;
+use super::left::Left;
 use super::out::Out;
 use super::rows::Pieces;
 use super::undoing::Undoing;
@@ -21,11 +21,11 @@ pub(super) struct Wrapped {
 }
 
 impl Wrapped {
-    /// At the start of a stream of an archive, another one of which was perhaps made by `method`.
-    pub(super) fn new(compression: Compression, method: Option<Method>) -> Self {
+    /// At the start of a stream of an archive, of which so much is known.
+    pub(super) fn new(compression: Compression, known: Known) -> Self {
         let undoing = match compression {
-            Compression::Lz4 => Some(Undoing::of(Codec::Lz4(method))),
-            Compression::Zstd => Some(Undoing::of(Codec::Zstd(method))),
+            Compression::Lz4 => Some(Undoing::of(Codec::Lz4(known))),
+            Compression::Zstd => Some(Undoing::of(Codec::Zstd(known))),
             Compression::None | Compression::Gzip { .. } => None,
         };
         // The other two tell their ends themselves, and that is all.
@@ -33,9 +33,12 @@ impl Wrapped {
         Self { header: Vec::new(), undoing, checksum }
     }
 
-    /// What made it, once that is known.
-    pub(super) fn method(&self) -> Option<Method> {
-        self.undoing.as_ref().and_then(Undoing::method)
+    /// Says what it taught, at its end.
+    pub(super) fn teach(&self, known: &mut Known) {
+        if let Some(undoing) = &self.undoing {
+            known.method = undoing.method().or(known.method);
+            known.missed |= undoing.left() == Some(Left::OtherEncoder);
+        }
     }
 
     pub(super) fn push<E>(

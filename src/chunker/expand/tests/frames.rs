@@ -221,6 +221,17 @@ fn bombs_are_cut() {
     assert!(expanded.stream.len() <= 101 << 20, "{}", expanded.stream.len());
 }
 
+#[test]
+fn one_large_window_is_enough() {
+    let begin = |code: u8, number: u64| [&[code][..], &number.to_le_bytes()].concat();
+    let (zstd, end) = (begin(21, 131_075), begin(0, 0));
+    let literal = [&begin(5, 1)[..], b"x"].concat();
+    let made = rebuild(&[&[1][..], &begin(20, 0), &zstd, &literal, &end, &end].concat(), b"", &[1]).unwrap();
+    assert!(made.starts_with(&[0x04, 0x22, 0x4d, 0x18]) && made.len() > 20);
+    assert!(rebuild(&[&[1][..], &zstd, &zstd, &literal, &end, &end].concat(), b"", &[1]).is_err());
+    assert!(rebuild(&[&[1][..], &zstd, &literal, &end, &zstd, &literal, &end].concat(), b"", &[1]).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
