@@ -22,6 +22,7 @@ import argon2.exceptions
 import argon2.low_level
 from blake3 import blake3
 
+from frames import Lz4, Zstd
 from gnu_gzip import GnuGzip
 from primitives import (
     BASE32, Cursor, Damage, Record, WrongPassword, base32, cbor, check, ed25519_public, hash_, hpke_open, kdf, keyed,
@@ -690,7 +691,7 @@ class Recipe:
 
 
 class Deflate:
-    """Compresses what passes through (section 6, steps 16 and 17)."""
+    """Compresses what passes through (section 6, steps 16, 17, 20 and 21)."""
 
     def __init__(self, compressor, sink):
         self.zlib = compressor
@@ -714,10 +715,22 @@ class Deflate:
 
 
 def compressor(code, level):
-    """What steps 16 and 17 compress with."""
+    """What steps 16, 17, 20 and 21 compress with."""
     if code == 17:
         return GnuGzip(level)
+    if code == 20:
+        return Lz4(level)
+    if code == 21:
+        return Zstd((level & 0xFFFF_FFFF) - 131_072, level >> 32 == 1)
     return zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
+
+
+def in_range(code, number):
+    """Whether the number of a step that begins something can be one."""
+    if code == 21:
+        level = number & 0xFFFF_FFFF
+        return number >> 32 <= 1 and level <= 131_091 and level != 131_072
+    return {20: 0 <= number <= 12, 32: number == 0}.get(code, 1 <= number <= 9)
 
 
 class Pieces:
@@ -810,9 +823,11 @@ class Rebuilder:
             check(1 <= number <= 65_536 and len(literal) == number, f"{self.what}: the length of a literal")
             self.at += number
             self.give(literal)
-        elif code in (16, 17, 32):
+        elif code in (16, 17, 20, 21, 32):
             check(len(self.stages) < 16, f"{self.what}: too many steps in each other")
-            check(number == 0 if code == 32 else 1 <= number <= 9, f"{self.what}: a number out of range")
+            check(in_range(code, number), f"{self.what}: a number out of range")
+            nested = code == 21 and any(isinstance(getattr(stage, "zlib", None), Zstd) for stage in self.stages)
+            check(not nested, f"{self.what}: one frame of Zstandard in another")
             sink = self.stages[-1].push if self.stages else self.sink
             self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number), sink))
         elif code == 33:

@@ -20,11 +20,15 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
 
-const DUMPS: [(&str, &[u8]); 4] = [
+const DUMPS: [(&str, &[u8]); 8] = [
     ("chinook-night1-pg11.dump", include_bytes!("../data/dumps/chinook-night1-pg11.dump")),
     ("chinook-night2-pg11.dump", include_bytes!("../data/dumps/chinook-night2-pg11.dump")),
     ("odd-appended-pg17.dump", include_bytes!("../data/dumps/odd-appended-pg17.dump")),
     ("odd-pg15.dump", include_bytes!("../data/dumps/odd-pg15.dump")),
+    ("blocks-lz4-pg17.dump", include_bytes!("../data/dumps/blocks-lz4-pg17.dump")),
+    ("blocks-zstd-pg17.dump", include_bytes!("../data/dumps/blocks-zstd-pg17.dump")),
+    ("blocks-zstd-long-pg17.dump", include_bytes!("../data/dumps/blocks-zstd-long-pg17.dump")),
+    ("blocks-zstd-1.5.4-pg17.dump", include_bytes!("../data/dumps/blocks-zstd-1.5.4-pg17.dump")),
 ];
 
 fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
@@ -66,6 +70,8 @@ fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
         DUMPS.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec(), Some(true))).collect();
     // Those of odd content aren't compressed.
     all.iter_mut().filter(|(name, ..)| name.starts_with("odd")).for_each(|(.., whole)| *whole = None);
+    // A library whose bytes are others.
+    all.iter_mut().filter(|(name, ..)| name.contains("1.5.4")).for_each(|(.., whole)| *whole = Some(false));
     for level in [1, 6, 9] {
         all.push((format!("text-{level}.gz"), gzip(&text, level), Some(true)));
     }

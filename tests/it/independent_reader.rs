@@ -127,7 +127,7 @@ impl Scene {
 fn python() -> io::Result<Option<OsString>> {
     let given = std::env::var_os("NIGHTSAFE_TEST_PYTHON");
     let python = given.clone().unwrap_or_else(|| "python3".into());
-    let probe = Command::new(&python).args(["-c", "import cryptography, blake3, argon2, zstandard"]).output();
+    let probe = Command::new(&python).args(["-c", "import cryptography, blake3, argon2, lz4, zstandard"]).output();
     let reason = match probe {
         Ok(output) if output.status.success() => return Ok(Some(python)),
         Ok(output) => text(&output),

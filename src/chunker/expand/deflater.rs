@@ -7,6 +7,7 @@ pub(super) const BLOCK: usize = 64 << 10;
 
 /// Compresses block by block.
 pub(super) struct Deflater {
+    method: Method,
     compressor: Box<dyn Compressor + Send>,
     held: Vec<u8>,
     room: Vec<u8>,
@@ -18,7 +19,7 @@ pub(super) type Each<'e, E> = &'e mut dyn FnMut(&[u8]) -> Result<(), E>;
 
 impl Deflater {
     pub(super) fn new(method: Method) -> Self {
-        Self { compressor: method.compressor(), held: Vec::new(), room: Vec::new(), given: 0 }
+        Self { method, compressor: method.compressor(), held: Vec::new(), room: Vec::new(), given: 0 }
     }
 
     /// Takes bytes; gives what is certain.
@@ -47,6 +48,10 @@ impl Deflater {
     pub(super) fn finish<E>(&mut self, out: Each<'_, E>) -> Result<(), E> {
         let held = std::mem::take(&mut self.held);
         self.run(&held, true, out)
+    }
+
+    pub(super) const fn method(&self) -> Method {
+        self.method
     }
 
     /// Bytes that it has given.

@@ -1,5 +1,6 @@
 //! Undoing a raw stream of deflate (RFC 1951).
 
+use super::codec::Decompressor;
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// Bytes that come at once.
@@ -10,17 +11,17 @@ const ROOM: usize = 64 << 10;
 pub(super) struct Inflater {
     decompress: Decompress,
     room: Vec<u8>,
-    /// Whether the stream's end has come.
-    pub(super) ended: bool,
+    ended: bool,
 }
 
 impl Inflater {
     pub(super) fn new() -> Self {
         Self { decompress: Decompress::new(false), room: Vec::with_capacity(ROOM), ended: false }
     }
+}
 
-    /// Takes some of `input` from its front, and gives what that is undone, which may be nothing. `None` if it isn't deflate.
-    pub(super) fn step(&mut self, input: &mut &[u8]) -> Option<&[u8]> {
+impl Decompressor for Inflater {
+    fn step(&mut self, input: &mut &[u8]) -> Option<&[u8]> {
         let before = self.decompress.total_in();
         self.room.clear();
         let status = self.decompress.decompress_vec(input, &mut self.room, FlushDecompress::None).ok()?;
@@ -30,8 +31,11 @@ impl Inflater {
         Some(&self.room)
     }
 
-    /// Whether it may give more without any input.
-    pub(super) fn may_hold_more(&self) -> bool {
+    fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn may_hold_more(&self) -> bool {
         !self.ended && self.room.len() == self.room.capacity()
     }
 }

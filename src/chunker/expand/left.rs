@@ -3,7 +3,7 @@
 /// Why a stream stays compressed, wholly or from some point on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Left {
-    /// It isn't deflate, or it's damaged.
+    /// It isn't what it should be, or it's damaged.
     Damaged,
     /// It ends in the middle.
     Truncated,

@@ -1,7 +1,9 @@
 //! Programs whose compression can be made again.
 
 use super::gnu::Gnu;
+use super::lz4::Lz4;
 use super::recipe::Step;
+use super::zstd::Zstd;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// Bytes that zlib gives at once.
@@ -20,13 +22,22 @@ pub(super) enum Method {
     Zlib(u8),
     /// GNU gzip's.
     Gnu(u8),
+    /// liblz4's.
+    Lz4(u8),
+    /// libzstd's.
+    Zstd {
+        /// The level.
+        level: i32,
+        /// With long-distance matching.
+        long: bool,
+    },
 }
 
 /// Levels in the order of their likeliness: the default, those of `-9` and `-1`, then the others.
 const LEVELS: [u8; 9] = [6, 9, 1, 5, 4, 3, 2, 7, 8];
 
 impl Method {
-    /// All of them, likely ones first; a level may be likelier.
+    /// All that make deflate, likely ones first; a level may be likelier.
     pub(super) fn all(likely: Option<u8>) -> impl Iterator<Item = Self> {
         let levels = move || likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
         levels().map(Self::Zlib).chain(levels().map(Self::Gnu))
@@ -36,6 +47,8 @@ impl Method {
         match self {
             Self::Zlib(level) => Box::new(Zlib(Compress::new(Compression::new(level.into()), false))),
             Self::Gnu(level) => Box::new(Gnu::new(level)),
+            Self::Lz4(level) => Box::new(Lz4::new(level)),
+            Self::Zstd { level, long } => Box::new(Zstd::new(level, long)),
         }
     }
 
@@ -44,6 +57,8 @@ impl Method {
         match self {
             Self::Zlib(level) => Step::Deflate(level),
             Self::Gnu(level) => Step::Gnu(level),
+            Self::Lz4(level) => Step::Lz4(level),
+            Self::Zstd { level, long } => Step::Zstd { level, long },
         }
     }
 }

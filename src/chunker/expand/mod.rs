@@ -10,12 +10,14 @@
 //! any bytes whatever can be expanded; of some nothing comes. Both directions are streams, of bounded memory.
 
 mod allowance;
+mod codec;
 mod deflater;
 mod expander;
 mod gnu;
 mod gzip;
 mod inflater;
 mod left;
+mod lz4;
 mod method;
 mod out;
 mod pgdump;
@@ -23,10 +25,13 @@ mod pieces;
 mod proof;
 mod rebuild;
 mod recipe;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod undoing;
+mod wrapped;
 mod zip;
+mod zstd;
 
 pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;

@@ -4,14 +4,16 @@
 //! That is: the head says *not compressed* and *no offsets*; each row is a piece; what stands behind the last row is one, and other data comes in pieces of 16 KiB, which is how large objects
 //! are read.
 
+use super::codec::Known;
 use super::expander::Outcome;
 use super::out::Out;
 use super::recipe::Step;
-use super::undoing::{Given, Undoing};
+use super::rows::Pieces;
+use super::wrapped::Wrapped;
 use crate::chunker::archive::token::{INTEGER, Integer};
 use crate::chunker::archive::window::Window;
 use crate::chunker::archive::{BlockKind, Compression, Event, Parser};
-use memchr::memchr;
+use std::ops::RangeInclusive;
 
 /// Where the header tells the compression.
 const COMPRESSION_AT: usize = 11;
@@ -19,28 +21,21 @@ const COMPRESSION_AT: usize = 11;
 const MAGIC: &[u8] = b"PGDMP";
 /// Since then it's told in a byte, and not as a level.
 const BY_ALGORITHM: u8 = 15;
-/// Code of zlib.
-const ZLIB: u8 = 1;
+/// Codes of zlib, LZ4 and Zstandard.
+const ALGORITHMS: RangeInclusive<u8> = 1..=3;
 /// Where the data is isn't known: the state, before the bytes of an offset.
 const OFFSET_NOT_SET: u8 = 1;
 /// Where it is is known.
 const OFFSET_SET: u8 = 2;
 /// The head is kept until it's complete.
 const MAX_HEAD: usize = 64 << 20;
-/// A piece isn't longer than this, whatever a row is.
-const MAX_PIECE: usize = 8 << 20;
-/// What large objects are read in (`LOBBUFSIZE`).
-const OBJECT_PIECE: usize = 16 << 10;
-/// What zlib puts before a stream of deflate, and behind it.
-const ZLIB_HEADER: usize = 2;
-const CHECKSUM: usize = 4;
 
-/// Whether a stream that begins like this is an archive whose data zlib compressed.
+/// Whether a stream that begins like this is an archive whose data is compressed.
 pub(super) fn is_compressed(head: &[u8]) -> bool {
     let minor = head.get(6).copied().unwrap_or_default();
     head.starts_with(MAGIC)
         && match head.get(COMPRESSION_AT..) {
-            Some([algorithm, ..]) if minor >= BY_ALGORITHM => *algorithm == ZLIB,
+            Some([algorithm, ..]) if minor >= BY_ALGORITHM => ALGORITHMS.contains(algorithm),
             Some([_, level, ..]) => *level != 0,
             _ => false,
         }
@@ -57,13 +52,15 @@ pub(super) struct PgDump {
     /// Whether the first one has been passed on.
     past_head: bool,
     block: Option<Block>,
+    /// What blocks taught: one program made them all.
+    known: Known,
     /// From here on it isn't an archive.
     lost: bool,
 }
 
 /// A compressed stream in a block.
 struct Block {
-    zlib: Zlib,
+    wrapped: Wrapped,
     pieces: Pieces,
     /// Whether pieces were begun in the recipe.
     framed: bool,
@@ -123,12 +120,12 @@ impl PgDump {
                 window.take(length, &mut |part| out.raw(part))?;
                 if kind == BlockKind::Compressed {
                     let has_rows = self.parser.entries().get(entry).is_some_and(|e| !e.copy_statement.is_empty());
-                    self.block = Some(Block::new(if has_rows { Pieces::rows() } else { Pieces::other() }));
+                    self.begin(if has_rows { Pieces::rows() } else { Pieces::other() });
                 }
                 Ok(())
             }
             Event::ObjectStart { .. } => {
-                self.block = Some(Block::new(Pieces::other()));
+                self.begin(Pieces::other());
                 window.take(length, &mut |part| out.raw(part))
             }
             Event::Piece { length: size } => {
@@ -146,6 +143,7 @@ impl PgDump {
             Event::ObjectEnd | Event::BlockEnd => match self.block.take() {
                 Some(block) => {
                     window.take(length, &mut |_| Ok(()))?;
+                    block.wrapped.teach(&mut self.known);
                     block.end(outcome, out)
                 }
                 None => window.take(length, &mut |part| out.raw(part)),
@@ -153,6 +151,12 @@ impl PgDump {
             // Only in what isn't compressed.
             Event::Row { .. } | Event::Terminator(_) => window.pour(length, &mut |part| out.raw(part)),
         }
+    }
+
+    /// A compressed stream begins.
+    fn begin(&mut self, pieces: Pieces) {
+        self.block =
+            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.known), pieces));
     }
 
     /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.
@@ -205,8 +209,8 @@ impl PgDump {
 }
 
 impl Block {
-    fn new(pieces: Pieces) -> Self {
-        Self { zlib: Zlib::new(), pieces, framed: false, framed_bytes: 0 }
+    fn new(wrapped: Wrapped, pieces: Pieces) -> Self {
+        Self { wrapped, pieces, framed: false, framed_bytes: 0 }
     }
 
     fn frame<E>(&mut self, out: &mut Out<'_, E>) {
@@ -224,12 +228,12 @@ impl Block {
 
     fn data<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         self.framed_bytes += bytes.len() as u64;
-        self.zlib.push(bytes, &mut self.pieces, outcome, out)
+        self.wrapped.push(bytes, &mut self.pieces, outcome, out)
     }
 
     fn end<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         self.frame(out);
-        self.zlib.finish(&mut self.pieces, outcome, out)?;
+        self.wrapped.finish(&mut self.pieces, outcome, out)?;
         out.step(Step::End);
         out.instead(&Integer::of(0), &[])
     }
@@ -238,135 +242,8 @@ impl Block {
         if !self.framed {
             return Ok(());
         }
-        self.zlib.finish(&mut self.pieces, outcome, out)?;
+        self.wrapped.finish(&mut self.pieces, outcome, out)?;
         out.step(Step::Cut(self.framed_bytes));
         Ok(())
-    }
-}
-
-/// A stream of zlib (RFC 1950).
-struct Zlib {
-    header: Vec<u8>,
-    undoing: Option<Undoing>,
-    /// Bytes of the checksum that are missing.
-    checksum: usize,
-}
-
-impl Zlib {
-    const fn new() -> Self {
-        Self { header: Vec::new(), undoing: None, checksum: CHECKSUM }
-    }
-
-    fn push<E>(
-        &mut self,
-        mut bytes: &[u8],
-        pieces: &mut Pieces,
-        outcome: &mut Outcome,
-        out: &mut Out<'_, E>,
-    ) -> Result<(), E> {
-        if self.undoing.is_none() {
-            let (now, later) = bytes.split_at(bytes.len().min(ZLIB_HEADER - self.header.len()));
-            self.header.extend_from_slice(now);
-            out.literal(now);
-            bytes = later;
-            if let [_, flags] = self.header[..] {
-                // The compressor's own words: fastest, fast, default, slowest.
-                let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
-                self.undoing = Some(Undoing::new(Some(likely)));
-            }
-        }
-        let Some(undoing) = &mut self.undoing else { return Ok(()) };
-        if !bytes.is_empty() && !undoing.has_ended() {
-            undoing.push(&mut bytes, &mut |given| pieces.take(&given, out))?;
-            if undoing.has_ended() {
-                outcome.note(undoing.left());
-            }
-        }
-        let (checksum, beyond) = bytes.split_at(bytes.len().min(self.checksum));
-        self.checksum -= checksum.len();
-        out.literal(checksum);
-        out.raw(beyond)
-    }
-
-    fn finish<E>(self, pieces: &mut Pieces, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
-        let Some(mut undoing) = self.undoing.filter(|undoing| !undoing.has_ended()) else { return Ok(()) };
-        undoing.finish(&mut |given| pieces.take(&given, out))?;
-        outcome.note(undoing.left());
-        Ok(())
-    }
-}
-
-/// Puts content into the pieces that a dump without compression has.
-struct Pieces {
-    /// Content whose piece isn't complete.
-    held: Vec<u8>,
-    /// Whether pieces are rows.
-    of_rows: bool,
-    /// The line that ends rows has come: what follows is one piece.
-    past_rows: bool,
-}
-
-impl Pieces {
-    const fn rows() -> Self {
-        Self { held: Vec::new(), of_rows: true, past_rows: false }
-    }
-
-    const fn other() -> Self {
-        Self { held: Vec::new(), of_rows: false, past_rows: false }
-    }
-
-    fn take<E>(&mut self, given: &Given<'_>, out: &mut Out<'_, E>) -> Result<(), E> {
-        match given {
-            Given::Content(bytes) => self.push(bytes, out)?,
-            Given::End | Given::Cut(_) => self.flush(out)?,
-            Given::Verbatim(bytes) => out.raw(bytes)?,
-            Given::Begin(_) => {}
-        }
-        if let Some(step) = given.step() {
-            out.step(step);
-        }
-        Ok(())
-    }
-
-    fn push<E>(&mut self, mut bytes: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
-        while !bytes.is_empty() {
-            let (end, is_whole) = self.piece_end(bytes);
-            let (now, later) = bytes.split_at(end);
-            bytes = later;
-            if is_whole && self.held.is_empty() {
-                self.past_rows |= self.of_rows && now == b"\\.\n";
-                if !self.past_rows {
-                    Self::give(now, out)?;
-                    continue;
-                }
-            }
-            self.held.extend_from_slice(now);
-            if is_whole {
-                self.past_rows |= self.of_rows && self.held == b"\\.\n";
-                if !self.past_rows || self.held.len() >= MAX_PIECE {
-                    self.flush(out)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Where the piece that `bytes` go on with ends, and whether it does.
-    fn piece_end(&self, bytes: &[u8]) -> (usize, bool) {
-        let most = if self.of_rows { MAX_PIECE } else { OBJECT_PIECE };
-        let room = most.saturating_sub(self.held.len()).min(bytes.len());
-        let feed = if self.of_rows && !self.past_rows { memchr(b'\n', &bytes[..room]) } else { None };
-        let end = feed.map_or(room, |feed| feed + 1);
-        (end, feed.is_some() || self.held.len() + end >= most)
-    }
-
-    fn flush<E>(&mut self, out: &mut Out<'_, E>) -> Result<(), E> {
-        let held = std::mem::take(&mut self.held);
-        if held.is_empty() { Ok(()) } else { Self::give(&held, out) }
-    }
-
-    fn give<E>(piece: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
-        out.pieced(&Integer::of(u32::try_from(piece.len()).unwrap_or(u32::MAX)))?;
-        out.pieced(piece)
     }
 }

@@ -4,13 +4,8 @@ use super::deflater::{BLOCK, Deflater, Each};
 use super::method::Method;
 use std::collections::VecDeque;
 
-/// What makes `original` of `content`, of which more follows unless it `ended`.
-pub(super) fn method_of(
-    original: &[u8],
-    content: &[u8],
-    ended: bool,
-    (first, likely): (Option<Method>, Option<u8>),
-) -> Option<Method> {
+/// Which of `methods` makes `original` of `content`, of which more follows unless it `ended`.
+pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, methods: Vec<Method>) -> Option<Method> {
     let makes = |method: &Method| {
         let (mut deflater, mut rest) = (Deflater::new(*method), original);
         let mut compare = |given: &[u8]| {
@@ -24,7 +19,7 @@ pub(super) fn method_of(
         let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
         finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
     };
-    first.into_iter().chain(Method::all(likely).filter(|method| Some(*method) != first)).find(makes)
+    methods.into_iter().find(makes)
 }
 
 /// Compresses content again and compares it with what it came from.

@@ -55,6 +55,11 @@ impl Stage {
         if let Self::Pieces(framer) = self { Some(framer) } else { None }
     }
 
+    /// Whether it's one that takes much memory.
+    const fn is_zstd(&self) -> bool {
+        matches!(self, Self::Deflate(deflater) if matches!(deflater.method(), Method::Zstd { .. }))
+    }
+
     /// Passes bytes through.
     fn push<E>(&mut self, bytes: &[u8], out: Output<'_, E>) -> Result<(), E> {
         match self {
@@ -146,6 +151,13 @@ impl<R: Read> Rebuilder<R> {
             Step::Literal(bytes) => emit(&mut self.stages, &bytes, out).map_err(RebuildError::Output)?,
             Step::Deflate(level) => self.begin(Stage::Deflate(Deflater::new(Method::Zlib(level))))?,
             Step::Gnu(level) => self.begin(Stage::Deflate(Deflater::new(Method::Gnu(level))))?,
+            Step::Zstd { .. } if self.stages.iter().any(Stage::is_zstd) => {
+                return Err(RecipeError::Malformed("one frame of Zstandard in another").into());
+            }
+            Step::Lz4(level) => self.begin(Stage::Deflate(Deflater::new(Method::Lz4(level))))?,
+            Step::Zstd { level, long } => {
+                self.begin(Stage::Deflate(Deflater::new(Method::Zstd { level, long })))?;
+            }
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,

@@ -1,17 +1,15 @@
-//! Streams of deflate (RFC 1951): undone, and proven to be made again.
+//! Compressed streams: undone, and proven to be made again.
 //!
 //! Who compressed them and at which level isn't said anywhere that can be relied on, so the first part of a stream is compressed in each way until one gives its bytes. From there on everything is compressed again while it's
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
+use super::codec::{Codec, Undoer};
 use super::expander::Format;
-use super::inflater::Inflater;
 use super::left::Left;
 use super::method::Method;
 use super::proof::{Proof, Unproven, method_of};
 use super::recipe::Step;
 
-/// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
-const TRIAL: usize = 128 << 10;
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
 /// Beyond so many bytes, no more than [`MAX_RATIO`] times the compressed ones are undone.
@@ -50,14 +48,15 @@ impl Given<'_> {
     }
 }
 
-/// Undoes a stream of deflate whose end only itself tells.
+/// Undoes a stream whose end only itself tells.
 pub(super) struct Undoing {
     state: State,
-    /// Levels that are tried before the others.
-    likely: Option<u8>,
+    codec: Codec,
+    /// What made it, once that is known.
+    method: Option<Method>,
     /// A method that is tried before all others.
     first: Option<Method>,
-    /// Whether what isn't deflate is left to whoever pushes.
+    /// Whether what isn't such a stream is left to whoever pushes.
     gives_back: bool,
     /// Why it stays as it is, if it does.
     left: Option<Left>,
@@ -67,16 +66,16 @@ pub(super) struct Undoing {
 
 enum State {
     Trial {
-        inflater: Inflater,
+        inflater: Undoer,
         original: Vec<u8>,
         content: Vec<u8>,
     },
     Proving {
-        inflater: Inflater,
+        inflater: Undoer,
         proof: Box<Proof>,
     },
     /// Only looked at to find its end.
-    Skipping(Inflater),
+    Skipping(Undoer),
     /// Without an end that could be found.
     Lost,
     Ended,
@@ -86,10 +85,20 @@ enum State {
 pub(super) type Sink<'s, E> = &'s mut dyn FnMut(Given<'_>) -> Result<(), E>;
 
 impl Undoing {
-    /// At the start of a stream that was perhaps made at this level.
+    /// At the start of a stream of deflate that was perhaps made at this level.
     pub(super) fn new(likely: Option<u8>) -> Self {
-        let state = State::Trial { inflater: Inflater::new(), original: Vec::new(), content: Vec::new() };
-        Self { state, likely, first: None, gives_back: false, left: None, compressed: 0, undone: 0 }
+        Self::of(Codec::Deflate(likely))
+    }
+
+    /// At the start of a stream.
+    pub(super) fn of(codec: Codec) -> Self {
+        let state = State::Trial { inflater: codec.decompressor(), original: Vec::new(), content: Vec::new() };
+        Self { state, codec, method: None, first: None, gives_back: false, left: None, compressed: 0, undone: 0 }
+    }
+
+    /// What made it, once that is known.
+    pub(super) const fn method(&self) -> Option<Method> {
+        self.method
     }
 
     /// The same, but this method is tried first: it made what came before.
@@ -169,14 +178,16 @@ impl Undoing {
     /// Gathers the first part.
     fn try_on<E>(
         &mut self,
-        (mut inflater, mut original, mut content): (Inflater, Vec<u8>, Vec<u8>),
+        (mut inflater, mut original, mut content): (Undoer, Vec<u8>, Vec<u8>),
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        let before = *input;
-        while !inflater.ended && content.len() < TRIAL_CONTENT && original.len() + (before.len() - input.len()) < TRIAL
+        let (before, trial) = (*input, self.codec.trial());
+        while !inflater.has_ended()
+            && content.len() < TRIAL_CONTENT
+            && original.len() + (before.len() - input.len()) < trial
         {
-            let room = TRIAL.saturating_sub(original.len() + (before.len() - input.len()));
+            let room = trial.saturating_sub(original.len() + (before.len() - input.len()));
             let mut part = &input[..input.len().min(room)];
             let offered = part.len();
             let Some(undone) = inflater.step(&mut part) else {
@@ -195,19 +206,24 @@ impl Undoing {
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
         original.extend_from_slice(taken);
-        if !inflater.ended && content.len() < TRIAL_CONTENT && original.len() < TRIAL {
+        if !inflater.has_ended() && content.len() < TRIAL_CONTENT && original.len() < trial {
             self.state = State::Trial { inflater, original, content };
             return Ok(());
         }
         self.undone = content.len() as u64;
-        let gains =
+        let gains = !self.codec.must_gain()
+            || original.len() < SHORT
             // A container in a container doesn't shrink, and is what is to be undone.
-            original.len() < SHORT || Format::of(&content).is_some() || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
-        let method =
-            if gains { method_of(&original, &content, inflater.ended, (self.first, self.likely)) } else { None };
-        let Some(method) = method else {
+            || Format::of(&content).is_some()
+            || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
+        if gains {
+            let mut methods = self.codec.methods(&original);
+            methods.splice(0..0, self.first);
+            self.method = method_of(&original, &content, inflater.has_ended(), methods);
+        }
+        let Some(method) = self.method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
-            self.state = if inflater.ended { State::Ended } else { State::Skipping(inflater) };
+            self.state = if inflater.has_ended() { State::Ended } else { State::Skipping(inflater) };
             return sink(Given::Verbatim(&original));
         };
         sink(Given::Begin(method))?;
@@ -219,7 +235,7 @@ impl Undoing {
     /// Undoes and proves.
     fn prove_on<E>(
         &mut self,
-        mut inflater: Inflater,
+        mut inflater: Undoer,
         mut proof: Box<Proof>,
         input: &mut &[u8],
         sink: Sink<'_, E>,
@@ -243,13 +259,13 @@ impl Undoing {
     /// What comes of a proof that went on.
     fn go_on<E>(
         &mut self,
-        inflater: Inflater,
+        inflater: Undoer,
         mut proof: Box<Proof>,
         added: Result<(), Unproven>,
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
         proof.settle(&mut |content| sink(Given::Content(content)))?;
-        let ended = inflater.ended;
+        let ended = inflater.has_ended();
         let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(()) });
         match (whole, ended) {
             (Ok(()), true) => {
@@ -275,13 +291,13 @@ impl Undoing {
         rest.into_iter().filter(|rest| !rest.is_empty()).try_for_each(|rest| sink(Given::Verbatim(rest)))
     }
 
-    fn skip_on<E>(&mut self, mut inflater: Inflater, input: &mut &[u8], sink: Sink<'_, E>) -> Result<(), E> {
+    fn skip_on<E>(&mut self, mut inflater: Undoer, input: &mut &[u8], sink: Sink<'_, E>) -> Result<(), E> {
         let before = *input;
-        let is_deflate = inflater.step(input).is_some();
+        let is_one = inflater.step(input).is_some();
         let mut taken = &before[..before.len() - input.len()];
         self.state = match inflater {
-            _ if !is_deflate => State::Lost,
-            Inflater { ended: true, .. } => State::Ended,
+            _ if !is_one => State::Lost,
+            ref inflater if inflater.has_ended() => State::Ended,
             inflater => State::Skipping(inflater),
         };
         if taken.is_empty() { Ok(()) } else { self.keep(&mut taken, sink) }
