@@ -73,6 +73,7 @@ fn many_members_of_a_container_in_another_stay_bounded() {
             "{given} of {}",
             inner.len()
         );
+        assert!(given + (34 << 20) > 50 * inner.len(), "{given} of {}: what is in proportion is undone", inner.len());
         let again = expand(Expansion::new(), &bytes, &[7_000, 90_000]);
         assert!(again == expanded, "pieces decide: {:?} {:?}", again.outcome, expanded.outcome);
     }
