@@ -1,6 +1,6 @@
 //! Tests of what is hostile: it stays bounded and comes back.
 
-use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, oddly, proven, rebuild, text};
+use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, oddly, proven, rebuild, text};
 use super::*;
 use crate::chunker::expand::Expansion;
 
@@ -51,6 +51,31 @@ fn bombs_stay_bounded() {
         assert!(expand(Expansion::new(), &whole, &[77]) == expanded, "pieces decide");
         // What comes of gzip in it is counted, too.
         layer = gzip(&layer);
+    }
+}
+
+/// One container in another, whose members each are in proportion; with noise between them, so that what may come of it grows until it's spent.
+#[test]
+fn many_members_of_a_container_in_another_stay_bounded() {
+    let (zeros, noise) = (vec![0; 16 << 20], noise(300_000));
+    let (deflated, gzipped) = (deflate(&zeros, 9), gzip(&zeros));
+    let zipped = (0..12).fold(Made::default(), |made, n| {
+        made.member(&n.to_string(), (8, 0), &deflated, Sizes::InHeader).stored("noise", &noise)
+    });
+    for inner in [zipped.bytes(b""), gzipped.repeat(9)] {
+        let bytes = Made::default().stored("outermost", &inner).bytes(b"");
+        let expanded = expand(Expansion::new(), &bytes, &[1 << 20]);
+        assert!(rebuild(&expanded) == bytes);
+        assert_eq!(left(&expanded), [Left::Bomb]);
+        let given = expanded.stream().len();
+        assert!(
+            given > 60 << 20 && given < (64 << 20).max(50 * inner.len()) + (17 << 20),
+            "{given} of {}",
+            inner.len()
+        );
+        assert!(given + (34 << 20) > 50 * inner.len(), "{given} of {}: what is in proportion is undone", inner.len());
+        let again = expand(Expansion::new(), &bytes, &[7_000, 90_000]);
+        assert!(again == expanded, "pieces decide: {:?} {:?}", again.outcome, expanded.outcome);
     }
 }
 
