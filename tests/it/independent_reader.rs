@@ -163,6 +163,8 @@ fn build_tree(top: &Path) -> io::Result<()> {
     let dump = include_bytes!("../data/dumps/chinook-night1-pg11.dump");
     fs::write(top.join("night.dump"), dump)?;
     fs::write(top.join("cut.dump"), &dump[..dump.len() - 5_000])?;
+    fs::write(top.join("lz4.dump"), include_bytes!("../data/dumps/blocks-lz4-pg17.dump"))?;
+    fs::write(top.join("zstd.dump"), include_bytes!("../data/dumps/blocks-zstd-pg17.dump"))?;
     for (name, level) in [("night.dump", "-6"), ("compressible", "-1"), (".env", "-9")] {
         let packed = Command::new("gzip").arg(level).arg("-c").arg(top.join(name)).output()?;
         assert!(packed.status.success(), "{}", text(&packed));

@@ -86,7 +86,7 @@ fn zlib(bytes: &[u8], level: u32) -> Vec<u8> {
 
 /// An archive as it would be with compression: made from one without, token by token.
 fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> Vec<u8> {
-    let mut dump = compressed_by(archive, (1, &|content| zlib(content, level)), piece, offset);
+    let mut dump = compressed_by(archive, 1, &|content| zlib(content, level), piece, offset);
     if dump[6] < 15 {
         let level = if level == 6 { [1, 1, 0, 0, 0] } else { [0, u8::try_from(level).unwrap(), 0, 0, 0] };
         dump[11..16].copy_from_slice(&level);
@@ -94,17 +94,14 @@ fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> V
     dump
 }
 
-/// A way to compress all of a block.
-type Compress<'c> = &'c dyn Fn(&[u8]) -> Vec<u8>;
-
 /// The same by any algorithm, which has a code.
-fn compressed_by(archive: &[u8], (code, compress): (u8, Compress<'_>), piece: usize, offset: Option<u8>) -> Vec<u8> {
+fn compressed_by(archive: &[u8], code: u8, by: &dyn Fn(&[u8]) -> Vec<u8>, piece: usize, offset: Option<u8>) -> Vec<u8> {
     let mut parser = Parser::new();
     let (mut input, mut at) = (archive, 0);
     let (mut out, mut content, mut heads): (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) =
         (Vec::new(), Vec::new(), vec![Vec::new()]);
     let ends = |out: &mut Vec<u8>, content: &mut Vec<u8>| {
-        let stream = compress(content);
+        let stream = by(content);
         content.clear();
         let mut framer = Framer::default();
         for part in stream.chunks(piece) {

@@ -27,8 +27,8 @@ const LEVELS: [(u8, &[i32]); 5] = [
     (12 << 3, &[9, 10, 12, 15, 11, 13, 14, 16]),
     (13 << 3, &[19, 18, 17]),
 ];
-/// The window of long-distance matching, and levels.
-const LONG: (u8, [i32; 19]) = (17 << 3, [3, 1, 9, 19, 6, 12, 15, 5, 10, 2, 4, 7, 8, 11, 13, 14, 16, 17, 18]);
+/// The window of long-distance matching, and levels. Between 12 and 19 contexts are as large as at 19, and nobody asks for them.
+const LONG: (u8, [i32; 13]) = (17 << 3, [3, 1, 9, 6, 12, 5, 2, 4, 7, 8, 10, 11, 19]);
 
 /// The version whose bytes these are (`ZSTD_VERSION_NUMBER`).
 const VERSION: u32 = 10_507;

@@ -89,7 +89,7 @@ fn frames_become_the_archive_without_compression() {
     for (nth, (code, compress)) in ways().into_iter().chain(slow).enumerate() {
         let (minor, offset) = if nth % 2 == 0 { (16, Some(9)) } else { (15, None) };
         let plain = archive(minor, 20_000, nth % 3 == 0);
-        let dump = compressed_by(&plain, (code, &*compress), [20_000, 500_000, 4096][nth % 3], offset);
+        let dump = compressed_by(&plain, code, &*compress, [20_000, 500_000, 4096][nth % 3], offset);
         let expanded = proven(&dump);
         assert!(expanded.stream == plain, "{nth}: another archive");
         assert_eq!(expanded.outcome, Outcome { formats: vec![Format::PgDump], undone: 7, left: [].into() }, "{nth}");
@@ -121,7 +121,7 @@ fn what_gains_nothing_is_undone_all_the_same() {
     let blocks = vec![MadeBlock::Rows(noise.chunks(700).map(<[u8]>::to_vec).collect(), 1)];
     let plain = Made { blocks, ..plain }.bytes();
     for (code, compress) in ways() {
-        let expanded = proven(&compressed_by(&plain, (code, &*compress), 9_000, None));
+        let expanded = proven(&compressed_by(&plain, code, &*compress, 9_000, None));
         assert!(expanded.stream == plain);
     }
 }
@@ -189,7 +189,7 @@ fn frames_that_pg_dump_does_not_make_stay_as_they_are() {
         (ZSTD, vec![0x28, 0xb5, 0x2f, 0xfd]),
     ];
     for (nth, (code, frame)) in frames.into_iter().enumerate() {
-        let dump = compressed_by(&plain, (code, &|_| frame.clone()), 4096, None);
+        let dump = compressed_by(&plain, code, &|_| frame.clone(), 4096, None);
         let expanded = proven(&dump);
         // The empty frame is the one that there is for empty objects.
         assert!(expanded.outcome.undone == 0 || nth == 14, "{nth}: {:?}", expanded.outcome);
@@ -201,7 +201,7 @@ fn frames_that_pg_dump_does_not_make_stay_as_they_are() {
 fn frames_with_something_behind_them_come_back() {
     let plain = archive(16, 3_000, false);
     for (code, compress) in ways() {
-        let expanded = proven(&compressed_by(&plain, (code, &|c| [&compress(c)[..], b"more"].concat()), 4096, None));
+        let expanded = proven(&compressed_by(&plain, code, &|c| [&compress(c)[..], b"more"].concat(), 4096, None));
         assert_eq!(expanded.outcome.undone, 7);
     }
 }
@@ -212,12 +212,12 @@ fn bombs_are_cut() {
     let plain = plain.bytes();
     let zeros = vec![0; 100 << 20];
     let frame = zstd(&zeros, &level(1));
-    let expanded = proven(&compressed_by(&plain, (ZSTD, &|_| frame.clone()), 4096, None));
+    let expanded = proven(&compressed_by(&plain, ZSTD, &|_| frame.clone(), 4096, None));
     assert_eq!(expanded.outcome.left, [Left::Bomb].into());
     assert!(expanded.stream.len() < 66 << 20, "{}", expanded.stream.len());
     // LZ4 can't pass the ratio by much.
     let frame = lz4(&zeros, 0);
-    let expanded = proven(&compressed_by(&plain, (LZ4, &|_| frame.clone()), 4096, None));
+    let expanded = proven(&compressed_by(&plain, LZ4, &|_| frame.clone(), 4096, None));
     assert!(expanded.stream.len() <= 101 << 20, "{}", expanded.stream.len());
 }
 
@@ -245,7 +245,7 @@ proptest! {
         others in prop::collection::vec(1usize..90_000, 1..4),
     ) {
         let (code, compress) = ways().swap_remove(way.index(ways().len()));
-        let whole = compressed_by(&archive(16, 6_000, true), (code, &*compress), piece, Some(3));
+        let whole = compressed_by(&archive(16, 6_000, true), code, &*compress, piece, Some(3));
         let bytes = damaged(&whole, &changes, length);
         let expanded = expand(&bytes, &steps);
         let rebuilt = rebuild(&expanded.recipe, &expanded.stream, &others);
@@ -273,7 +273,7 @@ proptest! {
         let plain = Made { minor: 16, compressed: false, blocks: vec![MadeBlock::Data(vec![])], with_tail: false }.bytes();
         let (code, compress) = ways().swap_remove(way.index(ways().len()));
         let frame = compress(&bytes);
-        let expanded = proven(&compressed_by(&plain, (code, &|_| frame.clone()), 30_000, None));
+        let expanded = proven(&compressed_by(&plain, code, &|_| frame.clone(), 30_000, None));
         prop_assert_eq!(expanded.outcome.left, [].into());
         prop_assert_eq!(expanded.outcome.undone, 1);
     }
@@ -285,7 +285,7 @@ proptest! {
         length in prop::option::of(any::<prop::sample::Index>()),
     ) {
         let (code, compress) = ways().swap_remove(way.index(ways().len()));
-        let dump = compressed_by(&archive(16, 500, false), (code, &*compress), 4096, Some(3));
+        let dump = compressed_by(&archive(16, 500, false), code, &*compress, 4096, Some(3));
         let expanded = expand(&dump, &[1 << 20]);
         let recipe = damaged(&expanded.recipe, &changes, length);
         // Other bytes come out, or an error: no panic.
