@@ -1,6 +1,7 @@
 //! gzip (RFC 1952): members, one behind the other, and perhaps something else behind the last.
 
 use super::expander::{Expander, Outcome};
+use super::habits::Habits;
 use super::out::Out;
 use super::undoing::{Given, Undoing};
 
@@ -22,6 +23,7 @@ const FCOMMENT: u8 = 1 << 4;
 pub(super) struct Gzip {
     state: State,
     depth: usize,
+    habits: Habits,
 }
 
 enum State {
@@ -47,8 +49,8 @@ struct Body {
 }
 
 impl Gzip {
-    pub(super) const fn new(depth: usize) -> Self {
-        Self { state: State::Header(Vec::new()), depth }
+    pub(super) fn new(depth: usize) -> Self {
+        Self { state: State::Header(Vec::new()), depth, habits: Habits::default() }
     }
 
     pub(super) fn push<E>(&mut self, mut input: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
@@ -63,7 +65,7 @@ impl Gzip {
                             input = &input[length - held..];
                             header.truncate(length);
                             let (header, inner) = (std::mem::take(header), Expander::within(self.depth));
-                            let undoing = Undoing::new(likely(&header));
+                            let undoing = Undoing::after(self.habits, likely(&header));
                             self.state = State::Body(Box::new(Body { undoing, inner, header, verbatim: false }));
                         }
                         Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
@@ -80,6 +82,7 @@ impl Gzip {
                     body.push(&mut input, outcome, out)?;
                     if body.undoing.has_ended() {
                         outcome.note(body.undoing.left());
+                        self.habits = body.undoing.habits();
                         self.state = State::Trailer { left: TRAILER, verbatim: body.verbatim };
                     }
                 }

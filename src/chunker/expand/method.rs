@@ -1,11 +1,9 @@
 //! Programs whose compression can be made again.
 
-use super::gnu::Gnu;
+use super::gnu::{Gnu, Kind};
+use super::pigz::{Pigz, Way};
 use super::recipe::Step;
-use flate2::{Compress, Compression, FlushCompress, Status};
-
-/// Bytes that zlib gives at once.
-const ROOM: usize = 64 << 10;
+use super::zlib::Zlib;
 
 /// A way to compress.
 pub(super) trait Compressor {
@@ -20,53 +18,81 @@ pub(super) enum Method {
     Zlib(u8),
     /// GNU gzip's.
     Gnu(u8),
+    /// zlib's with another memory level than 8: of PHP and Perl, and of what is built on libzip.
+    Memory {
+        /// 1 to 9.
+        level: u8,
+        /// 1 to 9.
+        memory: u8,
+    },
+    /// GNU gzip's with `--rsyncable`.
+    Rsyncable(u8),
+    /// pigz's.
+    Pigz(u8, Way),
 }
 
 /// Levels in the order of their likeliness: the default, those of `-9` and `-1`, then the others.
-const LEVELS: [u8; 9] = [6, 9, 1, 5, 4, 3, 2, 7, 8];
+pub(super) const LEVELS: [u8; 9] = [6, 9, 1, 5, 4, 3, 2, 7, 8];
+
+mod code {
+    pub(super) const ZLIB: u8 = 16;
+    pub(super) const GNU: u8 = 17;
+    pub(super) const MEMORY: u8 = 18;
+    pub(super) const RSYNCABLE: u8 = 19;
+    pub(super) const PIGZ: u8 = 24;
+    pub(super) const PIGZ_SINGLE: u8 = 25;
+    pub(super) const PIGZ_INDEPENDENT: u8 = 26;
+}
 
 impl Method {
-    /// All of them, likely ones first; a level may be likelier.
-    pub(super) fn all(likely: Option<u8>) -> impl Iterator<Item = Self> {
-        let levels = move || likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
-        levels().map(Self::Zlib).chain(levels().map(Self::Gnu))
-    }
-
     pub(super) fn compressor(self) -> Box<dyn Compressor + Send> {
         match self {
-            Self::Zlib(level) => Box::new(Zlib(Compress::new(Compression::new(level.into()), false))),
-            Self::Gnu(level) => Box::new(Gnu::new(level)),
+            Self::Zlib(level) => Box::new(Zlib::new(level)),
+            Self::Pigz(level, way) => Box::new(Pigz::new(level, way)),
+            Self::Gnu(level) => Box::new(Gnu::new(Kind::gzip(level))),
+            Self::Rsyncable(level) => Box::new(Gnu::new(Kind::rsyncable(level))),
+            Self::Memory { level, memory } => Box::new(Gnu::new(Kind::zlib(level, memory))),
         }
     }
 
     /// The step that begins it.
     pub(super) const fn step(self) -> Step {
+        Step::Deflate(self)
+    }
+
+    /// The code and the number of its step.
+    pub(super) fn encode(self) -> (u8, u64) {
         match self {
-            Self::Zlib(level) => Step::Deflate(level),
-            Self::Gnu(level) => Step::Gnu(level),
+            Self::Zlib(level) => (code::ZLIB, level.into()),
+            Self::Gnu(level) => (code::GNU, level.into()),
+            Self::Memory { level, memory } => (code::MEMORY, u64::from(memory) << 8 | u64::from(level)),
+            Self::Rsyncable(level) => (code::RSYNCABLE, level.into()),
+            Self::Pigz(level, Way::Threads) => (code::PIGZ, level.into()),
+            Self::Pigz(level, Way::Single) => (code::PIGZ_SINGLE, level.into()),
+            Self::Pigz(level, Way::Independent) => (code::PIGZ_INDEPENDENT, level.into()),
         }
     }
-}
 
-/// zlib: without a flush, with 15 bits of window, memory level 8 and the default strategy.
-struct Zlib(Compress);
-
-impl Compressor for Zlib {
-    fn run(&mut self, mut bytes: &[u8], last: bool, out: &mut Vec<u8>) {
-        let flush = if last { FlushCompress::Finish } else { FlushCompress::None };
-        loop {
-            out.reserve(ROOM);
-            let (before, room) = (self.0.total_in(), out.capacity() - out.len());
-            let length = out.len();
-            let status = self.0.compress_vec(bytes, out, flush);
-            let taken = usize::try_from(self.0.total_in() - before).unwrap_or(bytes.len());
-            bytes = &bytes[taken.min(bytes.len())..];
-            let is_full = out.len() - length == room;
-            match status {
-                Ok(Status::Ok | Status::BufError) if is_full || !bytes.is_empty() => {}
-                // zlib can only fail if it's called wrongly; what is missing then is found by whoever compares.
-                _ => return,
+    /// What a step of this code and number begins; `Err` if it's one of these without such a number, `None` if it's another one.
+    pub(super) fn decode(code: u8, number: u64) -> Option<Result<Self, &'static str>> {
+        let method: fn(u8) -> Self = match code {
+            code::ZLIB => Self::Zlib,
+            code::GNU => Self::Gnu,
+            code::RSYNCABLE => Self::Rsyncable,
+            code::PIGZ => |level| Self::Pigz(level, Way::Threads),
+            code::PIGZ_SINGLE => |level| Self::Pigz(level, Way::Single),
+            code::PIGZ_INDEPENDENT => |level| Self::Pigz(level, Way::Independent),
+            code::MEMORY => {
+                return Some(match u16::try_from(number).map(u16::to_le_bytes) {
+                    Ok([level @ 1..=9, memory @ 1..=9]) => Ok(Self::Memory { level, memory }),
+                    _ => Err("a level that there isn't"),
+                });
             }
-        }
+            _ => return None,
+        };
+        Some(match u8::try_from(number) {
+            Ok(level @ 1..=9) => Ok(method(level)),
+            _ => Err("a level that there isn't"),
+        })
     }
 }

@@ -13,18 +13,23 @@ mod deflater;
 mod expander;
 mod gnu;
 mod gzip;
+mod habits;
 mod inflater;
 mod left;
+mod look;
 mod method;
 mod out;
 mod pgdump;
 mod pieces;
+mod pigz;
 mod proof;
 mod rebuild;
 mod recipe;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod undoing;
+mod zlib;
 
 pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;

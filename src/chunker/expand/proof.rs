@@ -4,24 +4,6 @@ use super::deflater::{BLOCK, Deflater, Each};
 use super::method::Method;
 use std::collections::VecDeque;
 
-/// What makes `original` of `content`, of which more follows unless it `ended`.
-pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, likely: Option<u8>) -> Option<Method> {
-    let makes = |method: &Method| {
-        let (mut deflater, mut rest) = (Deflater::new(*method), original);
-        let mut compare = |given: &[u8]| {
-            // Beyond what came of the original nothing can be compared.
-            let (given, beyond) = given.split_at(given.len().min(rest.len()));
-            rest = rest.strip_prefix(given).ok_or(())?;
-            if ended && !beyond.is_empty() { Err(()) } else { Ok(()) }
-        };
-        let pushed = deflater.push(content, &mut compare);
-        let given = deflater.given();
-        let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
-        finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
-    };
-    Method::all(likely).find(makes)
-}
-
 /// Compresses content again and compares it with what it came from.
 pub(super) struct Proof {
     deflater: Deflater,

@@ -1,7 +1,6 @@
 //! Following a recipe: the bytes of the container come out as the stream goes in.
 
 use super::deflater::Deflater;
-use super::method::Method;
 use super::pieces::{Framer, Unframer};
 use super::recipe::{MAX_NESTING, RecipeError, RecipeReader, Step};
 use std::io::Read;
@@ -144,8 +143,7 @@ impl<R: Read> Rebuilder<R> {
             Step::Pieced(length) => self.taking = Taking::Pieced(length, Unframer::default()),
             Step::Skip(length) => self.taking = Taking::Skip(length),
             Step::Literal(bytes) => emit(&mut self.stages, &bytes, out).map_err(RebuildError::Output)?,
-            Step::Deflate(level) => self.begin(Stage::Deflate(Deflater::new(Method::Zlib(level))))?,
-            Step::Gnu(level) => self.begin(Stage::Deflate(Deflater::new(Method::Gnu(level))))?,
+            Step::Deflate(method) => self.begin(Stage::Deflate(Deflater::new(method)))?,
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,

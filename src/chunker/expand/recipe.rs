@@ -3,6 +3,7 @@
 //! A recipe is a sequence of steps of 9 bytes, a code and a number (little-endian). Some take bytes from the stream, some bring their own, some change what the steps between them and their
 //! end give. Recipes are written and read as streams: neither side holds one.
 
+use super::method::Method;
 use std::io::{self, Read};
 
 /// What every recipe begins with: the version.
@@ -29,10 +30,8 @@ pub(super) enum Step {
     Skip(u64),
     /// These bytes.
     Literal(Vec<u8>),
-    /// Up to the end: compressed as a raw stream of deflate (RFC 1951) by zlib at this level, with 15 bits of window, memory level 8, the default strategy, and without a flush.
-    Deflate(u8),
-    /// Up to the end: the same, as GNU gzip does.
-    Gnu(u8),
+    /// Up to the end: compressed as a raw stream of deflate (RFC 1951) like this.
+    Deflate(Method),
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
     Pieces,
     /// So many pieces that come next have this many bytes each.
@@ -65,8 +64,6 @@ mod code {
     pub(super) const PIECED: u8 = 3;
     pub(super) const SKIP: u8 = 4;
     pub(super) const LITERAL: u8 = 5;
-    pub(super) const DEFLATE: u8 = 16;
-    pub(super) const GNU: u8 = 17;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
 }
@@ -80,8 +77,7 @@ impl Step {
             Self::Pieced(length) => (code::PIECED, *length),
             Self::Skip(length) => (code::SKIP, *length),
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
-            Self::Deflate(level) => (code::DEFLATE, u64::from(*level)),
-            Self::Gnu(level) => (code::GNU, u64::from(*level)),
+            Self::Deflate(method) => method.encode(),
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
@@ -196,11 +192,6 @@ impl<R: Read> RecipeReader<R> {
             code::PIECED => some(Step::Pieced(number)),
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
-            code::DEFLATE | code::GNU => match u8::try_from(number) {
-                Ok(level @ 1..=9) if code == code::DEFLATE => Ok(Step::Deflate(level)),
-                Ok(level @ 1..=9) => Ok(Step::Gnu(level)),
-                _ => Err(RecipeError::Malformed("a level that there isn't")),
-            },
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
@@ -210,7 +201,10 @@ impl<R: Read> RecipeReader<R> {
                     _ => Err(RecipeError::Malformed("pieces without a size")),
                 }
             }
-            _ => Err(RecipeError::Malformed("an unknown step")),
+            _ => match Method::decode(code, number) {
+                Some(method) => method.map(Step::Deflate).map_err(RecipeError::Malformed),
+                None => Err(RecipeError::Malformed("an unknown step")),
+            },
         }
     }
 
@@ -253,7 +247,7 @@ mod tests {
             Step::Sizes { count: 2, size: 4096 },
             Step::Sizes { count: 1, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
-            Step::Deflate(6),
+            Step::Deflate(Method::Zlib(6)),
             Step::Pieced(10),
             Step::Pieced(u64::MAX - 10),
             Step::Cut(5),
@@ -271,7 +265,7 @@ mod tests {
             Step::Pieces,
             Step::Sizes { count: 3, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
-            Step::Deflate(6),
+            Step::Deflate(Method::Zlib(6)),
             Step::Pieced(u64::MAX),
             Step::Cut(5),
             Step::End,
@@ -310,6 +304,14 @@ mod tests {
             (16, 257),
             (17, 0),
             (17, 10),
+            (18, 6),
+            (18, 10 << 8 | 6),
+            (18, 9 << 8),
+            (18, 1 << 16 | 9 << 8 | 6),
+            (19, 0),
+            (24, 10),
+            (25, 256),
+            (26, 0),
             (32, 1),
             (33, 0),
             (33, 1 << 32),

@@ -4,11 +4,13 @@
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
 use super::expander::Format;
+use super::habits::Habits;
 use super::inflater::Inflater;
 use super::left::Left;
 use super::method::Method;
-use super::proof::{Proof, Unproven, method_of};
+use super::proof::{Proof, Unproven};
 use super::recipe::Step;
+use super::trial::{Beginning, method_of};
 
 /// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
 const TRIAL: usize = 128 << 10;
@@ -55,6 +57,8 @@ pub(super) struct Undoing {
     state: State,
     /// Levels that are tried before the others.
     likely: Option<u8>,
+    habits: Habits,
+    method: Option<Method>,
     /// Why it stays as it is, if it does.
     left: Option<Left>,
     compressed: u64,
@@ -84,8 +88,20 @@ pub(super) type Sink<'s, E> = &'s mut dyn FnMut(Given<'_>) -> Result<(), E>;
 impl Undoing {
     /// At the start of a stream that was perhaps made at this level.
     pub(super) fn new(likely: Option<u8>) -> Self {
+        Self::after(Habits::default(), likely)
+    }
+
+    /// The same in a container whose streams so far are remembered.
+    pub(super) fn after(habits: Habits, likely: Option<u8>) -> Self {
         let state = State::Trial { inflater: Inflater::new(), original: Vec::new(), content: Vec::new() };
-        Self { state, likely, left: None, compressed: 0, undone: 0 }
+        Self { state, likely, habits, method: None, left: None, compressed: 0, undone: 0 }
+    }
+
+    /// What is to be remembered when it has ended.
+    pub(super) fn habits(&self) -> Habits {
+        let mut habits = self.habits;
+        habits.learn(self.method, self.left);
+        habits
     }
 
     /// Whether the stream's end has come: what follows isn't part of it.
@@ -182,8 +198,9 @@ impl Undoing {
         let gains =
             // A container in a container doesn't shrink, and is what is to be undone.
             original.len() < SHORT || Format::of(&content).is_some() || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
-        let method = if gains { method_of(&original, &content, inflater.ended, self.likely) } else { None };
-        let Some(method) = method else {
+        let beginning = Beginning { original: &original, content: &content, ended: inflater.ended };
+        self.method = if gains { method_of(beginning, self.likely, &self.habits) } else { None };
+        let Some(method) = self.method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.ended { State::Ended } else { State::Skipping(inflater) };
             return sink(Given::Verbatim(&original));

@@ -6,9 +6,14 @@
 //!   would shrink to less than half at 8 bits a literal or length;
 //! - a window of 64 KiB is filled as far as it goes, and moved by half when less than 262 bytes are left to look at.
 
+mod agreement;
 mod block;
 mod huffman;
+mod kind;
 mod matcher;
+mod rolling;
+
+pub(super) use kind::Kind;
 
 use super::method::Compressor;
 use block::BlockWriter;
@@ -24,9 +29,9 @@ pub(super) struct Gnu {
 }
 
 impl Gnu {
-    /// At a level: 1 to 9.
-    pub(super) fn new(level: u8) -> Self {
-        Self { matcher: Matcher::new(level), blocks: BlockWriter::new(level), pending: Vec::new(), at: 0 }
+    /// Of a kind.
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { matcher: Matcher::new(&kind), blocks: BlockWriter::new(&kind), pending: Vec::new(), at: 0 }
     }
 }
 
