@@ -4,6 +4,7 @@ use super::gnu::{Gnu, Kind};
 use super::pigz::{Pigz, Way};
 use super::recipe::Step;
 use super::zlib::Zlib;
+use super::zlib_rs::ZlibRs;
 
 /// A way to compress.
 pub(super) trait Compressor {
@@ -29,6 +30,8 @@ pub(super) enum Method {
     Rsyncable(u8),
     /// pigz's.
     Pigz(u8, Way),
+    /// zlib-rs's.
+    ZlibRs(u8),
 }
 
 /// Levels in the order of their likeliness: the default, those of `-9` and `-1`, then the others.
@@ -42,6 +45,7 @@ mod code {
     pub(super) const PIGZ: u8 = 24;
     pub(super) const PIGZ_SINGLE: u8 = 25;
     pub(super) const PIGZ_INDEPENDENT: u8 = 26;
+    pub(super) const ZLIB_RS: u8 = 27;
 }
 
 impl Method {
@@ -49,6 +53,7 @@ impl Method {
         match self {
             Self::Zlib(level) => Box::new(Zlib::new(level)),
             Self::Pigz(level, way) => Box::new(Pigz::new(level, way)),
+            Self::ZlibRs(level) => Box::new(ZlibRs::new(level)),
             Self::Gnu(level) => Box::new(Gnu::new(Kind::gzip(level))),
             Self::Rsyncable(level) => Box::new(Gnu::new(Kind::rsyncable(level))),
             Self::Memory { level, memory } => Box::new(Gnu::new(Kind::zlib(level, memory))),
@@ -67,6 +72,7 @@ impl Method {
             Self::Gnu(level) => (code::GNU, level.into()),
             Self::Memory { level, memory } => (code::MEMORY, u64::from(memory) << 8 | u64::from(level)),
             Self::Rsyncable(level) => (code::RSYNCABLE, level.into()),
+            Self::ZlibRs(level) => (code::ZLIB_RS, level.into()),
             Self::Pigz(level, Way::Threads) => (code::PIGZ, level.into()),
             Self::Pigz(level, Way::Single) => (code::PIGZ_SINGLE, level.into()),
             Self::Pigz(level, Way::Independent) => (code::PIGZ_INDEPENDENT, level.into()),
@@ -79,6 +85,7 @@ impl Method {
             code::ZLIB => Self::Zlib,
             code::GNU => Self::Gnu,
             code::RSYNCABLE => Self::Rsyncable,
+            code::ZLIB_RS => Self::ZlibRs,
             code::PIGZ => |level| Self::Pigz(level, Way::Threads),
             code::PIGZ_SINGLE => |level| Self::Pigz(level, Way::Single),
             code::PIGZ_INDEPENDENT => |level| Self::Pigz(level, Way::Independent),

@@ -30,6 +30,7 @@ mod tests;
 mod trial;
 mod undoing;
 mod zlib;
+mod zlib_rs;
 
 pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;

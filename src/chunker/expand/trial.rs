@@ -74,8 +74,16 @@ pub(super) fn method_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &H
     }
     let look = Look::at(beginning.original);
     let levels = likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
-    for family in Family::of(&look) {
-        let agrees = |level: &u8| family.kind(*level).agrees(&look, beginning.content, beginning.ended);
+    if let Some(method) = classical(beginning, &look, levels.clone()) {
+        return Some(method);
+    }
+    levels.map(Method::ZlibRs).find(|method| makes(*method, beginning))
+}
+
+/// What makes a stream that begins so, of those that find matches as zlib does.
+fn classical(beginning: Beginning<'_>, look: &Look, levels: impl Iterator<Item = u8> + Clone) -> Option<Method> {
+    for family in Family::of(look) {
+        let agrees = |level: &u8| family.kind(*level).agrees(look, beginning.content, beginning.ended);
         let mut agreeing = levels.clone().filter(agrees);
         if look.is_whole {
             // The same literals and matches in a single block: the levels that agree, and the other families, give the same bytes.
