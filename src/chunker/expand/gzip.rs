@@ -143,7 +143,7 @@ fn pass_on<E>(
     match given {
         Given::Begin(_) => out.literal(&std::mem::take(header)),
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
-        Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
+        Given::Flush | Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
         Given::Verbatim(bytes) => {
             if !std::mem::replace(verbatim, true) {
                 out.border()?;

@@ -2,8 +2,12 @@
 //!
 //! Other than [`super::inflater`] it isn't after the content. What is no deflate gives fewer tokens; nothing hangs on them but what is tried first.
 
+use super::deflater::is_flushed;
+
 /// Literals and matches that are kept.
 pub(super) const KEPT: usize = 768;
+/// Bytes that these give, at most: pigz begins anew behind 128 KiB, and ends a match there that is one of 258 bytes else.
+const COVERED: usize = (128 << 10) - 258;
 /// Those of a block that are counted. No encoder that is known gathers more.
 const COUNTED: usize = 1 << 15;
 
@@ -12,6 +16,16 @@ const COUNTED: usize = 1 << 15;
 pub(super) enum Token {
     Literal(u8),
     Match { distance: u16, length: u16 },
+}
+
+impl Token {
+    /// Bytes that it gives.
+    fn length(self) -> usize {
+        match self {
+            Self::Literal(_) => 1,
+            Self::Match { length, .. } => length.into(),
+        }
+    }
 }
 
 /// What a stream begins with.
@@ -31,10 +45,13 @@ impl Look {
         let mut bits = Bits { bytes, held: 0, count: 0 };
         // What can't be read ends it.
         let _ = look.blocks(&mut bits);
+        // A flush ended it, perhaps.
+        look.first = look.first.filter(|_| !is_flushed(bytes));
         look
     }
 
     fn blocks(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        let mut covered = 0;
         for nth in 0.. {
             let last = bits.take(1)? == 1;
             let (codes, distances) = match bits.take(2)? {
@@ -45,7 +62,8 @@ impl Look {
             let mut count = 0;
             while let Some(token) = token(bits, &codes, &distances)? {
                 count += 1;
-                if self.tokens.len() < KEPT {
+                covered += token.length();
+                if self.tokens.len() < KEPT && covered <= COVERED {
                     self.tokens.push(token);
                 } else if nth > 0 || count > COUNTED {
                     return None;
@@ -53,9 +71,9 @@ impl Look {
             }
             if nth == 0 {
                 self.first = (!last).then_some(count);
-                self.is_whole = last && count <= KEPT;
+                self.is_whole = last && count == self.tokens.len();
             }
-            if last || self.tokens.len() == KEPT {
+            if last || count > self.tokens.len() {
                 return None;
             }
         }

@@ -1,15 +1,19 @@
 //! Programs whose compression can be made again.
 
 use super::gnu::{Gnu, Kind};
+use super::miniz::Miniz;
 use super::pigz::{Pigz, Way};
 use super::recipe::Step;
 use super::zlib::Zlib;
-use super::zlib_rs::ZlibRs;
+use super::zlib_rs::{MAX_AT_ONCE, MIN_AT_ONCE, ZlibRs};
 
 /// A way to compress.
 pub(super) trait Compressor {
     /// Compresses the next bytes, which are the `last` ones or a whole block, and appends what is certain to `out`.
     fn run(&mut self, bytes: &[u8], last: bool, out: &mut Vec<u8>);
+
+    /// Ends a block, and has the next begin with a byte; what can't gives nothing.
+    fn flush(&mut self, _out: &mut Vec<u8>) {}
 }
 
 /// Whose bytes, and at which level.
@@ -30,8 +34,15 @@ pub(super) enum Method {
     Rsyncable(u8),
     /// pigz's.
     Pigz(u8, Way),
+    /// miniz_oxide's.
+    Miniz(u8),
     /// zlib-rs's.
-    ZlibRs(u8),
+    ZlibRs {
+        /// 1 to 9.
+        level: u8,
+        /// 2 to the power of this is how many bytes it's given at once: 6 to 16.
+        at_once: u8,
+    },
 }
 
 /// Levels in the order of their likeliness: the default, those of `-9` and `-1`, then the others.
@@ -45,7 +56,8 @@ mod code {
     pub(super) const PIGZ: u8 = 24;
     pub(super) const PIGZ_SINGLE: u8 = 25;
     pub(super) const PIGZ_INDEPENDENT: u8 = 26;
-    pub(super) const ZLIB_RS: u8 = 27;
+    pub(super) const MINIZ: u8 = 27;
+    pub(super) const ZLIB_RS: u8 = 28;
 }
 
 impl Method {
@@ -53,7 +65,8 @@ impl Method {
         match self {
             Self::Zlib(level) => Box::new(Zlib::new(level)),
             Self::Pigz(level, way) => Box::new(Pigz::new(level, way)),
-            Self::ZlibRs(level) => Box::new(ZlibRs::new(level)),
+            Self::Miniz(level) => Box::new(Miniz::new(level)),
+            Self::ZlibRs { level, at_once } => Box::new(ZlibRs::new(level, at_once)),
             Self::Gnu(level) => Box::new(Gnu::new(Kind::gzip(level))),
             Self::Rsyncable(level) => Box::new(Gnu::new(Kind::rsyncable(level))),
             Self::Memory { level, memory } => Box::new(Gnu::new(Kind::zlib(level, memory))),
@@ -70,9 +83,10 @@ impl Method {
         match self {
             Self::Zlib(level) => (code::ZLIB, level.into()),
             Self::Gnu(level) => (code::GNU, level.into()),
-            Self::Memory { level, memory } => (code::MEMORY, u64::from(memory) << 8 | u64::from(level)),
+            Self::Memory { level, memory } => (code::MEMORY, both(level, memory)),
             Self::Rsyncable(level) => (code::RSYNCABLE, level.into()),
-            Self::ZlibRs(level) => (code::ZLIB_RS, level.into()),
+            Self::Miniz(level) => (code::MINIZ, level.into()),
+            Self::ZlibRs { level, at_once } => (code::ZLIB_RS, both(level, at_once)),
             Self::Pigz(level, Way::Threads) => (code::PIGZ, level.into()),
             Self::Pigz(level, Way::Single) => (code::PIGZ_SINGLE, level.into()),
             Self::Pigz(level, Way::Independent) => (code::PIGZ_INDEPENDENT, level.into()),
@@ -85,13 +99,16 @@ impl Method {
             code::ZLIB => Self::Zlib,
             code::GNU => Self::Gnu,
             code::RSYNCABLE => Self::Rsyncable,
-            code::ZLIB_RS => Self::ZlibRs,
+            code::MINIZ => Self::Miniz,
             code::PIGZ => |level| Self::Pigz(level, Way::Threads),
             code::PIGZ_SINGLE => |level| Self::Pigz(level, Way::Single),
             code::PIGZ_INDEPENDENT => |level| Self::Pigz(level, Way::Independent),
-            code::MEMORY => {
+            code::MEMORY | code::ZLIB_RS => {
                 return Some(match u16::try_from(number).map(u16::to_le_bytes) {
-                    Ok([level @ 1..=9, memory @ 1..=9]) => Ok(Self::Memory { level, memory }),
+                    Ok([level @ 1..=9, memory @ 1..=9]) if code == code::MEMORY => Ok(Self::Memory { level, memory }),
+                    Ok([level @ 1..=9, at_once @ MIN_AT_ONCE..=MAX_AT_ONCE]) if code == code::ZLIB_RS => {
+                        Ok(Self::ZlibRs { level, at_once })
+                    }
                     _ => Err("a level that there isn't"),
                 });
             }
@@ -102,4 +119,8 @@ impl Method {
             _ => Err("a level that there isn't"),
         })
     }
+}
+
+fn both(level: u8, other: u8) -> u64 {
+    u64::from(other) << 8 | u64::from(level)
 }

@@ -18,6 +18,7 @@ mod inflater;
 mod left;
 mod look;
 mod method;
+mod miniz;
 mod out;
 mod pgdump;
 mod pieces;

@@ -50,11 +50,11 @@ impl Pigz {
             self.zlib.begin_again(&self.known);
         }
         if last {
-            self.zlib.flush(&self.block, FlushCompress::Finish, out);
+            self.zlib.give(&self.block, FlushCompress::Finish, out);
         } else {
             self.room.clear();
-            self.zlib.flush(&self.block, FlushCompress::Partial, &mut self.room);
-            self.zlib.flush(&[], FlushCompress::Sync, &mut self.room);
+            self.zlib.give(&self.block, FlushCompress::Partial, &mut self.room);
+            self.zlib.give(&[], FlushCompress::Sync, &mut self.room);
             align(&self.room, self.way == Way::Independent, out);
         }
         if self.way == Way::Threads {

@@ -1,6 +1,6 @@
 //! Proving, while a stream is undone, that its bytes can be made again.
 
-use super::deflater::{BLOCK, Deflater, Each};
+use super::deflater::{BLOCK, Deflater, Each, is_flushed};
 use super::method::Method;
 use std::collections::VecDeque;
 
@@ -72,13 +72,20 @@ impl Proof {
     }
 
     /// Compares to the end. If that fails, what was proven before still is.
-    pub(super) fn finish(&mut self) -> Result<(), Unproven> {
+    ///
+    /// Whether it was flushed before.
+    pub(super) fn finish(&mut self) -> Result<bool, Unproven> {
         let Self { deflater, original, compared, ahead, block, .. } = self;
+        let end: Vec<u8> = original.range(original.len().saturating_sub(16)..).copied().collect();
+        let flushed = is_flushed(&end);
         let mut at = *compared;
         let mut compare = |given: &[u8]| compare(given, original, &mut at, ahead);
         deflater.push(block, &mut compare)?;
+        if flushed {
+            deflater.flush(&mut compare)?;
+        }
         deflater.finish(&mut compare)?;
-        if at == original.len() && ahead.is_empty() { Ok(()) } else { Err(Unproven) }
+        if at == original.len() && ahead.is_empty() { Ok(flushed) } else { Err(Unproven) }
     }
 
     /// What the proven blocks gave, and the original bytes behind that.

@@ -149,6 +149,12 @@ impl<R: Read> Rebuilder<R> {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,
                 None => return Err(RecipeError::Misfit("sizes of no pieces").into()),
             },
+            Step::Flush => match self.stages.split_last_mut() {
+                Some((Stage::Deflate(deflater), outer)) => {
+                    deflater.flush(&mut |given| emit(outer, given, out)).map_err(RebuildError::Output)?;
+                }
+                _ => return Err(RecipeError::Misfit("a flush of nothing").into()),
+            },
             Step::End | Step::Cut(_) => self.end(&step, out)?,
         }
         Ok(())

@@ -30,6 +30,8 @@ pub(super) enum Step {
     Skip(u64),
     /// These bytes.
     Literal(Vec<u8>),
+    /// What was begun last, a compression, ends a block, and has the next begin with a byte.
+    Flush,
     /// Up to the end: compressed as a raw stream of deflate (RFC 1951) like this.
     Deflate(Method),
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
@@ -64,6 +66,7 @@ mod code {
     pub(super) const PIECED: u8 = 3;
     pub(super) const SKIP: u8 = 4;
     pub(super) const LITERAL: u8 = 5;
+    pub(super) const FLUSH: u8 = 29;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
 }
@@ -78,6 +81,7 @@ impl Step {
             Self::Skip(length) => (code::SKIP, *length),
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
             Self::Deflate(method) => method.encode(),
+            Self::Flush => (code::FLUSH, 0),
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
@@ -192,6 +196,7 @@ impl<R: Read> RecipeReader<R> {
             code::PIECED => some(Step::Pieced(number)),
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
+            code::FLUSH => none(Step::Flush),
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);

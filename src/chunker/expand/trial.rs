@@ -3,12 +3,13 @@
 //! Most programs share the way in which zlib finds matches, and differ in where blocks end. So first the literals and matches of the stream's beginning are compared with those of each level, which
 //! ends at the first that differs; only what agrees there is tried to the byte, and that as well only until a byte differs.
 
-use super::deflater::{BLOCK, Deflater};
+use super::deflater::{BLOCK, Deflater, is_flushed};
 use super::gnu::Kind;
 use super::habits::Habits;
 use super::look::Look;
 use super::method::{LEVELS, Method};
 use super::pigz::Way;
+use super::zlib_rs::MAX_AT_ONCE;
 
 /// The first part of a stream.
 #[derive(Clone, Copy)]
@@ -64,39 +65,69 @@ impl Family {
     }
 }
 
-/// What makes a stream that begins so. A level may be likely.
-pub(super) fn method_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &Habits) -> Option<Method> {
+/// What makes a stream that begins so, likely ones first; a level may be likely. More than one where it doesn't decide yet, but at most as many as are asked for.
+pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &Habits, at_most: usize) -> Vec<Method> {
     if let Some(method) = habits.method().filter(|method| makes(*method, beginning)) {
-        return Some(method);
+        return vec![method];
     }
     if !habits.is_hopeful() {
-        return None;
+        return Vec::new();
     }
     let look = Look::at(beginning.original);
     let levels = likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
-    if let Some(method) = classical(beginning, &look, levels.clone()) {
-        return Some(method);
+    let mut found = classical(beginning, &look, levels.clone(), at_most);
+    if found.is_empty() {
+        let mut others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
+        found.extend(others.find(|method| makes(*method, beginning)));
     }
-    levels.map(Method::ZlibRs).find(|method| makes(*method, beginning))
+    found
 }
 
 /// What makes a stream that begins so, of those that find matches as zlib does.
-fn classical(beginning: Beginning<'_>, look: &Look, levels: impl Iterator<Item = u8> + Clone) -> Option<Method> {
+fn classical(
+    beginning: Beginning<'_>,
+    look: &Look,
+    levels: impl Iterator<Item = u8> + Clone,
+    at_most: usize,
+) -> Vec<Method> {
+    let mut found = Vec::new();
     for family in Family::of(look) {
         let agrees = |level: &u8| family.kind(*level).agrees(look, beginning.content, beginning.ended);
         let mut agreeing = levels.clone().filter(agrees);
         if look.is_whole {
             // The same literals and matches in a single block: the levels that agree, and the other families, give the same bytes.
             let Some(level) = agreeing.next() else { continue };
-            return Some(family.methods(level)[0]).filter(|method| makes(*method, beginning));
-        }
-        let found =
-            agreeing.find_map(|level| family.methods(level).into_iter().find(|method| makes(*method, beginning)));
-        if found.is_some() {
+            found.extend(Some(family.methods(level)[0]).filter(|method| makes(*method, beginning)));
             return found;
         }
+        for method in agreeing.flat_map(|level| family.methods(level)) {
+            if found.len() < at_most && !is_the_same(&found, method) && makes(method, beginning) {
+                found.push(method);
+            }
+        }
     }
-    None
+    found
+}
+
+/// At these levels pigz gives the same with one thread as with many, as far as it's known.
+fn is_the_same(found: &[Method], method: Method) -> bool {
+    matches!(method, Method::Pigz(level, Way::Single) if level > 3 && found.contains(&Method::Pigz(level, Way::Threads)))
+}
+
+/// Those at a level that find other matches, as far as the first block of a stream allows for them.
+fn others(level: u8, look: &Look, length: usize) -> impl Iterator<Item = Method> {
+    /// zlib-rs ends its blocks as zlib does, but for those of its quickest level.
+    const GATHERED: usize = (1 << 14) - 1;
+    const QUICKEST: u8 = 1;
+    /// Bytes that are given at once, as powers of 2: all, those of copying files, and those that `flate2` reads.
+    const AT_ONCE: [u8; 4] = [MAX_AT_ONCE, 13, 15, 14];
+    let is_zlib_rs = look.first.is_none_or(|count| count == GATHERED || level == QUICKEST);
+    let is_miniz = look.first.is_none_or(|count| count != GATHERED);
+    let differs = matches!(level, QUICKEST | 3..=6);
+    let at_once = AT_ONCE
+        .into_iter()
+        .filter(move |at_once| is_zlib_rs && (*at_once == MAX_AT_ONCE || (differs && length > 1 << at_once)));
+    at_once.map(move |at_once| Method::ZlibRs { level, at_once }).chain(is_miniz.then_some(Method::Miniz(level)))
 }
 
 /// Whether a method makes the beginning.
@@ -111,6 +142,8 @@ fn makes(method: Method, Beginning { original, content, ended }: Beginning<'_>) 
     // Block by block, so that it ends at the first that differs.
     let pushed = content.chunks(BLOCK).try_for_each(|block| deflater.push(block, &mut compare));
     let given = deflater.given();
-    let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
+    let flushed =
+        pushed.and_then(|()| if is_flushed(original) && ended { deflater.flush(&mut compare) } else { Ok(()) });
+    let finished = flushed.and_then(|()| if ended { deflater.finish(&mut compare) } else { Ok(()) });
     finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
 }

@@ -10,10 +10,12 @@ use super::left::Left;
 use super::method::Method;
 use super::proof::{Proof, Unproven};
 use super::recipe::Step;
-use super::trial::{Beginning, method_of};
+use super::trial::{Beginning, methods_of};
 
 /// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
 const TRIAL: usize = 128 << 10;
+/// Those that are looked at where more than one may have.
+const LONG_TRIAL: usize = 1 << 20;
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
 /// Beyond so many bytes, no more than [`MAX_RATIO`] times the compressed ones are undone.
@@ -32,6 +34,8 @@ pub(super) enum Given<'b> {
     Begin(Method),
     /// Bytes that were undone, and that give again what they came from.
     Content(&'b [u8]),
+    /// It's flushed here.
+    Flush,
     /// The stream's end.
     End,
     /// The rest can't be made again: it was broken off behind so many compressed bytes, which is what the content so far gives.
@@ -45,6 +49,7 @@ impl Given<'_> {
     pub(super) const fn step(&self) -> Option<Step> {
         match *self {
             Self::Begin(method) => Some(method.step()),
+            Self::Flush => Some(Step::Flush),
             Self::End => Some(Step::End),
             Self::Cut(given) => Some(Step::Cut(given)),
             Self::Content(_) | Self::Verbatim(_) => None,
@@ -70,6 +75,8 @@ enum State {
         inflater: Inflater,
         original: Vec<u8>,
         content: Vec<u8>,
+        /// Compressed bytes that are gathered.
+        enough: usize,
     },
     Proving {
         inflater: Inflater,
@@ -93,7 +100,8 @@ impl Undoing {
 
     /// The same in a container whose streams so far are remembered.
     pub(super) fn after(habits: Habits, likely: Option<u8>) -> Self {
-        let state = State::Trial { inflater: Inflater::new(), original: Vec::new(), content: Vec::new() };
+        let state =
+            State::Trial { inflater: Inflater::new(), original: Vec::new(), content: Vec::new(), enough: TRIAL };
         Self { state, likely, habits, method: None, left: None, compressed: 0, undone: 0 }
     }
 
@@ -118,8 +126,8 @@ impl Undoing {
     pub(super) fn push<E>(&mut self, input: &mut &[u8], sink: Sink<'_, E>) -> Result<(), E> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
-                State::Trial { inflater, original, content } => {
-                    self.try_on((inflater, original, content), input, sink)?;
+                State::Trial { inflater, original, content, enough } => {
+                    self.try_on((inflater, original, content, enough), input, sink)?;
                 }
                 State::Proving { inflater, proof } => self.prove_on(inflater, proof, input, sink)?,
                 State::Skipping(inflater) => self.skip_on(inflater, input, sink)?,
@@ -164,14 +172,14 @@ impl Undoing {
     /// Gathers the first part.
     fn try_on<E>(
         &mut self,
-        (mut inflater, mut original, mut content): (Inflater, Vec<u8>, Vec<u8>),
+        (mut inflater, mut original, mut content, enough): (Inflater, Vec<u8>, Vec<u8>, usize),
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
         let before = *input;
-        while !inflater.ended && content.len() < TRIAL_CONTENT && original.len() + (before.len() - input.len()) < TRIAL
+        while !inflater.ended && content.len() < TRIAL_CONTENT && original.len() + (before.len() - input.len()) < enough
         {
-            let room = TRIAL.saturating_sub(original.len() + (before.len() - input.len()));
+            let room = enough.saturating_sub(original.len() + (before.len() - input.len()));
             let mut part = &input[..input.len().min(room)];
             let offered = part.len();
             let Some(undone) = inflater.step(&mut part) else {
@@ -190,8 +198,8 @@ impl Undoing {
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
         original.extend_from_slice(taken);
-        if !inflater.ended && content.len() < TRIAL_CONTENT && original.len() < TRIAL {
-            self.state = State::Trial { inflater, original, content };
+        if !inflater.ended && content.len() < TRIAL_CONTENT && original.len() < enough {
+            self.state = State::Trial { inflater, original, content, enough };
             return Ok(());
         }
         self.undone = content.len() as u64;
@@ -199,7 +207,14 @@ impl Undoing {
             // A container in a container doesn't shrink, and is what is to be undone.
             original.len() < SHORT || Format::of(&content).is_some() || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
         let beginning = Beginning { original: &original, content: &content, ended: inflater.ended };
-        self.method = if gains { method_of(beginning, self.likely, &self.habits) } else { None };
+        // Where only part of it is known, more than one may do.
+        let at_most = if inflater.ended || enough > TRIAL || content.len() >= TRIAL_CONTENT { 1 } else { 2 };
+        let methods = if gains { methods_of(beginning, self.likely, &self.habits, at_most) } else { Vec::new() };
+        if methods.len() > 1 {
+            self.state = State::Trial { inflater, original, content, enough: LONG_TRIAL };
+            return Ok(());
+        }
+        self.method = methods.first().copied();
         let Some(method) = self.method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.ended { State::Ended } else { State::Skipping(inflater) };
@@ -245,13 +260,16 @@ impl Undoing {
     ) -> Result<(), E> {
         proof.settle(&mut |content| sink(Given::Content(content)))?;
         let ended = inflater.ended;
-        let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(()) });
+        let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(false) });
         match (whole, ended) {
-            (Ok(()), true) => {
+            (Ok(flushed), true) => {
                 proof.all(&mut |content| sink(Given::Content(content)))?;
+                if flushed {
+                    sink(Given::Flush)?;
+                }
                 sink(Given::End)
             }
-            (Ok(()), false) => {
+            (Ok(_), false) => {
                 self.state = State::Proving { inflater, proof };
                 Ok(())
             }

@@ -23,7 +23,7 @@ impl Zlib {
     }
 
     /// Compresses all of `bytes`, and flushes like this.
-    pub(super) fn flush(&mut self, mut bytes: &[u8], flush: FlushCompress, out: &mut Vec<u8>) {
+    pub(super) fn give(&mut self, mut bytes: &[u8], flush: FlushCompress, out: &mut Vec<u8>) {
         loop {
             out.reserve(ROOM);
             let (before, room) = (self.0.total_in(), out.capacity() - out.len());
@@ -43,6 +43,10 @@ impl Zlib {
 
 impl Compressor for Zlib {
     fn run(&mut self, bytes: &[u8], last: bool, out: &mut Vec<u8>) {
-        self.flush(bytes, if last { FlushCompress::Finish } else { FlushCompress::None }, out);
+        self.give(bytes, if last { FlushCompress::Finish } else { FlushCompress::None }, out);
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        self.give(&[], FlushCompress::Sync, out);
     }
 }
