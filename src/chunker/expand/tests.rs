@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 
+mod encoders;
+
 /// What comes of bytes that arrive in pieces of these lengths.
 struct Expanded {
     stream: Vec<u8>,
