@@ -17,12 +17,12 @@ pub(super) struct Habits {
 
 impl Habits {
     /// What is to be tried first.
-    pub(super) const fn method(&self) -> Option<Method> {
+    pub(super) const fn method(self) -> Option<Method> {
         self.method
     }
 
     /// Whether it's worth trying at all.
-    pub(super) const fn is_hopeful(&self) -> bool {
+    pub(super) const fn is_hopeful(self) -> bool {
         self.missed < PATIENCE || self.missed.is_multiple_of(PATIENCE)
     }
 

@@ -34,7 +34,7 @@ pub(super) enum Method {
     Rsyncable(u8),
     /// pigz's.
     Pigz(u8, Way),
-    /// miniz_oxide's.
+    /// `miniz_oxide`'s.
     Miniz(u8),
     /// zlib-rs's.
     ZlibRs {

@@ -1,11 +1,11 @@
-//! miniz_oxide, which is miniz in Rust: what `flate2`, and so most programs in Rust, compressed with for years.
+//! `miniz_oxide`, which is miniz in Rust: what `flate2`, and so most programs in Rust, compressed with for years.
 
 use super::method::Compressor;
 use miniz_oxide::deflate::core::{
     CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output, create_comp_flags_from_zip_params,
 };
 
-/// miniz_oxide: with the default strategy.
+/// `miniz_oxide`: with the default strategy.
 pub(super) struct Miniz(Box<CompressorOxide>);
 
 impl Miniz {

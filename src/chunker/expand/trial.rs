@@ -66,7 +66,7 @@ impl Family {
 }
 
 /// What makes a stream that begins so, likely ones first; a level may be likely. More than one where it doesn't decide yet, but at most as many as are asked for.
-pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &Habits, at_most: usize) -> Vec<Method> {
+pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: Habits, at_most: usize) -> Vec<Method> {
     if let Some(method) = habits.method().filter(|method| makes(*method, beginning)) {
         return vec![method];
     }
@@ -75,7 +75,7 @@ pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &
     }
     let look = Look::at(beginning.original);
     let levels = likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
-    let mut found = classical(beginning, &look, levels.clone(), at_most);
+    let mut found = classical(beginning, &look, &levels, at_most);
     if found.is_empty() {
         let mut others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
         found.extend(others.find(|method| makes(*method, beginning)));
@@ -87,7 +87,7 @@ pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: &
 fn classical(
     beginning: Beginning<'_>,
     look: &Look,
-    levels: impl Iterator<Item = u8> + Clone,
+    levels: &(impl Iterator<Item = u8> + Clone),
     at_most: usize,
 ) -> Vec<Method> {
     let mut found = Vec::new();

@@ -209,7 +209,7 @@ impl Undoing {
         let beginning = Beginning { original: &original, content: &content, ended: inflater.ended };
         // Where only part of it is known, more than one may do.
         let at_most = if inflater.ended || enough > TRIAL || content.len() >= TRIAL_CONTENT { 1 } else { 2 };
-        let methods = if gains { methods_of(beginning, self.likely, &self.habits, at_most) } else { Vec::new() };
+        let methods = if gains { methods_of(beginning, self.likely, self.habits, at_most) } else { Vec::new() };
         if methods.len() > 1 {
             self.state = State::Trial { inflater, original, content, enough: LONG_TRIAL };
             return Ok(());

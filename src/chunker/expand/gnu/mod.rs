@@ -1,4 +1,5 @@
-//! Compresses as GNU gzip does (and Info-ZIP, whose engine it shares, and busybox): the matches are those that zlib finds, but blocks end elsewhere.
+//! Compresses as GNU gzip does (and Info-ZIP, whose engine it shares, and busybox): the matches are those that zlib finds, but blocks end elsewhere. With other parameters ([`Kind`]) the same engine
+//! is `gzip --rsyncable`, or zlib at a memory level that nobody asks zlib itself for here: at level 8 it makes zlib's bytes, which a test insists on.
 //!
 //! Written from the format (RFC 1951) and from how its outputs differ from zlib's; whatever doesn't come out as it was isn't relied on. What is particular to it:
 //!

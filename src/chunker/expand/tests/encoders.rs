@@ -175,7 +175,9 @@ fn what_is_ambiguous_at_first_is_decided_later() {
     // Nothing to find in the first half MiB, so that 128 KiB hold one block of pigz, and levels don't matter.
     let mut content = vec![0; 300_000];
     blake3::Hasher::new().finalize_xof().fill(&mut content);
-    content.iter_mut().for_each(|byte| *byte &= 0x7f);
+    for byte in &mut content {
+        *byte &= 0x7f;
+    }
     content.extend(text(10_000));
     for method in [Method::Pigz(9, Way::Independent), Method::Zlib(2), Method::Memory { level: 4, memory: 9 }] {
         let expanded = proven(&member(&made(method, &content, &[65_536], false)));
@@ -204,7 +206,7 @@ fn containers_remember_what_made_their_streams() {
     let mut habits = Habits::default();
     let ask = |body: &[u8], habits: &mut Habits| {
         let beginning = Beginning { original: body, content: &text, ended: true };
-        let method = methods_of(beginning, None, habits, 1).first().copied();
+        let method = methods_of(beginning, None, *habits, 1).first().copied();
         habits.learn(method, method.is_none().then_some(Left::OtherEncoder));
         method
     };
@@ -298,6 +300,6 @@ proptest! {
         prop_assert!(look.tokens.len() <= KEPT);
         // And compared with any content.
         let beginning = Beginning { original: &bytes, content: &bytes, ended: false };
-        let _ = methods_of(beginning, None, &Habits::default(), 2);
+        let _ = methods_of(beginning, None, Habits::default(), 2);
     }
 }
