@@ -1,4 +1,4 @@
-"""Compresses as GNU gzip does (section 6 of docs/format.md, step 17); slow, and written from there alone."""
+"""Compresses as GNU gzip and its relatives do (section 6 of docs/format.md, steps 17 to 19); slow, and written from there alone."""
 
 LENGTHS = [(3 + n, 0) for n in range(8)]
 for extra in range(1, 6):
@@ -125,10 +125,12 @@ def runs_of(lengths):
 class GnuGzip:
     """Takes 65,536 bytes at a time and the rest at the end, as `zlib.compressobj` would."""
 
-    def __init__(self, level):
-        self.level = level
+    def __init__(self, level, memory=None, rsyncable=False):
+        self.level, self.memory, self.rsyncable = level, memory, rsyncable
+        self.hashes, self.shift = (1 << 15, 5) if memory is None else (1 << (memory + 7), -(-(memory + 7) // 3))
+        self.sum, self.seen, self.noted = 0, 0, None
         self.good, self.lazy, self.nice, self.chain = LEVELS[level]
-        self.window, self.heads, self.links = bytearray(2 * HALF + 300), [0] * HALF, [0] * HALF
+        self.window, self.heads, self.links = bytearray(2 * HALF + 300), [0] * self.hashes, [0] * HALF
         self.hash = self.p = self.ahead = self.start = self.s = 0
         self.begun = self.ended = self.waiting = False
         self.l = 2
@@ -168,6 +170,7 @@ class GnuGzip:
         if self.p >= 65_274:
             self.window[:HALF] = self.window[HALF : 2 * HALF]
             self.p, self.start, self.s = self.p - HALF, self.start - HALF, self.s - HALF
+            self.noted = None if self.noted is None else self.noted - HALF
             self.heads = [max(0, at - HALF) for at in self.heads]
             self.links = [max(0, at - HALF) for at in self.links]
         part = self.input[:room]
@@ -183,7 +186,7 @@ class GnuGzip:
             self.update(0), self.update(1)
 
     def update(self, at):
-        self.hash = (self.hash * 32 ^ self.window[at]) % HALF
+        self.hash = ((self.hash << self.shift) ^ self.window[at]) % self.hashes
 
     def insert(self, at):
         self.update(at + 2)
@@ -197,17 +200,41 @@ class GnuGzip:
     def longest(self, at, best):
         left = self.chain // 4 if best >= self.good else self.chain
         window, p = self.window, self.p
+        nice = self.nice if self.memory is None else min(self.nice, self.ahead)
         while True:
             if window[at : at + best + 1] == window[p : p + best + 1]:
                 length = best + 1
                 while length < 258 and window[at + length] == window[p + length]:
                     length += 1
                 self.s, best = at, length
-                if best >= self.nice:
+                if best >= nice:
                     return best
             at, left = self.links[at % HALF], left - 1
             if at <= max(0, p - 32_506) or not left:
                 return best
+
+    def passed(self, count):
+        """Adds bytes to the sum, and notes where it says that a block ends."""
+        if not self.rsyncable:
+            return
+        for at in range(self.p, self.p + count):
+            self.sum, self.seen = self.sum + self.window[at], self.seen + 1
+            if self.seen > 4_096:
+                self.sum -= self.window[at - 4_096]
+                if self.noted is None and self.sum % 4_096 == 0:
+                    self.noted = at
+
+    def end_block(self, full):
+        """Ends the block if it should."""
+        if self.noted is not None and self.p > self.noted:
+            self.noted = None
+            self.close(False)
+            if self.count:
+                self.put(0, 3)
+                self.align()
+                self.out += b"\0\0\xff\xff"
+        elif full:
+            self.close(False)
 
     def quick(self):
         found = self.insert(self.p)
@@ -215,6 +242,7 @@ class GnuGzip:
         if length >= 3:
             full = self.token(self.p - self.s, length)
             self.ahead -= length
+            self.passed(length)
             if length <= self.lazy:
                 for at in range(self.p + 1, self.p + length):
                     self.insert(at)
@@ -225,9 +253,9 @@ class GnuGzip:
                 self.update(self.p + 1)
         else:
             full = self.token(0, self.window[self.p])
+            self.passed(1)
             self.p, self.ahead = self.p + 1, self.ahead - 1
-        if full:
-            self.close(False)
+        self.end_block(full)
 
     def slow(self):
         found = self.insert(self.p)
@@ -239,16 +267,16 @@ class GnuGzip:
         if length >= 3 and self.l <= length:
             full = self.token(self.p - 1 - at, length)
             self.ahead -= length - 1
+            self.passed(length - 1)
             for inner in range(self.p + 1, self.p + length - 1):
                 self.insert(inner)
             self.p += length - 1
             self.waiting, self.l = False, 2
-            if full:
-                self.close(False)
+            self.end_block(full)
             return
-        if self.waiting and self.token(0, self.window[self.p - 1]):
-            self.close(False)
+        self.end_block(self.waiting and self.token(0, self.window[self.p - 1]))
         self.waiting = True
+        self.passed(1)
         self.p, self.ahead = self.p + 1, self.ahead - 1
 
     def token(self, distance, value):
@@ -258,6 +286,8 @@ class GnuGzip:
             self.matches += 1
             self.spread += 5 + DISTANCES[place(DISTANCES, distance)][1]
         n = len(self.tokens)
+        if self.memory is not None:
+            return n == (1 << (self.memory + 6)) - 1
         if self.level > 2 and n % 4_096 == 0 and self.matches < n // 2:
             if (8 * n + self.spread) // 8 < (self.p - self.start) // 2:
                 return True

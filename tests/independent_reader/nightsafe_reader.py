@@ -24,6 +24,7 @@ from blake3 import blake3
 
 from frames import Lz4, Zstd
 from gnu_gzip import GnuGzip
+from pigz import Pigz
 from primitives import (
     BASE32, Cursor, Damage, Record, WrongPassword, base32, cbor, check, ed25519_public, hash_, hpke_open, kdf, keyed,
     padme, row_of, typed, unseal, unzstd, verify_ed25519, write_varint, x25519_public,
@@ -691,7 +692,7 @@ class Recipe:
 
 
 class Deflate:
-    """Compresses what passes through (section 6, steps 16, 17, 20 and 21)."""
+    """Compresses what passes through (section 6, steps 16 to 28)."""
 
     def __init__(self, compressor, sink):
         self.zlib = compressor
@@ -707,6 +708,11 @@ class Deflate:
             self.give(self.zlib.compress(bytes(self.held[:65_536])))
             del self.held[:65_536]
 
+    def flush(self):
+        data = self.zlib.compress(bytes(self.held))
+        self.held.clear()
+        self.give(data if isinstance(self.zlib, (GnuGzip, Pigz)) else data + self.zlib.flush(zlib.Z_SYNC_FLUSH))
+
     def end(self):
         self.give(self.zlib.compress(bytes(self.held)) + self.zlib.flush(zlib.Z_FINISH))
 
@@ -714,14 +720,18 @@ class Deflate:
         pass
 
 
-def compressor(code, level):
-    """What steps 16, 17, 20 and 21 compress with."""
-    if code == 17:
-        return GnuGzip(level)
+def compressor(code, number, what):
+    """What steps 16 to 28 compress with."""
     if code == 20:
-        return Lz4(level)
+        return Lz4(number)
     if code == 21:
-        return Zstd((level & 0xFFFF_FFFF) - 131_072, level >> 32 == 1)
+        return Zstd((number & 0xFFFF_FFFF) - 131_072, number >> 32 == 1)
+    other, level = divmod(number, 256)
+    check(code < 27, f"{what}: compressed by a library that Python doesn't have: miniz_oxide 0.9.1 (27) or zlib-rs 0.6.8 (28)")
+    if code in (17, 18, 19):
+        return GnuGzip(level, other or None, code == 19)
+    if code in (24, 25, 26):
+        return Pigz(level, code)
     return zlib.compressobj(level, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY)
 
 
@@ -730,7 +740,10 @@ def in_range(code, number):
     if code == 21:
         level = number & 0xFFFF_FFFF
         return number >> 32 <= 1 and level <= 131_091 and level != 131_072
-    return {20: 0 <= number <= 12, 32: number == 0}.get(code, 1 <= number <= 9)
+    if code in (20, 32):
+        return 0 <= number <= (12 if code == 20 else 0)
+    other, level = divmod(number, 256)
+    return 1 <= level <= 9 and other in {18: range(1, 10), 28: range(6, 17)}.get(code, (0,))
 
 
 class Pieces:
@@ -823,13 +836,17 @@ class Rebuilder:
             check(1 <= number <= 65_536 and len(literal) == number, f"{self.what}: the length of a literal")
             self.at += number
             self.give(literal)
-        elif code in (16, 17, 20, 21, 32):
+        elif code in (16, 17, 18, 19, 20, 21, 24, 25, 26, 27, 28, 32):
             check(len(self.stages) < 16, f"{self.what}: too many steps in each other")
             check(in_range(code, number), f"{self.what}: a number out of range")
             nested = code == 21 and any(isinstance(getattr(stage, "zlib", None), Zstd) for stage in self.stages)
             check(not nested, f"{self.what}: one frame of Zstandard in another")
             sink = self.stages[-1].push if self.stages else self.sink
-            self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number), sink))
+            self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number, self.what), sink))
+        elif code == 29:
+            check(number == 0, f"{self.what}: a number for nothing")
+            check(self.stages and isinstance(self.stages[-1], Deflate), f"{self.what}: a flush of nothing")
+            self.stages[-1].flush()
         elif code == 33:
             count, size = number >> 32, number & 0xFFFF_FFFF
             check(count >= 1 and 1 <= size < 1 << 31, f"{self.what}: pieces without a size")

@@ -1,9 +1,8 @@
 //! What a stream is compressed with, as its container tells: how it's undone, and who may have made it.
 
 use super::inflater::Inflater;
-use super::lz4::{self, Lz4Decoder};
-use super::method::Method;
-use super::zstd::{self, ZstdDecoder};
+use super::lz4::Lz4Decoder;
+use super::zstd::ZstdDecoder;
 
 /// A way to undo compression.
 pub(super) trait Decompressor {
@@ -20,37 +19,30 @@ pub(super) trait Decompressor {
 /// One of them.
 pub(super) type Undoer = Box<dyn Decompressor + Send>;
 
-/// What other streams of the same container taught.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Known {
-    /// What made the last one.
-    pub(super) method: Option<Method>,
-    /// No method had made one: trying them all again would take long, where there are many.
-    pub(super) missed: bool,
-}
-
 /// A format of compressed streams, and what is likely of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     /// A raw stream of deflate (RFC 1951), perhaps made at this level.
     Deflate(Option<u8>),
     /// A frame of LZ4.
-    Lz4(Known),
+    Lz4,
     /// A frame of Zstandard (RFC 8878).
-    Zstd(Known),
+    Zstd,
 }
 
 /// Compressed bytes that tell who made them: zlib closes a block after 16,384 literals and matches, gzip after twice as many, which is some 60 KiB.
 const TRIAL: usize = 128 << 10;
-/// The same of formats whose blocks have 64 or 128 KiB, however many are left of them.
+/// Those that are looked at where more than one program may have.
+const LONG_TRIAL: usize = 1 << 20;
+/// Those that tell of formats whose blocks have 64 or 128 KiB, however many are left of them.
 const TRIAL_OF_BLOCKS: usize = 256 << 10;
 
 impl Codec {
     pub(super) fn decompressor(self) -> Undoer {
         match self {
             Self::Deflate(_) => Box::new(Inflater::new()),
-            Self::Lz4(_) => Box::new(Lz4Decoder::new()),
-            Self::Zstd(_) => Box::new(ZstdDecoder::new()),
+            Self::Lz4 => Box::new(Lz4Decoder::new()),
+            Self::Zstd => Box::new(ZstdDecoder::new()),
         }
     }
 
@@ -58,7 +50,7 @@ impl Codec {
     pub(super) const fn trial(self) -> usize {
         match self {
             Self::Deflate(_) => TRIAL,
-            Self::Lz4(_) | Self::Zstd(_) => TRIAL_OF_BLOCKS,
+            Self::Lz4 | Self::Zstd => TRIAL_OF_BLOCKS,
         }
     }
 
@@ -68,15 +60,11 @@ impl Codec {
         matches!(self, Self::Deflate(_))
     }
 
-    /// What may have made a stream that begins with `original`, likely methods first.
-    pub(super) fn methods(self, original: &[u8]) -> Vec<Method> {
-        let (known, others) = match self {
-            Self::Deflate(level) => return Method::all(level).collect(),
-            Self::Lz4(known) => (known, lz4::methods()),
-            Self::Zstd(known) => (known, zstd::methods(original)),
-        };
-        let likely = known.method.filter(|likely| others.contains(likely));
-        let others = others.into_iter().filter(|method| Some(*method) != likely);
-        likely.into_iter().chain(others).take(if known.missed { 1 } else { usize::MAX }).collect()
+    /// Compressed bytes that are looked at where more than one method may have made them.
+    pub(super) const fn long_trial(self) -> usize {
+        match self {
+            Self::Deflate(_) => LONG_TRIAL,
+            Self::Lz4 | Self::Zstd => TRIAL_OF_BLOCKS,
+        }
     }
 }

@@ -14,6 +14,11 @@ pub(super) struct Deflater {
     given: u64,
 }
 
+/// Whether a stream with this end was flushed before it was ended, as `flush` of writers does: an empty stored block lies before the last one, which is empty, too (RFC 1951, section 3.2).
+pub(super) fn is_flushed(end: &[u8]) -> bool {
+    end.ends_with(&[0, 0, 0xff, 0xff, 3, 0])
+}
+
 /// Takes bytes.
 pub(super) type Each<'e, E> = &'e mut dyn FnMut(&[u8]) -> Result<(), E>;
 
@@ -42,6 +47,16 @@ impl Deflater {
             }
         }
         Ok(())
+    }
+
+    /// Ends a block, and has the next begin with a byte.
+    pub(super) fn flush<E>(&mut self, out: Each<'_, E>) -> Result<(), E> {
+        let held = std::mem::take(&mut self.held);
+        self.run(&held, false, out)?;
+        self.room.clear();
+        self.compressor.flush(&mut self.room);
+        self.given += self.room.len() as u64;
+        out(&self.room)
     }
 
     /// Ends the stream.

@@ -1,6 +1,8 @@
 //! gzip (RFC 1952): members, one behind the other, and perhaps something else behind the last.
 
+use super::codec::Codec;
 use super::expander::{Expander, Outcome};
+use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
 use super::undoing::{Given, Undoing};
@@ -23,6 +25,7 @@ const FCOMMENT: u8 = 1 << 4;
 pub(super) struct Gzip {
     state: State,
     depth: usize,
+    habits: Habits,
 }
 
 enum State {
@@ -48,8 +51,8 @@ struct Body {
 }
 
 impl Gzip {
-    pub(super) const fn new(depth: usize) -> Self {
-        Self { state: State::Header(Vec::new()), depth }
+    pub(super) fn new(depth: usize) -> Self {
+        Self { state: State::Header(Vec::new()), depth, habits: Habits::default() }
     }
 
     pub(super) fn push<E>(&mut self, mut input: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
@@ -72,7 +75,7 @@ impl Gzip {
                             input = &input[length - held..];
                             header.truncate(length);
                             let (header, inner) = (std::mem::take(header), Expander::within(self.depth));
-                            let undoing = Undoing::new(likely(&header));
+                            let undoing = Undoing::of(Codec::Deflate(likely(&header))).after(self.habits);
                             self.state = State::Body(Box::new(Body { undoing, inner, header, verbatim: false }));
                         }
                         Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
@@ -89,6 +92,7 @@ impl Gzip {
                     body.push(&mut input, outcome, out)?;
                     if body.undoing.has_ended() {
                         outcome.note(body.undoing.left());
+                        self.habits = body.undoing.habits();
                         self.state = State::Trailer { left: TRAILER, verbatim: body.verbatim };
                     }
                 }
@@ -149,7 +153,7 @@ fn pass_on<E>(
     match given {
         Given::Begin(_) => out.literal(&std::mem::take(header)),
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
-        Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
+        Given::Flush | Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
         Given::Verbatim(bytes) => {
             if !std::mem::replace(verbatim, true) {
                 out.border()?;

@@ -4,8 +4,8 @@
 //! That is: the head says *not compressed* and *no offsets*; each row is a piece; what stands behind the last row is one, and other data comes in pieces of 16 KiB, which is how large objects
 //! are read.
 
-use super::codec::Known;
 use super::expander::Outcome;
+use super::habits::Habits;
 use super::out::Out;
 use super::recipe::Step;
 use super::rows::Pieces;
@@ -53,7 +53,7 @@ pub(super) struct PgDump {
     past_head: bool,
     block: Option<Block>,
     /// What blocks taught: one program made them all.
-    known: Known,
+    habits: Habits,
     /// From here on it isn't an archive.
     lost: bool,
 }
@@ -143,7 +143,7 @@ impl PgDump {
             Event::ObjectEnd | Event::BlockEnd => match self.block.take() {
                 Some(block) => {
                     window.take(length, &mut |_| Ok(()))?;
-                    block.wrapped.teach(&mut self.known);
+                    self.habits = block.wrapped.habits();
                     block.end(outcome, out)
                 }
                 None => window.take(length, &mut |part| out.raw(part)),
@@ -156,7 +156,7 @@ impl PgDump {
     /// A compressed stream begins.
     fn begin(&mut self, pieces: Pieces) {
         self.block =
-            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.known), pieces));
+            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.habits), pieces));
     }
 
     /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.

@@ -1,26 +1,8 @@
 //! Proving, while a stream is undone, that its bytes can be made again.
 
-use super::deflater::{BLOCK, Deflater, Each};
+use super::deflater::{BLOCK, Deflater, Each, is_flushed};
 use super::method::Method;
 use std::collections::VecDeque;
-
-/// Which of `methods` makes `original` of `content`, of which more follows unless it `ended`.
-pub(super) fn method_of(original: &[u8], content: &[u8], ended: bool, methods: Vec<Method>) -> Option<Method> {
-    let makes = |method: &Method| {
-        let (mut deflater, mut rest) = (Deflater::new(*method), original);
-        let mut compare = |given: &[u8]| {
-            // Beyond what came of the original nothing can be compared.
-            let (given, beyond) = given.split_at(given.len().min(rest.len()));
-            rest = rest.strip_prefix(given).ok_or(())?;
-            if ended && !beyond.is_empty() { Err(()) } else { Ok(()) }
-        };
-        let pushed = deflater.push(content, &mut compare);
-        let given = deflater.given();
-        let finished = if ended { pushed.and_then(|()| deflater.finish(&mut compare)) } else { pushed };
-        finished.is_ok() && (if ended { rest.is_empty() } else { given > 0 })
-    };
-    methods.into_iter().find(makes)
-}
 
 /// Compresses content again and compares it with what it came from.
 pub(super) struct Proof {
@@ -90,13 +72,20 @@ impl Proof {
     }
 
     /// Compares to the end. If that fails, what was proven before still is.
-    pub(super) fn finish(&mut self) -> Result<(), Unproven> {
+    ///
+    /// Whether it was flushed before.
+    pub(super) fn finish(&mut self) -> Result<bool, Unproven> {
         let Self { deflater, original, compared, ahead, block, .. } = self;
+        let end: Vec<u8> = original.range(original.len().saturating_sub(16)..).copied().collect();
+        let flushed = is_flushed(&end);
         let mut at = *compared;
         let mut compare = |given: &[u8]| compare(given, original, &mut at, ahead);
         deflater.push(block, &mut compare)?;
+        if flushed {
+            deflater.flush(&mut compare)?;
+        }
         deflater.finish(&mut compare)?;
-        if at == original.len() && ahead.is_empty() { Ok(()) } else { Err(Unproven) }
+        if at == original.len() && ahead.is_empty() { Ok(flushed) } else { Err(Unproven) }
     }
 
     /// What the proven blocks gave, and the original bytes behind that.

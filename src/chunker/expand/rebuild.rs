@@ -149,19 +149,20 @@ impl<R: Read> Rebuilder<R> {
             Step::Pieced(length) => self.taking = Taking::Pieced(length, Unframer::default()),
             Step::Skip(length) => self.taking = Taking::Skip(length),
             Step::Literal(bytes) => emit(&mut self.stages, &bytes, out).map_err(RebuildError::Output)?,
-            Step::Deflate(level) => self.begin(Stage::Deflate(Deflater::new(Method::Zlib(level))))?,
-            Step::Gnu(level) => self.begin(Stage::Deflate(Deflater::new(Method::Gnu(level))))?,
-            Step::Zstd { .. } if self.stages.iter().any(Stage::is_zstd) => {
+            Step::Compress(Method::Zstd { .. }) if self.stages.iter().any(Stage::is_zstd) => {
                 return Err(RecipeError::Malformed("one frame of Zstandard in another").into());
             }
-            Step::Lz4(level) => self.begin(Stage::Deflate(Deflater::new(Method::Lz4(level))))?,
-            Step::Zstd { level, long } => {
-                self.begin(Stage::Deflate(Deflater::new(Method::Zstd { level, long })))?;
-            }
+            Step::Compress(method) => self.begin(Stage::Deflate(Deflater::new(method)))?,
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,
                 None => return Err(RecipeError::Misfit("sizes of no pieces").into()),
+            },
+            Step::Flush => match self.stages.split_last_mut() {
+                Some((Stage::Deflate(deflater), outer)) => {
+                    deflater.flush(&mut |given| emit(outer, given, out)).map_err(RebuildError::Output)?;
+                }
+                _ => return Err(RecipeError::Misfit("a flush of nothing").into()),
             },
             Step::End | Step::Cut(_) => self.end(&step, out)?,
         }

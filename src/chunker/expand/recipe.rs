@@ -3,7 +3,7 @@
 //! A recipe is a sequence of steps of 9 bytes, a code and a number (little-endian). Some take bytes from the stream, some bring their own, some change what the steps between them and their
 //! end give. Recipes are written and read as streams: neither side holds one.
 
-use super::{lz4, zstd};
+use super::method::Method;
 use std::io::{self, Read};
 
 /// What every recipe begins with: the version.
@@ -30,19 +30,10 @@ pub(super) enum Step {
     Skip(u64),
     /// These bytes.
     Literal(Vec<u8>),
-    /// Up to the end: compressed as a raw stream of deflate (RFC 1951) by zlib at this level, with 15 bits of window, memory level 8, the default strategy, and without a flush.
-    Deflate(u8),
-    /// Up to the end: the same, as GNU gzip does.
-    Gnu(u8),
-    /// Up to the end: compressed as a frame of LZ4, by liblz4 at this level.
-    Lz4(u8),
-    /// Up to the end: compressed as a frame of Zstandard (RFC 8878), by libzstd.
-    Zstd {
-        /// The level.
-        level: i32,
-        /// With long-distance matching.
-        long: bool,
-    },
+    /// What was begun last, a compression, ends a block, and has the next begin with a byte.
+    Flush,
+    /// Up to the end: compressed like this.
+    Compress(Method),
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
     Pieces,
     /// So many pieces that come next have this many bytes each.
@@ -75,26 +66,9 @@ mod code {
     pub(super) const PIECED: u8 = 3;
     pub(super) const SKIP: u8 = 4;
     pub(super) const LITERAL: u8 = 5;
-    pub(super) const DEFLATE: u8 = 16;
-    pub(super) const GNU: u8 = 17;
-    pub(super) const LZ4: u8 = 20;
-    pub(super) const ZSTD: u8 = 21;
+    pub(super) const FLUSH: u8 = 29;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
-}
-
-/// Of long-distance matching.
-const LONG: u64 = 1 << 32;
-
-fn zstd_number(level: i32, long: bool) -> u64 {
-    u64::from(level.abs_diff(zstd::MIN_LEVEL)) + if long { LONG } else { 0 }
-}
-
-/// The step with this number, if there is one.
-fn zstd_step(number: u64) -> Option<Step> {
-    let level = zstd::MIN_LEVEL.checked_add_unsigned(u32::try_from(number & !LONG).ok()?)?;
-    let step = Step::Zstd { level, long: number & LONG != 0 };
-    Some(step).filter(|_| level != 0 && level <= zstd::MAX_LEVEL)
 }
 
 impl Step {
@@ -106,10 +80,8 @@ impl Step {
             Self::Pieced(length) => (code::PIECED, *length),
             Self::Skip(length) => (code::SKIP, *length),
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
-            Self::Deflate(level) => (code::DEFLATE, u64::from(*level)),
-            Self::Gnu(level) => (code::GNU, u64::from(*level)),
-            Self::Lz4(level) => (code::LZ4, u64::from(*level)),
-            Self::Zstd { level, long } => (code::ZSTD, zstd_number(*level, *long)),
+            Self::Compress(method) => method.encode(),
+            Self::Flush => (code::FLUSH, 0),
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
@@ -224,18 +196,7 @@ impl<R: Read> RecipeReader<R> {
             code::PIECED => some(Step::Pieced(number)),
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
-            code::DEFLATE | code::GNU => match u8::try_from(number) {
-                Ok(level @ 1..=9) if code == code::DEFLATE => Ok(Step::Deflate(level)),
-                Ok(level @ 1..=9) => Ok(Step::Gnu(level)),
-                _ => Err(RecipeError::Malformed("a level that there isn't")),
-            },
-            code::LZ4 if lz4::is_here() => match u8::try_from(number) {
-                Ok(level @ 0..=lz4::MAX_LEVEL) => Ok(Step::Lz4(level)),
-                _ => Err(RecipeError::Malformed("a level that there isn't")),
-            },
-            code::ZSTD if zstd::is_here() => {
-                zstd_step(number).ok_or(RecipeError::Malformed("a level that there isn't"))
-            }
+            code::FLUSH => none(Step::Flush),
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
@@ -245,7 +206,10 @@ impl<R: Read> RecipeReader<R> {
                     _ => Err(RecipeError::Malformed("pieces without a size")),
                 }
             }
-            _ => Err(RecipeError::Malformed("an unknown step")),
+            _ => match Method::decode(code, number) {
+                Some(method) => method.map(Step::Compress).map_err(RecipeError::Malformed),
+                None => Err(RecipeError::Malformed("an unknown step")),
+            },
         }
     }
 
@@ -288,10 +252,10 @@ mod tests {
             Step::Sizes { count: 2, size: 4096 },
             Step::Sizes { count: 1, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
-            Step::Deflate(6),
-            Step::Lz4(0),
-            Step::Zstd { level: -131_072, long: false },
-            Step::Zstd { level: 19, long: true },
+            Step::Compress(Method::Zlib(6)),
+            Step::Compress(Method::Lz4(0)),
+            Step::Compress(Method::Zstd { level: -131_072, long: false }),
+            Step::Compress(Method::Zstd { level: 19, long: true }),
             Step::Pieced(10),
             Step::Pieced(u64::MAX - 10),
             Step::Cut(5),
@@ -309,10 +273,10 @@ mod tests {
             Step::Pieces,
             Step::Sizes { count: 3, size: 4096 },
             Step::Sizes { count: 1, size: 7 },
-            Step::Deflate(6),
-            Step::Lz4(0),
-            Step::Zstd { level: -131_072, long: false },
-            Step::Zstd { level: 19, long: true },
+            Step::Compress(Method::Zlib(6)),
+            Step::Compress(Method::Lz4(0)),
+            Step::Compress(Method::Zstd { level: -131_072, long: false }),
+            Step::Compress(Method::Zstd { level: 19, long: true }),
             Step::Pieced(u64::MAX),
             Step::Cut(5),
             Step::End,
@@ -351,6 +315,14 @@ mod tests {
             (16, 257),
             (17, 0),
             (17, 10),
+            (18, 6),
+            (18, 10 << 8 | 6),
+            (18, 9 << 8),
+            (18, 1 << 16 | 9 << 8 | 6),
+            (19, 0),
+            (24, 10),
+            (25, 256),
+            (26, 0),
             (20, 13),
             (20, 256),
             (21, 131_072),

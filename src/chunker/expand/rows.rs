@@ -32,7 +32,7 @@ impl Pieces {
     pub(super) fn take<E>(&mut self, given: &Given<'_>, out: &mut Out<'_, E>) -> Result<(), E> {
         match given {
             Given::Content(bytes) => self.push(bytes, out)?,
-            Given::End | Given::Cut(_) => self.flush(out)?,
+            Given::Flush | Given::End | Given::Cut(_) => self.flush(out)?,
             Given::Verbatim(bytes) => out.raw(bytes)?,
             Given::Begin(_) => {}
         }

@@ -14,6 +14,9 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 
+mod collection;
+mod encoders;
+
 /// What comes of bytes that arrive in pieces of these lengths.
 struct Expanded {
     stream: Vec<u8>,

@@ -5,10 +5,12 @@
 
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
+use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
-use super::proof::{Proof, Unproven, method_of};
+use super::proof::{Proof, Unproven};
 use super::recipe::Step;
+use super::trial::{Beginning, methods_of};
 
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
@@ -28,6 +30,8 @@ pub(super) enum Given<'b> {
     Begin(Method),
     /// Bytes that were undone, and that give again what they came from.
     Content(&'b [u8]),
+    /// It's flushed here.
+    Flush,
     /// The stream's end.
     End,
     /// The rest can't be made again: it was broken off behind so many compressed bytes, which is what the content so far gives.
@@ -41,6 +45,7 @@ impl Given<'_> {
     pub(super) const fn step(&self) -> Option<Step> {
         match *self {
             Self::Begin(method) => Some(method.step()),
+            Self::Flush => Some(Step::Flush),
             Self::End => Some(Step::End),
             Self::Cut(given) => Some(Step::Cut(given)),
             Self::Content(_) | Self::Verbatim(_) => None,
@@ -52,10 +57,10 @@ impl Given<'_> {
 pub(super) struct Undoing {
     state: State,
     codec: Codec,
+    /// What is remembered of the streams before it.
+    habits: Habits,
     /// What made it, once that is known.
     method: Option<Method>,
-    /// A method that is tried before all others.
-    first: Option<Method>,
     /// Whether what isn't such a stream is left to whoever pushes.
     gives_back: bool,
     /// Why it stays as it is, if it does.
@@ -69,6 +74,8 @@ enum State {
         inflater: Undoer,
         original: Vec<u8>,
         content: Vec<u8>,
+        /// Compressed bytes that are gathered.
+        enough: usize,
     },
     Proving {
         inflater: Undoer,
@@ -92,18 +99,15 @@ impl Undoing {
 
     /// At the start of a stream.
     pub(super) fn of(codec: Codec) -> Self {
-        let state = State::Trial { inflater: codec.decompressor(), original: Vec::new(), content: Vec::new() };
-        Self { state, codec, method: None, first: None, gives_back: false, left: None, compressed: 0, undone: 0 }
+        let (inflater, enough) = (codec.decompressor(), codec.trial());
+        let state = State::Trial { inflater, original: Vec::new(), content: Vec::new(), enough };
+        let (habits, method) = (Habits::default(), None);
+        Self { state, codec, habits, method, gives_back: false, left: None, compressed: 0, undone: 0 }
     }
 
-    /// What made it, once that is known.
-    pub(super) const fn method(&self) -> Option<Method> {
-        self.method
-    }
-
-    /// The same, but this method is tried first: it made what came before.
-    pub(super) const fn first(mut self, method: Option<Method>) -> Self {
-        self.first = method;
+    /// The same in a container whose streams so far are remembered.
+    pub(super) const fn after(mut self, habits: Habits) -> Self {
+        self.habits = habits;
         self
     }
 
@@ -111,6 +115,13 @@ impl Undoing {
     pub(super) const fn giving_back(mut self) -> Self {
         self.gives_back = true;
         self
+    }
+
+    /// What is to be remembered when it has ended.
+    pub(super) fn habits(&self) -> Habits {
+        let mut habits = self.habits;
+        habits.learn(self.method, self.left);
+        habits
     }
 
     /// Whether the stream's end has come: what follows isn't part of it.
@@ -132,8 +143,8 @@ impl Undoing {
     pub(super) fn push<E>(&mut self, input: &mut &[u8], sink: Sink<'_, E>) -> Result<(), E> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
-                State::Trial { inflater, original, content } => {
-                    self.try_on((inflater, original, content), input, sink)?;
+                State::Trial { inflater, original, content, enough } => {
+                    self.try_on((inflater, original, content, enough), input, sink)?;
                 }
                 State::Proving { inflater, proof } => self.prove_on(inflater, proof, input, sink)?,
                 State::Skipping(inflater) => self.skip_on(inflater, input, sink)?,
@@ -178,16 +189,16 @@ impl Undoing {
     /// Gathers the first part.
     fn try_on<E>(
         &mut self,
-        (mut inflater, mut original, mut content): (Undoer, Vec<u8>, Vec<u8>),
+        (mut inflater, mut original, mut content, enough): (Undoer, Vec<u8>, Vec<u8>, usize),
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        let (before, trial) = (*input, self.codec.trial());
+        let before = *input;
         while !inflater.has_ended()
             && content.len() < TRIAL_CONTENT
-            && original.len() + (before.len() - input.len()) < trial
+            && original.len() + (before.len() - input.len()) < enough
         {
-            let room = trial.saturating_sub(original.len() + (before.len() - input.len()));
+            let room = enough.saturating_sub(original.len() + (before.len() - input.len()));
             let mut part = &input[..input.len().min(room)];
             let offered = part.len();
             let Some(undone) = inflater.step(&mut part) else {
@@ -206,8 +217,8 @@ impl Undoing {
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
         original.extend_from_slice(taken);
-        if !inflater.has_ended() && content.len() < TRIAL_CONTENT && original.len() < trial {
-            self.state = State::Trial { inflater, original, content };
+        if !inflater.has_ended() && content.len() < TRIAL_CONTENT && original.len() < enough {
+            self.state = State::Trial { inflater, original, content, enough };
             return Ok(());
         }
         self.undone = content.len() as u64;
@@ -216,11 +227,16 @@ impl Undoing {
             // A container in a container doesn't shrink, and is what is to be undone.
             || Format::of(&content).is_some()
             || content.len().saturating_mul(100) > original.len().saturating_mul(MIN_GAIN);
-        if gains {
-            let mut methods = self.codec.methods(&original);
-            methods.splice(0..0, self.first);
-            self.method = method_of(&original, &content, inflater.has_ended(), methods);
+        let beginning = Beginning { original: &original, content: &content, ended: inflater.has_ended() };
+        // Where only part of it is known, more than one may do.
+        let decides = beginning.ended || enough >= self.codec.long_trial() || content.len() >= TRIAL_CONTENT;
+        let at_most = if decides { 1 } else { 2 };
+        let methods = if gains { methods_of(beginning, self.codec, self.habits, at_most) } else { Vec::new() };
+        if methods.len() > 1 {
+            self.state = State::Trial { inflater, original, content, enough: self.codec.long_trial() };
+            return Ok(());
         }
+        self.method = methods.first().copied();
         let Some(method) = self.method else {
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.has_ended() { State::Ended } else { State::Skipping(inflater) };
@@ -266,13 +282,16 @@ impl Undoing {
     ) -> Result<(), E> {
         proof.settle(&mut |content| sink(Given::Content(content)))?;
         let ended = inflater.has_ended();
-        let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(()) });
+        let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(false) });
         match (whole, ended) {
-            (Ok(()), true) => {
+            (Ok(flushed), true) => {
                 proof.all(&mut |content| sink(Given::Content(content)))?;
+                if flushed {
+                    sink(Given::Flush)?;
+                }
                 sink(Given::End)
             }
-            (Ok(()), false) => {
+            (Ok(_), false) => {
                 self.state = State::Proving { inflater, proof };
                 Ok(())
             }

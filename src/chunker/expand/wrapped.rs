@@ -1,8 +1,8 @@
 //! The compressed stream of a block of an archive.
 
-use super::codec::{Codec, Known};
+use super::codec::Codec;
 use super::expander::Outcome;
-use super::left::Left;
+use super::habits::Habits;
 use super::out::Out;
 use super::rows::Pieces;
 use super::undoing::Undoing;
@@ -18,27 +18,26 @@ pub(super) struct Wrapped {
     undoing: Option<Undoing>,
     /// Bytes of the checksum that are missing.
     checksum: usize,
+    /// What is remembered of those before.
+    habits: Habits,
 }
 
 impl Wrapped {
     /// At the start of a stream of an archive, of which so much is known.
-    pub(super) fn new(compression: Compression, known: Known) -> Self {
+    pub(super) fn new(compression: Compression, habits: Habits) -> Self {
         let undoing = match compression {
-            Compression::Lz4 => Some(Undoing::of(Codec::Lz4(known))),
-            Compression::Zstd => Some(Undoing::of(Codec::Zstd(known))),
+            Compression::Lz4 => Some(Undoing::of(Codec::Lz4).after(habits)),
+            Compression::Zstd => Some(Undoing::of(Codec::Zstd).after(habits)),
             Compression::None | Compression::Gzip { .. } => None,
         };
         // The other two tell their ends themselves, and that is all.
         let checksum = if undoing.is_none() { CHECKSUM } else { 0 };
-        Self { header: Vec::new(), undoing, checksum }
+        Self { header: Vec::new(), undoing, checksum, habits }
     }
 
-    /// Says what it taught, at its end.
-    pub(super) fn teach(&self, known: &mut Known) {
-        if let Some(undoing) = &self.undoing {
-            known.method = undoing.method().or(known.method);
-            known.missed |= undoing.left() == Some(Left::OtherEncoder);
-        }
+    /// What is to be remembered when it has ended.
+    pub(super) fn habits(&self) -> Habits {
+        self.undoing.as_ref().map_or(self.habits, Undoing::habits)
     }
 
     pub(super) fn push<E>(
@@ -56,7 +55,7 @@ impl Wrapped {
             if let [_, flags] = self.header[..] {
                 // The compressor's own words: fastest, fast, default, slowest.
                 let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
-                self.undoing = Some(Undoing::new(Some(likely)));
+                self.undoing = Some(Undoing::of(Codec::Deflate(Some(likely))).after(self.habits));
             }
         }
         let Some(undoing) = &mut self.undoing else { return Ok(()) };

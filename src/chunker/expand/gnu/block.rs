@@ -1,9 +1,11 @@
 //! Blocks of deflate (RFC 1951, section 3.2): gathered, counted, and written in the shortest of the three ways.
 
 use super::huffman::{self, Code, Tree};
+use super::kind::Kind;
+use super::matcher::{Ending, Tokens};
 
-/// Literals and matches of a block; one less for the first.
-const MOST: usize = 1 << 15;
+/// Matches of a block, at most.
+const MOST_MATCHES: usize = 1 << 15;
 /// How often it's looked whether to end a block early.
 const LOOK_EVERY: usize = 1 << 12;
 /// Above this level it is.
@@ -90,7 +92,9 @@ const REPEATS: [u8; LENGTHS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 /// Gathers a block and writes it.
 pub(super) struct BlockWriter {
-    level: u8,
+    /// Whether blocks may end early.
+    looks: bool,
+    most: usize,
     /// A distance, or 0, and a length or a literal.
     tokens: Vec<(u16, u16)>,
     matches: usize,
@@ -126,6 +130,20 @@ impl Bits {
         }
         (self.held, self.count) = (0, 0);
     }
+
+    /// What comes behind a block: an empty stored one, if the next is to begin with a byte and wouldn't.
+    fn end(&mut self, ending: Ending, out: &mut Vec<u8>) {
+        match ending {
+            Ending::Block => {}
+            Ending::Aligned if self.count == 0 => {}
+            Ending::Aligned => {
+                self.put(0, 3, out);
+                self.align(out);
+                out.extend_from_slice(&[0, 0, 0xff, 0xff]);
+            }
+            Ending::Stream => self.align(out),
+        }
+    }
 }
 
 /// The range that a length or distance falls into.
@@ -134,7 +152,7 @@ fn range_of(ranges: &[Range], value: u16) -> usize {
 }
 
 impl BlockWriter {
-    pub(super) fn new(level: u8) -> Self {
+    pub(super) fn new(kind: &Kind) -> Self {
         let mut length_codes = [0; 256];
         for (length, code) in (3u16..).zip(&mut length_codes) {
             *code = u8::try_from(range_of(&LENGTH_RANGES, length)).unwrap_or(0);
@@ -143,8 +161,9 @@ impl BlockWriter {
         let mut codes = [0; CODES];
         codes[END] = 1;
         Self {
-            level,
-            tokens: Vec::with_capacity(MOST),
+            looks: kind.looks && kind.level > LOOK_ABOVE,
+            most: kind.most,
+            tokens: Vec::with_capacity(kind.most),
             matches: 0,
             codes,
             distances: [0; DISTANCES],
@@ -154,31 +173,9 @@ impl BlockWriter {
         }
     }
 
-    /// A literal, behind which nothing is decided.
-    pub(super) fn literal(&mut self, byte: u8) {
-        self.tokens.push((0, byte.into()));
-        self.codes[usize::from(byte)] += 1;
-    }
-
-    /// A literal; whether the block should end.
-    pub(super) fn literal_at(&mut self, byte: u8, block: usize) -> bool {
-        self.literal(byte);
-        self.should_end(block)
-    }
-
-    /// A match; whether the block should end.
-    pub(super) fn reference(&mut self, distance: usize, length: usize, block: usize) -> bool {
-        let (distance, length) = (u16::try_from(distance).unwrap_or(1), u16::try_from(length).unwrap_or(3));
-        self.tokens.push((distance, length));
-        self.matches += 1;
-        self.codes[LITERALS + 1 + usize::from(self.length_codes[usize::from(length - 3)])] += 1;
-        self.distances[range_of(&DISTANCE_RANGES, distance)] += 1;
-        self.should_end(block)
-    }
-
     fn should_end(&self, block: usize) -> bool {
         let count = self.tokens.len();
-        if self.level > LOOK_ABOVE && count.is_multiple_of(LOOK_EVERY) {
+        if self.looks && count.is_multiple_of(LOOK_EVERY) {
             let distances = self.distances.iter().zip(DISTANCE_RANGES);
             let bits: usize = distances.map(|(count, (_, extra))| *count as usize * (5 + usize::from(extra))).sum();
             let bytes = (count * 8 + bits) >> 3;
@@ -186,63 +183,7 @@ impl BlockWriter {
                 return true;
             }
         }
-        count == MOST - 1 || self.matches == MOST
-    }
-
-    /// Writes the block; `bytes` are what it holds, if they are at hand, and `length` their number.
-    pub(super) fn close(&mut self, bytes: Option<&[u8]>, length: usize, last: bool, out: &mut Vec<u8>) {
-        let codes = Tree::of(&self.codes, 15);
-        let distances = Tree::of(&self.distances, 15);
-        let runs = runs(&codes, &distances);
-        let mut of_lengths = [0u32; LENGTHS];
-        for (code, _) in &runs {
-            of_lengths[*code] += 1;
-        }
-        let lengths = Tree::of(&of_lengths, 7);
-        let named = ORDER.iter().rposition(|code| lengths.codes[*code].length > 0).map_or(0, |at| at + 1).max(4);
-        let extra = self.extra_bits();
-        let header = 14
-            + 3 * named
-            + runs.iter().map(|(code, _)| usize::from(lengths.codes[*code].length + REPEATS[*code])).sum::<usize>();
-        let dynamic =
-            (header + cost(&self.codes, &codes.codes) + cost(&self.distances, &distances.codes) + extra + 3 + 7) >> 3;
-        let fixed = (cost(&self.codes, &self.fixed.0) + cost(&self.distances, &self.fixed.1) + extra + 3 + 7) >> 3;
-        let best = dynamic.min(fixed);
-        let last_bit = u32::from(last);
-        if let Some(bytes) = bytes.filter(|_| length + 4 <= best) {
-            self.bits.put(last_bit, 3, out);
-            self.bits.align(out);
-            let length = u16::try_from(length).unwrap_or(u16::MAX);
-            out.extend_from_slice(&length.to_le_bytes());
-            out.extend_from_slice(&(!length).to_le_bytes());
-            out.extend_from_slice(bytes);
-        } else if fixed <= dynamic {
-            self.bits.put(2 | last_bit, 3, out);
-            let fixed = self.fixed.clone();
-            self.tokens(&fixed.0, &fixed.1, out);
-        } else {
-            self.bits.put(4 | last_bit, 3, out);
-            self.bits.put(u32::try_from(codes.used - 257).unwrap_or(0), 5, out);
-            self.bits.put(u32::try_from(distances.used - 1).unwrap_or(0), 5, out);
-            self.bits.put(u32::try_from(named - 4).unwrap_or(0), 4, out);
-            for code in &ORDER[..named] {
-                self.bits.put(lengths.codes[*code].length.into(), 3, out);
-            }
-            for (code, repeat) in runs {
-                let Code { bits, length } = lengths.codes[code];
-                self.bits.put(bits.into(), length, out);
-                self.bits.put(repeat, REPEATS[code], out);
-            }
-            self.tokens(&codes.codes, &distances.codes, out);
-        }
-        if last {
-            self.bits.align(out);
-        }
-        self.tokens.clear();
-        self.matches = 0;
-        self.codes = [0; CODES];
-        self.codes[END] = 1;
-        self.distances = [0; DISTANCES];
+        count == self.most - 1 || self.matches == MOST_MATCHES
     }
 
     /// Bits behind the codes of lengths and distances.
@@ -273,6 +214,80 @@ impl BlockWriter {
         }
         let Code { bits: code, length } = codes[END];
         bits.put(code.into(), length, out);
+    }
+}
+
+impl Tokens for BlockWriter {
+    fn literal(&mut self, byte: u8) {
+        self.tokens.push((0, byte.into()));
+        self.codes[usize::from(byte)] += 1;
+    }
+
+    fn literal_at(&mut self, byte: u8, block: usize) -> bool {
+        self.literal(byte);
+        self.should_end(block)
+    }
+
+    fn reference(&mut self, distance: usize, length: usize, block: usize) -> bool {
+        let (distance, length) = (u16::try_from(distance).unwrap_or(1), u16::try_from(length).unwrap_or(3));
+        self.tokens.push((distance, length));
+        self.matches += 1;
+        self.codes[LITERALS + 1 + usize::from(self.length_codes[usize::from(length - 3)])] += 1;
+        self.distances[range_of(&DISTANCE_RANGES, distance)] += 1;
+        self.should_end(block)
+    }
+
+    fn close(&mut self, bytes: Option<&[u8]>, length: usize, ending: Ending, out: &mut Vec<u8>) {
+        let codes = Tree::of(&self.codes, 15);
+        let distances = Tree::of(&self.distances, 15);
+        let runs = runs(&codes, &distances);
+        let mut of_lengths = [0u32; LENGTHS];
+        for (code, _) in &runs {
+            of_lengths[*code] += 1;
+        }
+        let lengths = Tree::of(&of_lengths, 7);
+        let named = ORDER.iter().rposition(|code| lengths.codes[*code].length > 0).map_or(0, |at| at + 1).max(4);
+        let extra = self.extra_bits();
+        let header = 14
+            + 3 * named
+            + runs.iter().map(|(code, _)| usize::from(lengths.codes[*code].length + REPEATS[*code])).sum::<usize>();
+        let dynamic =
+            (header + cost(&self.codes, &codes.codes) + cost(&self.distances, &distances.codes) + extra + 3 + 7) >> 3;
+        let fixed = (cost(&self.codes, &self.fixed.0) + cost(&self.distances, &self.fixed.1) + extra + 3 + 7) >> 3;
+        let best = dynamic.min(fixed);
+        let last_bit = u32::from(ending == Ending::Stream);
+        if let Some(bytes) = bytes.filter(|_| length + 4 <= best) {
+            self.bits.put(last_bit, 3, out);
+            self.bits.align(out);
+            let length = u16::try_from(length).unwrap_or(u16::MAX);
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(&(!length).to_le_bytes());
+            out.extend_from_slice(bytes);
+        } else if fixed <= dynamic {
+            self.bits.put(2 | last_bit, 3, out);
+            let fixed = self.fixed.clone();
+            self.tokens(&fixed.0, &fixed.1, out);
+        } else {
+            self.bits.put(4 | last_bit, 3, out);
+            self.bits.put(u32::try_from(codes.used - 257).unwrap_or(0), 5, out);
+            self.bits.put(u32::try_from(distances.used - 1).unwrap_or(0), 5, out);
+            self.bits.put(u32::try_from(named - 4).unwrap_or(0), 4, out);
+            for code in &ORDER[..named] {
+                self.bits.put(lengths.codes[*code].length.into(), 3, out);
+            }
+            for (code, repeat) in runs {
+                let Code { bits, length } = lengths.codes[code];
+                self.bits.put(bits.into(), length, out);
+                self.bits.put(repeat, REPEATS[code], out);
+            }
+            self.tokens(&codes.codes, &distances.codes, out);
+        }
+        self.bits.end(ending, out);
+        self.tokens.clear();
+        self.matches = 0;
+        self.codes = [0; CODES];
+        self.codes[END] = 1;
+        self.distances = [0; DISTANCES];
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding matches: chains of the positions with the same hash of three bytes, newest first.
 
-use super::block::BlockWriter;
+use super::kind::Kind;
+use super::rolling::Rolling;
 
 /// How far back matches may lie, in bytes, and by how much the window moves.
 const HALF: usize = 1 << 15;
@@ -13,7 +14,8 @@ const MIN_AHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
 const MAX_DISTANCE: usize = HALF - MIN_AHEAD;
 /// Matches of three bytes that lie further back than this cost more than they save.
 const TOO_FAR: usize = 4096;
-const HASH_SHIFT: u32 = 5;
+/// Bytes that a hash is of: it forgets older ones.
+const HASHED: u8 = 3;
 
 /// How hard a level tries.
 #[derive(Clone, Copy)]
@@ -43,10 +45,41 @@ const EFFORTS: [(usize, usize, usize, usize); 9] = [
 /// Levels up to this one take the first match.
 const QUICK: u8 = 3;
 
+/// How a block ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Another one follows.
+    Block,
+    /// Another one follows, which begins with a byte.
+    Aligned,
+    /// It's the last one.
+    Stream,
+}
+
+/// Takes literals and matches.
+pub(super) trait Tokens {
+    /// A literal, behind which nothing is decided.
+    fn literal(&mut self, byte: u8);
+    /// A literal; whether the block, of so many bytes, should end.
+    fn literal_at(&mut self, byte: u8, block: usize) -> bool;
+    /// A match; whether the block should end.
+    fn reference(&mut self, distance: usize, length: usize, block: usize) -> bool;
+    /// The block ends; `bytes` are what it holds, if they are at hand, and `length` their number.
+    fn close(&mut self, bytes: Option<&[u8]>, length: usize, ending: Ending, out: &mut Vec<u8>);
+    /// Whether it has seen enough.
+    fn is_sated(&self) -> bool {
+        false
+    }
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(super) struct Matcher {
     effort: Effort,
     quick: bool,
+    stops_at_end: bool,
+    hash_shift: u32,
+    hash_mask: usize,
+    rolling: Option<Rolling>,
     window: Vec<u8>,
     /// The newest position of each hash; 0: none.
     heads: Vec<u16>,
@@ -68,14 +101,19 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
-    pub(super) fn new(level: u8) -> Self {
-        let (good, lazy, nice, chain) = EFFORTS[usize::from(level.clamp(1, 9)) - 1];
+    pub(super) fn new(kind: &Kind) -> Self {
+        let (good, lazy, nice, chain) = EFFORTS[usize::from(kind.level.clamp(1, 9)) - 1];
+        let hashes = 1 << kind.hash_bits;
         Self {
             effort: Effort { good, lazy, nice, chain },
-            quick: level <= QUICK,
+            quick: kind.level <= QUICK,
+            stops_at_end: kind.stops_at_end,
+            hash_shift: kind.hash_bits.div_ceil(HASHED).into(),
+            hash_mask: hashes - 1,
+            rolling: kind.rsyncable.then(Rolling::default),
             // A few bytes more, so that looking beyond what is ahead needs no care.
             window: vec![0; WINDOW + MAX_MATCH + 8],
-            heads: vec![0; HALF],
+            heads: vec![0; hashes],
             chain: vec![0; HALF],
             hash: 0,
             at: 0,
@@ -118,6 +156,9 @@ impl Matcher {
             self.before.0 = self.before.0.wrapping_sub(HALF);
             self.here.0 = self.here.0.wrapping_sub(HALF);
             self.block -= HALF.cast_signed();
+            if let Some(rolling) = &mut self.rolling {
+                rolling.moved(HALF);
+            }
             let half = u16::try_from(HALF).unwrap_or(u16::MAX);
             self.heads.iter_mut().chain(&mut self.chain).for_each(|place| *place = place.saturating_sub(half));
         }
@@ -137,7 +178,7 @@ impl Matcher {
     }
 
     fn update_hash(&mut self, at: usize) {
-        self.hash = ((self.hash << HASH_SHIFT) ^ usize::from(self.window[at])) & MASK;
+        self.hash = ((self.hash << self.hash_shift) ^ usize::from(self.window[at])) & self.hash_mask;
     }
 
     /// Puts the three bytes at a position into their chain; gives the newest position before it, or 0.
@@ -151,25 +192,40 @@ impl Matcher {
     }
 
     /// Goes on as far as the bytes ahead allow.
-    pub(super) fn run(&mut self, blocks: &mut BlockWriter, out: &mut Vec<u8>) {
-        while self.is_ready() {
-            if self.quick { self.quick_step(blocks, out) } else { self.lazy_step(blocks, out) }
+    pub(super) fn run(&mut self, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
+        while self.is_ready() && !tokens.is_sated() {
+            if self.quick { self.quick_step(tokens, out) } else { self.lazy_step(tokens, out) }
         }
     }
 
     /// Ends the stream.
-    pub(super) fn finish(&mut self, blocks: &mut BlockWriter, out: &mut Vec<u8>) {
+    pub(super) fn finish(&mut self, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.waiting) {
-            blocks.literal(self.window[self.at - 1]);
+            tokens.literal(self.window[self.at - 1]);
         }
-        self.close(true, blocks, out);
+        self.close(Ending::Stream, tokens, out);
     }
 
-    fn close(&mut self, last: bool, blocks: &mut BlockWriter, out: &mut Vec<u8>) {
+    fn close(&mut self, ending: Ending, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
         let length = usize::try_from(self.at.cast_signed() - self.block).unwrap_or(0);
         let bytes = usize::try_from(self.block).ok().map(|begins| &self.window[begins..self.at]);
-        blocks.close(bytes, length, last, out);
+        tokens.close(bytes, length, ending, out);
         self.block = self.at.cast_signed();
+    }
+
+    /// Ends the block if it is full, or if the content says so.
+    fn end_block(&mut self, full: bool, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
+        if self.rolling.as_mut().is_some_and(|rolling| rolling.ends(self.at)) {
+            self.close(Ending::Aligned, tokens, out);
+        } else if full {
+            self.close(Ending::Block, tokens, out);
+        }
+    }
+
+    fn roll(&mut self, count: usize) {
+        if let Some(rolling) = &mut self.rolling {
+            rolling.add(&self.window, self.at, count);
+        }
     }
 
     /// Bytes of the block so far.
@@ -181,7 +237,7 @@ impl Matcher {
         head != 0 && self.at - head <= MAX_DISTANCE && self.at <= WINDOW - MIN_AHEAD
     }
 
-    fn lazy_step(&mut self, blocks: &mut BlockWriter, out: &mut Vec<u8>) {
+    fn lazy_step(&mut self, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
         let head = self.insert(self.at);
         self.before = self.here;
         self.here.1 = MIN_MATCH - 1;
@@ -192,8 +248,9 @@ impl Matcher {
         }
         if self.before.1 >= MIN_MATCH && self.here.1 <= self.before.1 {
             let length = self.before.1;
-            let full = blocks.reference(self.at - 1 - self.before.0, length, self.block_length());
+            let full = tokens.reference(self.at - 1 - self.before.0, length, self.block_length());
             self.ahead -= length - 1;
+            self.roll(length - 1);
             for _ in 0..length - 2 {
                 self.at += 1;
                 self.insert(self.at);
@@ -201,26 +258,23 @@ impl Matcher {
             self.waiting = false;
             self.here.1 = MIN_MATCH - 1;
             self.at += 1;
-            if full {
-                self.close(false, blocks, out);
-            }
-            return;
+            return self.end_block(full, tokens, out);
         }
-        if std::mem::replace(&mut self.waiting, true)
-            && blocks.literal_at(self.window[self.at - 1], self.block_length())
-        {
-            self.close(false, blocks, out);
-        }
+        let full = std::mem::replace(&mut self.waiting, true)
+            && tokens.literal_at(self.window[self.at - 1], self.block_length());
+        self.end_block(full, tokens, out);
+        self.roll(1);
         self.at += 1;
         self.ahead -= 1;
     }
 
-    fn quick_step(&mut self, blocks: &mut BlockWriter, out: &mut Vec<u8>) {
+    fn quick_step(&mut self, tokens: &mut impl Tokens, out: &mut Vec<u8>) {
         let head = self.insert(self.at);
         let length = if self.is_near(head) { self.longest(head, MIN_MATCH - 1).min(self.ahead) } else { 0 };
         let full = if length >= MIN_MATCH {
-            let full = blocks.reference(self.at - self.here.0, length, self.block_length());
+            let full = tokens.reference(self.at - self.here.0, length, self.block_length());
             self.ahead -= length;
+            self.roll(length);
             if length <= self.effort.lazy {
                 for _ in 0..length - 1 {
                     self.at += 1;
@@ -234,20 +288,20 @@ impl Matcher {
             }
             full
         } else {
-            let full = blocks.literal_at(self.window[self.at], self.block_length());
+            let full = tokens.literal_at(self.window[self.at], self.block_length());
+            self.roll(1);
             self.ahead -= 1;
             self.at += 1;
             full
         };
-        if full {
-            self.close(false, blocks, out);
-        }
+        self.end_block(full, tokens, out);
     }
 
     /// The length of the longest match along a chain that is longer than `best`, which is given if there is none; where it begins is kept.
     fn longest(&mut self, head: usize, mut best: usize) -> usize {
         let limit = self.at.saturating_sub(MAX_DISTANCE);
         let mut left = if best >= self.effort.good { self.effort.chain >> 2 } else { self.effort.chain };
+        let nice = if self.stops_at_end { self.effort.nice.min(self.ahead) } else { self.effort.nice };
         let (window, at) = (&self.window[..], self.at);
         let Some(scan) = window.get(at..at + MAX_MATCH + 1) else { return best };
         let mut candidate = head;
@@ -258,7 +312,7 @@ impl Matcher {
                 if length > best {
                     self.here.0 = candidate;
                     best = length;
-                    if length >= self.effort.nice {
+                    if length >= nice {
                         return best;
                     }
                 }

@@ -1,4 +1,5 @@
-//! Compresses as GNU gzip does (and Info-ZIP, whose engine it shares, and busybox): the matches are those that zlib finds, but blocks end elsewhere.
+//! Compresses as GNU gzip does (and Info-ZIP, whose engine it shares, and busybox): the matches are those that zlib finds, but blocks end elsewhere. With other parameters ([`Kind`]) the same engine
+//! is `gzip --rsyncable`, or zlib at a memory level that nobody asks zlib itself for here: at level 8 it makes zlib's bytes, which a test insists on.
 //!
 //! Written from the format (RFC 1951) and from how its outputs differ from zlib's; whatever doesn't come out as it was isn't relied on. What is particular to it:
 //!
@@ -6,9 +7,14 @@
 //!   would shrink to less than half at 8 bits a literal or length;
 //! - a window of 64 KiB is filled as far as it goes, and moved by half when less than 262 bytes are left to look at.
 
+mod agreement;
 mod block;
 mod huffman;
+mod kind;
 mod matcher;
+mod rolling;
+
+pub(super) use kind::Kind;
 
 use super::method::Compressor;
 use block::BlockWriter;
@@ -24,9 +30,9 @@ pub(super) struct Gnu {
 }
 
 impl Gnu {
-    /// At a level: 1 to 9.
-    pub(super) fn new(level: u8) -> Self {
-        Self { matcher: Matcher::new(level), blocks: BlockWriter::new(level), pending: Vec::new(), at: 0 }
+    /// Of a kind.
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { matcher: Matcher::new(&kind), blocks: BlockWriter::new(&kind), pending: Vec::new(), at: 0 }
     }
 }
 

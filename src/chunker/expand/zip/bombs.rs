@@ -3,6 +3,7 @@
 use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, oddly, proven, rebuild, text};
 use super::*;
 use crate::chunker::expand::Expansion;
+use crate::chunker::expand::habits::PATIENCE;
 
 #[test]
 fn encoders_that_no_method_is_are_not_tried_for_ever() {

@@ -12,17 +12,16 @@ mod header;
 #[cfg(test)]
 mod tests;
 
+use super::codec::Codec;
 use super::expander::{Expander, Outcome};
+use super::habits::Habits;
 use super::left::Left;
-use super::method::Method;
 use super::out::Out;
 use super::undoing::{Given, Undoing};
 use header::{Header, Read};
 
 /// So many members are looked at; what follows stays as it is.
 const MAX_MEMBERS: u64 = 1 << 20;
-/// After so many members in a row that no method makes, as many are passed over before another one is tried.
-const PATIENCE: u32 = 32;
 /// The end of the central directory, without a comment.
 const END: usize = 22;
 /// Bytes at the end of a file in which [`is_at_end`] finds what it looks for.
@@ -40,12 +39,7 @@ struct Common {
     members: u64,
     /// Whether what comes next has nothing to do with what came.
     is_apart: bool,
-    /// The last method that was found.
-    method: Option<Method>,
-    /// Members in a row that no method makes.
-    misses: u32,
-    /// Members that aren't tried before the next one.
-    passes: u32,
+    habits: Habits,
 }
 
 enum State {
@@ -87,8 +81,8 @@ struct Deflated {
 }
 
 impl Zip {
-    pub(super) const fn new(depth: usize) -> Self {
-        let common = Common { depth, members: 0, is_apart: true, method: None, misses: 0, passes: 0 };
+    pub(super) fn new(depth: usize) -> Self {
+        let common = Common { depth, members: 0, is_apart: true, habits: Habits::default() };
         Self { state: State::Between(Vec::new()), common }
     }
 
@@ -219,12 +213,14 @@ impl Common {
                 if self.depth > 1 && out.allowance.is_spent() {
                     outcome.note(Some(Left::Bomb));
                     verbatim
-                } else if self.passes > 0 {
-                    self.passes -= 1;
-                    outcome.note(Some(Left::OtherEncoder));
+                } else if !self.habits.is_hopeful() {
+                    // Not even looked at.
+                    let left = Some(Left::OtherEncoder);
+                    self.habits.learn(None, left);
+                    outcome.note(left);
                     verbatim
                 } else {
-                    let undoing = Undoing::new(likely).first(self.method).giving_back();
+                    let undoing = Undoing::of(Codec::Deflate(likely)).after(self.habits).giving_back();
                     let inner = Expander::within(self.depth);
                     State::Deflated(Box::new(Deflated { undoing, inner, size: 0, left: size, has_descriptor }))
                 }
@@ -237,17 +233,10 @@ impl Common {
         })
     }
 
-    /// What comes of a compressed member.
-    fn note(&mut self, left: Option<Left>, outcome: &mut Outcome) {
+    /// What comes of a compressed member, and is to be remembered.
+    fn note(&mut self, habits: Habits, left: Option<Left>, outcome: &mut Outcome) {
         outcome.note(left);
-        match left {
-            Some(Left::OtherEncoder) => {
-                self.misses += 1;
-                self.passes = if self.misses >= PATIENCE { PATIENCE } else { 0 };
-            }
-            None => self.misses = 0,
-            Some(_) => {}
-        }
+        self.habits = habits;
     }
 
     /// What becomes of a compressed member's parts.
@@ -259,9 +248,9 @@ impl Common {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         match given {
-            Given::Begin(method) => self.method = Some(*method),
+            Given::Begin(_) => {}
             Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
-            Given::End | Given::Cut(_) => {
+            Given::Flush | Given::End | Given::Cut(_) => {
                 inner.finish_into(outcome, out)?;
                 self.is_apart = true;
             }
@@ -309,7 +298,7 @@ impl Deflated {
         if !undoing.has_ended() {
             undoing.finish(&mut |given| common.pass_on(&given, inner, outcome, out))?;
         }
-        common.note(self.undoing.left(), outcome);
+        common.note(self.undoing.habits(), self.undoing.left(), outcome);
         Ok(())
     }
 }
