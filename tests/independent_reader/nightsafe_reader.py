@@ -711,7 +711,7 @@ class Deflate:
     def flush(self):
         data = self.zlib.compress(bytes(self.held))
         self.held.clear()
-        self.give(data if isinstance(self.zlib, (GnuGzip, Pigz)) else data + self.zlib.flush(zlib.Z_SYNC_FLUSH))
+        self.give(data if isinstance(self.zlib, (GnuGzip, Pigz, Lz4, Zstd)) else data + self.zlib.flush(zlib.Z_SYNC_FLUSH))
 
     def end(self):
         self.give(self.zlib.compress(bytes(self.held)) + self.zlib.flush(zlib.Z_FINISH))
