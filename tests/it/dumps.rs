@@ -25,8 +25,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn dumps(world: &World, id: RunId) -> Vec<DumpFile> {
@@ -88,7 +88,7 @@ fn a_dump_is_held_against_what_lies_beside_it() {
         .to_string()
     };
     world.write("backup/night.dump", NIGHTS[0]);
-    world.write("backup/night.manifest.json", said(&hex(&Sha256::digest(NIGHTS[0])), NIGHTS[0].len()));
+    world.write("backup/night.manifest.json", said(&sha256(NIGHTS[0]), NIGHTS[0].len()));
     world.write("backup/lonely.manifest.json", said("00", 1).replace("night.dump", "gone.dump"));
     let night = back_up_with_sidecars(&world);
     assert_eq!(night.problems, []);
@@ -125,7 +125,7 @@ fn the_command_line_shows_dumps_and_what_changed_in_them() {
     for (n, night) in NIGHTS.iter().enumerate() {
         let name = format!("source/dumps/night-{n}.dump.gz");
         std::fs::write(scene.at(&name), gzip(night)).unwrap();
-        let sidecar = json!({ "file": format!("night-{n}.dump.gz"), "sha256": hex(&Sha256::digest(gzip(night))) });
+        let sidecar = json!({ "file": format!("night-{n}.dump.gz"), "sha256": sha256(&gzip(night)) });
         std::fs::write(scene.at(&format!("{name}.json")), sidecar.to_string()).unwrap();
         let config = scene.at("nightsafe.toml");
         let said = scene.run(["--config", config.to_str().unwrap(), "backup", "--app", "weavestream"]);

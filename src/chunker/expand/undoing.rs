@@ -92,11 +92,6 @@ enum State {
 pub(super) type Sink<'s, E> = &'s mut dyn FnMut(Given<'_>) -> Result<(), E>;
 
 impl Undoing {
-    /// At the start of a stream of deflate that was perhaps made at this level.
-    pub(super) fn new(likely: Option<u8>) -> Self {
-        Self::of(Codec::Deflate(likely))
-    }
-
     /// At the start of a stream.
     pub(super) fn of(codec: Codec) -> Self {
         let (inflater, enough) = (codec.decompressor(), codec.trial());

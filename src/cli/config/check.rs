@@ -133,10 +133,8 @@ fn unused(app: &AppConfig, report: &mut Report) {
         later(&format!("app.{}.{name}", app.name), report);
     }
     for source in &app.sources {
-        if let SourceKind::Files(files) = &source.kind {
-            if files.references.is_some() {
-                later(&format!("app.{}.source.{}.references", app.name, source.name), report);
-            }
+        if matches!(&source.kind, SourceKind::Files(files) if files.references.is_some()) {
+            later(&format!("app.{}.source.{}.references", app.name, source.name), report);
         }
     }
 }

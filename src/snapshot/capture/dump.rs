@@ -138,7 +138,7 @@ mod tests {
             DumpFile { path, bytes: 0, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
         };
         let mut dumps = Dumps::default();
-        (0..MAX_DUMPS + 1).rev().for_each(|n| dumps.push(dump(n, 1)));
+        (0..=MAX_DUMPS).rev().for_each(|n| dumps.push(dump(n, 1)));
         let all = dumps.settled().0;
         assert_eq!(all.len(), MAX_DUMPS);
         assert!(all.is_sorted_by_key(|dump| dump.path.as_bytes().to_vec()));

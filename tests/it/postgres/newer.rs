@@ -151,9 +151,9 @@ fn added_by(host: &Host, name: &str, compressions: &[&str]) -> Option<u64> {
     let text = host.succeed(&["backup", "--json", "--as", name, folder.to_str().unwrap()]);
     let target = host.base.path().join(format!("{name} restored"));
     host.succeed(&["restore", &format!("latest:/{name}"), "-t", target.to_str().unwrap()]);
-    for nth in 0..compressions.len() {
+    for (nth, compression) in compressions.iter().enumerate() {
         let read = |folder: &Path| std::fs::read(folder.join(format!("{nth}.dump"))).unwrap();
-        assert!(read(&folder) == read(&target), "{}", compressions[nth]);
+        assert!(read(&folder) == read(&target), "{compression}");
     }
     let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     summary["data_added"].as_u64()

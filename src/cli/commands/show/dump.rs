@@ -19,7 +19,9 @@ pub(super) fn render(dump: &DumpFile, most_tables: usize, rest: &str) -> String 
         text.push_str(&line("described", &format!("{}: {}", sidecar.path, fields.collect::<Vec<_>>().join(", "))));
     }
     if let Some(contents) = &dump.contents {
-        facts(contents).iter().for_each(|(name, value)| text.push_str(&line(name, value)));
+        for (name, value) in facts(contents) {
+            text.push_str(&line(name, &value));
+        }
         text.push_str(&tables(&contents.tables, most_tables, rest));
     }
     text
