@@ -77,8 +77,8 @@ pub(super) fn methods_of(beginning: Beginning<'_>, likely: Option<u8>, habits: H
     let levels = likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
     let mut found = classical(beginning, &look, &levels, at_most);
     if found.is_empty() {
-        let mut others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
-        found.extend(others.find(|method| makes(*method, beginning)));
+        let others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
+        found.extend(others.filter(|method| makes(*method, beginning)).take(at_most));
     }
     found
 }
