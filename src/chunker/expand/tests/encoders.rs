@@ -115,7 +115,7 @@ fn what_other_methods_make_never_changes() {
             hashes.push((method, flushed, hash.to_hex()[..8].to_owned()));
         }
     }
-    assert_eq!(hasher.finalize().to_hex()[..16], *"9b20eb60c235e2dc", "{hashes:?}");
+    assert_eq!(hasher.finalize().to_hex()[..16], *"a1d4036e4e01af37", "{hashes:?}");
 }
 
 #[test]
