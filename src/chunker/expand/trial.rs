@@ -97,8 +97,8 @@ fn deflate(beginning: Beginning<'_>, likely: Option<u8>, habits: Habits, at_most
     let levels = likely.into_iter().chain(LEVELS.into_iter().filter(move |level| Some(*level) != likely));
     let mut found = classical(beginning, &look, &levels, at_most);
     if found.is_empty() {
-        let mut others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
-        found.extend(others.find(|method| makes(*method, beginning)));
+        let others = levels.flat_map(|level| others(level, &look, beginning.content.len()));
+        found.extend(others.filter(|method| makes(*method, beginning)).take(at_most));
     }
     found
 }
