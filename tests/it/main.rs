@@ -4,6 +4,7 @@
 mod binary;
 mod checkpoint;
 mod cli;
+mod collection;
 mod config;
 mod damage;
 mod diff;

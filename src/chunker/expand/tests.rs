@@ -14,7 +14,6 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use std::io::{Read, Write};
 
-mod collection;
 mod encoders;
 
 /// What comes of bytes that arrive in pieces of these lengths.
