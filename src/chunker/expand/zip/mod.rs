@@ -24,7 +24,7 @@ use header::{Header, Read};
 const MAX_MEMBERS: u64 = 1 << 20;
 /// The end of the central directory, without a comment.
 const END: usize = 22;
-/// Bytes at the end of a file in which [`is_at_end`] finds what it looks for.
+/// Bytes at the end of a file that tell whether a ZIP ends there: the end of its central directory, and a comment as long as one may be.
 pub const TAIL: usize = END + u16::MAX as usize;
 
 /// Reads ZIP.
