@@ -228,7 +228,7 @@ impl From<BackupError> for CliError {
             }
             BackupError::Write(_)
             | BackupError::Stopped(_)
-            | BackupError::Unstable(_)
+            | BackupError::Unstable { .. }
             | BackupError::Walk(_)
             | BackupError::Roots(_)
             | BackupError::Excludes(_)

@@ -138,21 +138,21 @@ pub fn last_look<A: Access>(
     relied: &[u32],
 ) -> Result<LastLook, RepoError> {
     if is_off(sabotage::Fence::LastLook) {
-        return Ok(LastLook { own_lost: false, lost: Vec::new() });
+        return Ok(LastLook { own_lost: None, lost: Vec::new() });
     }
     let condemned = condemned(repo)?;
     view.list_packs(&**repo.store())?;
     let is_sound =
         |number: u32| view.is_listed(number) && view.pack_id(number).is_some_and(|id| !condemned.contains(&id));
-    let own_lost = own.iter().any(|(id, _)| !view.packs().number(id).is_some_and(is_sound));
+    let own_lost = own.iter().map(|(id, _)| *id).find(|id| !view.packs().number(id).is_some_and(is_sound));
     let lost = relied.iter().copied().filter(|&number| !is_sound(number));
     Ok(LastLook { own_lost, lost: lost.collect() })
 }
 
 /// What the last look found.
 pub struct LastLook {
-    /// Whether a pack that this run wrote is gone.
-    pub own_lost: bool,
+    /// A pack that this run wrote and that is gone, if there is one.
+    pub own_lost: Option<PackId>,
     /// Packs of others that can't be relied on any more.
     pub lost: Vec<u32>,
 }

@@ -161,9 +161,14 @@ pub enum BackupError {
     Stopped(RunId),
     /// Packs kept vanishing while the run went on.
     #[error(
-        "packs that this run needs were removed {0} times while it went on: something else deletes objects of this repository"
+        "packs that this run needs were removed {times} times while it went on, the last time {object}: something else deletes objects of this repository"
     )]
-    Unstable(u32),
+    Unstable {
+        /// How often.
+        times: u32,
+        /// The store key of one of the last that were missed: a pack, or the run if that was declared dead.
+        object: String,
+    },
 }
 
 impl From<WriteError> for BackupError {
@@ -179,7 +184,12 @@ impl From<WriteError> for BackupError {
 enum Attempt {
     Done(Box<BackupSummary>),
     /// It must be begun again: this run's packs can be used, its id can't.
-    Again(RunId),
+    Again {
+        /// The run.
+        dead: RunId,
+        /// A pack that it needed and that was gone, if that is why.
+        pack: Option<PackId>,
+    },
 }
 
 /// Takes a snapshot.
@@ -254,14 +264,17 @@ pub(super) fn take<A: Access>(
     clock: &Clock,
     monitor: &dyn Monitor,
 ) -> Result<BackupSummary, BackupError> {
-    let mut replaces = Vec::new();
+    let (mut replaces, mut missed) = (Vec::new(), String::new());
     for _ in 0..MAX_ATTEMPTS {
         match attempt(repo, options, capture, application, &replaces, clock, monitor)? {
             Attempt::Done(summary) => return Ok(*summary),
-            Attempt::Again(dead) => replaces.push(dead),
+            Attempt::Again { dead, pack } => {
+                missed = pack.map_or_else(|| key::run(dead), key::pack);
+                replaces.push(dead);
+            }
         }
     }
-    Err(BackupError::Unstable(MAX_ATTEMPTS))
+    Err(BackupError::Unstable { times: MAX_ATTEMPTS, object: missed })
 }
 
 /// One run, from its announcement to its commit.
@@ -314,7 +327,7 @@ fn attempt<A: Access>(
         RunCheckpoints { repo, recorder: &recorder, run: run.id, view: &view, writer: &writer, monitor, state };
     let once = || capture.run(repo, &writer, known_total, &checkpoints, monitor);
     let mut captured = match capture_until_stable(repo, &mut run, &view, &writer, &once) {
-        Err(BackupError::Stopped(dead)) => return Ok(Attempt::Again(dead)),
+        Err(BackupError::Stopped(dead)) => return Ok(Attempt::Again { dead, pack: None }),
         captured => captured?,
     };
     let mut state = checkpoints.state.into_inner();
@@ -330,8 +343,9 @@ fn attempt<A: Access>(
         return Ok(Attempt::Done(Box::new(dry_summary(captured, clock.now()))));
     }
     let look = run::last_look(repo, &view, &durable.own, &durable.relied)?;
-    if look.own_lost || !look.lost.is_empty() {
-        return Ok(Attempt::Again(run.id));
+    if look.own_lost.is_some() || !look.lost.is_empty() {
+        let pack = look.own_lost.or_else(|| view.pack_id(*look.lost.first()?));
+        return Ok(Attempt::Again { dead: run.id, pack });
     }
     let seen = captured.seen.take();
     let history = state.history(repo);
@@ -355,7 +369,7 @@ fn attempt<A: Access>(
             }
             Attempt::Done(Box::new(summary))
         }
-        Err(dead) => Attempt::Again(dead),
+        Err(dead) => Attempt::Again { dead, pack: None },
     })
 }
 
@@ -375,6 +389,7 @@ fn capture_until_stable<A: Access>(
     writer: &Writer,
     once: &dyn Fn() -> Result<Captured, BackupError>,
 ) -> Result<Captured, BackupError> {
+    let mut missed = String::new();
     for _ in 0..MAX_PASSES {
         let captured = once().map_err(|error| match error {
             BackupError::Write(error) => writer.first_error(error).into(),
@@ -387,9 +402,12 @@ fn capture_until_stable<A: Access>(
         if look.lost.is_empty() {
             return Ok(captured);
         }
+        if let Some(pack) = look.lost.first().and_then(|&number| view.pack_id(number)) {
+            missed = key::pack(pack);
+        }
         look.lost.into_iter().for_each(|pack| writer.distrust(pack));
     }
-    Err(BackupError::Unstable(MAX_PASSES))
+    Err(BackupError::Unstable { times: MAX_PASSES, object: missed })
 }
 
 /// Steps 6 and 7. Gives the run's id back if it must be done again.
