@@ -184,19 +184,19 @@ impl FileReaderThread<'_> {
             captured.sidecar = sidecar::read(&job.path, &head);
         }
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
-        let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader)? } else { None };
+        let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader) } else { None };
         let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
         Ok(sink.store(head, reader, (Some(length), format), captured, buffer)?)
     }
 
     /// The container that a file is, which its first bytes tell, or its last ones.
-    fn format(head: &[u8], reader: &FileReader) -> Result<Option<Format>, FileError> {
+    fn format(head: &[u8], reader: &FileReader) -> Option<Format> {
         let format = Format::of(head);
         if format.is_some() || !Format::may_be_behind(head) {
-            return Ok(format);
+            return format;
         }
-        let tail = reader.tail(TAIL).map_err(|error| FileError::of("read", &error))?;
-        Ok(Format::behind(head, &tail))
+        // If the end can't be read, or is gone by now, that is found when it's its turn.
+        Format::behind(head, &reader.tail(TAIL).unwrap_or_default())
     }
 
     /// Reads a file of class secret. It's mostly small, but somebody may have marked any file: one chunk of it is in memory at a time, and for the names of variables its start.
