@@ -72,8 +72,12 @@ fn what_is_in_a_dump_stands_in_the_manifest() {
 }
 
 fn back_up_with_sidecars(world: &World) -> BackupSummary {
+    back_up_matching(world, "*.manifest.json")
+}
+
+fn back_up_matching(world: &World, sidecars: &str) -> BackupSummary {
     let mut options = world.options();
-    options.files[0].sidecar = Some("*.manifest.json".to_owned());
+    options.files[0].sidecar = Some(sidecars.to_owned());
     backup(&world.repo(), &options, &Silent::default()).unwrap()
 }
 
@@ -108,6 +112,31 @@ fn a_dump_is_held_against_what_lies_beside_it() {
         let message = &night.problems.last().unwrap().message;
         assert!(message.contains("SHA-256") && message.contains("night.manifest.json"), "{message}");
     }
+}
+
+/// Once, a pattern of sidecars that was added, or taken away, did nothing to files that had been seen.
+#[test]
+fn a_new_pattern_of_sidecars_counts_for_files_that_were_seen() {
+    let world = World::new();
+    world.write("night.dump", NIGHTS[0]);
+    world.write("night.json", json!({ "file": "night.dump", "sha256": "0".repeat(64) }).to_string());
+    assert_eq!(world.back_up().problems, []);
+    assert_eq!(back_up_matching(&world, "*.json").problems.len(), 1);
+    assert_eq!(back_up_matching(&world, "*.json").problems.len(), 1, "kept in the cache");
+    assert_eq!(world.back_up().problems, []);
+    assert_eq!(world.back_up().statistics.files_unmodified, 2);
+}
+
+/// A dump that gzip files hold in parts was called broken once, and a ZIP with a dump in it a dump.
+#[test]
+fn what_is_a_dump_only_as_a_whole_is_not_called_broken() {
+    let world = World::new();
+    let (one, other) = NIGHTS[0].split_at(NIGHTS[0].len() / 2);
+    world.write("members.dump.gz", [gzip(one), gzip(other)].concat());
+    world.write("cut.dump.gz", &gzip(NIGHTS[0])[..100_000]);
+    let found = dumps(&world, world.back_up().snapshot.unwrap());
+    let told: Vec<_> = found.iter().map(|dump| (dump.path.to_string(), dump.fault.is_some())).collect();
+    assert_eq!(told, [(format!("/{NAME}/cut.dump.gz"), true)]);
 }
 
 /// A configuration of an application with dumps.

@@ -83,10 +83,29 @@ fn a_command_counts_if_it_succeeds() {
     assert!(told.contains("exit status: 7") && told.contains("out of disk"), "{said:?}");
     let all = scene.run(["ls", "--json", "latest"]);
     assert!(!all.out.contains("out.sql"), "what isn't whole is no entry: {all:?}");
-    // As restic spells it.
-    let said = piped(&scene, &["backup", "--stdin", "--stdin-filename", "x", "--json"], b"y");
+    // As restic spells it, in either order.
+    for (arguments, byte) in
+        [(["--stdin", "--stdin-filename", "x"], b"y"), (["--stdin-filename", "x", "--stdin"], b"z")]
+    {
+        let arguments: Vec<&str> = ["backup", "--json"].into_iter().chain(arguments).collect();
+        let said = piped(&scene, &arguments, byte);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(dumped(&scene, "latest:/stdin/x"), byte);
+    }
+    let folder = scene.at("source");
+    for arguments in [
+        vec!["--stdin", "x", "--files-from", "-"],
+        vec!["--stdin", folder.to_str().unwrap()],
+        vec!["--stdin", "x", "--as", "y"],
+    ] {
+        let arguments: Vec<&str> = ["backup"].into_iter().chain(arguments).collect();
+        let said = piped(&scene, &arguments, b"/etc/hostname");
+        assert_eq!(said.code, Some(2), "{arguments:?} {said:?}");
+    }
+    // What is secret by a pattern is so on standard input, too.
+    let said = piped(&scene, &["backup", "--stdin", "vault.json", "--secret", "*.json", "--json"], b"{}");
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(dumped(&scene, "latest:/stdin/x"), b"y");
+    assert!(scene.run(["ls", "--json", "latest:/stdin"]).out.contains("\"secret\":true"));
 }
 
 #[test]

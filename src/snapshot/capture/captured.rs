@@ -42,6 +42,8 @@ pub struct Captured {
     pub(super) archive: Option<FoundArchive>,
     /// What it says of the dump beside it.
     pub(super) sidecar: Option<Sidecar>,
+    /// Whether it was to say something of one.
+    pub(super) is_sidecar: bool,
 }
 
 /// How the file is made of its stream.
@@ -107,6 +109,7 @@ impl Captured {
             outcome: None,
             archive: None,
             sidecar: None,
+            is_sidecar: false,
         }
     }
 

@@ -9,7 +9,6 @@ use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::dump::FoundArchive;
 use crate::snapshot::capture::expanded;
 use crate::snapshot::monitor::{Monitor, Progress};
-use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, PoisonError};
 
@@ -85,7 +84,7 @@ impl DataSink<'_> {
         let stored = archive::store(reader, self.writer, self.gear, self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);
-        captured.archive = Some(FoundArchive::new(stored.contents, &BTreeSet::new(), stored.sha256));
+        captured.archive = Some(FoundArchive::plain(stored.contents, stored.sha256));
         Ok(())
     }
 }

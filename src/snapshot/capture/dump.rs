@@ -1,17 +1,22 @@
 //! What the manifest says of a dump that was captured as a file.
 
 use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
-use crate::chunker::expand::Left;
+use crate::chunker::expand::{Format, Left, Outcome};
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::manifest::database::Table;
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
-use std::collections::BTreeSet;
 
-/// Most dumps that a manifest tells of, and most tables of all of them together: it's read as a whole.
+/// Most dumps that a manifest tells of, and bytes that all of them together may take: it's read as a whole.
 const MAX_DUMPS: usize = 1_000;
-const MAX_TABLES: usize = 100_000;
+const MAX_BYTES: usize = 16 << 20;
+/// What is in a dump is told if it takes no more bytes than this: some 40,000 tables do. Its names are what somebody wrote, who may not wish us well.
+const MAX_CONTENTS: usize = 4 << 20;
+/// Bytes of a fault that are kept: it may name a table.
+const MAX_FAULT: usize = 500;
+/// Bytes of a table besides its names.
+const TABLE: usize = 40;
 
 /// An archive in a file, and the SHA-256 of the file.
 #[derive(Debug)]
@@ -23,19 +28,38 @@ pub(super) struct FoundArchive {
 }
 
 impl FoundArchive {
-    /// In a file with this SHA-256, whose compression was undone as far as `left` tells.
-    pub(super) fn new(contents: Result<Contents, ArchiveError>, left: &BTreeSet<Left>, sha256: [u8; 32]) -> Self {
-        // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
-        let cause = left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged));
-        let fault = |error: ArchiveError| cause.map_or_else(|| error.to_string(), ToString::to_string);
-        Self { contents: contents.map_err(fault), sha256 }
+    /// The archive that a file with this SHA-256 is.
+    pub(super) fn plain(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
+        Self { contents: contents.map_err(|error| error.to_string()), sha256 }
+    }
+
+    /// The archive in a container with this SHA-256. `more` came behind it. Nothing if it can't be told whether it's whole.
+    pub(super) fn expanded(
+        contents: Result<Contents, ArchiveError>,
+        more: bool,
+        outcome: &Outcome,
+        sha256: [u8; 32],
+    ) -> Option<Self> {
+        let contents = match contents {
+            // A ZIP holds other things besides, and isn't a dump itself.
+            _ if outcome.formats.contains(&Format::Zip) => return None,
+            Ok(contents) => Ok(contents),
+            Err(error) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
+                // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
+                Some(cause) => Err(cause.to_string()),
+                // The rest is there, compressed, or in the next member.
+                None if more || !outcome.left.is_empty() => return None,
+                None => Err(error.to_string()),
+            },
+        };
+        Some(Self { contents, sha256 })
     }
 
     /// What the manifest says of it.
     pub(super) fn record(&self, path: SafePath, bytes: u64) -> DumpFile {
         let (contents, fault) = match &self.contents {
-            Ok(contents) => (Some(record(contents)), None),
-            Err(fault) => (None, Some(fault.clone())),
+            Ok(contents) => (Some(record(contents)).filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
+            Err(fault) => (None, Some(fault.chars().take(MAX_FAULT).collect())),
         };
         DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None }
     }
@@ -75,27 +99,38 @@ fn record(found: &Contents) -> DumpContents {
     }
 }
 
+/// About how many bytes this takes.
+fn bytes_of(contents: &DumpContents) -> usize {
+    let texts = [&contents.database, &contents.created, &contents.server, &contents.client];
+    let tables = contents.tables.iter().map(|table| table.schema.len() + table.name.len() + TABLE);
+    texts.into_iter().chain(&contents.extensions).map(|text| text.len() + 1).sum::<usize>() + tables.sum::<usize>()
+}
+
 /// The dumps that were met, and what describes them.
 #[derive(Debug, Default)]
 pub(super) struct Dumps {
     all: Vec<DumpFile>,
-    tables: usize,
     sidecars: Vec<Sidecar>,
+    /// Bytes of both.
+    bytes: usize,
 }
 
 impl Dumps {
     /// Takes one more, unless there are too many.
     pub(super) fn push(&mut self, dump: DumpFile) {
-        let tables = dump.contents.as_ref().map_or(0, |contents| contents.tables.len());
-        if self.all.len() < MAX_DUMPS && self.tables + tables <= MAX_TABLES {
-            self.tables += tables;
+        let bytes = dump.path.as_bytes().len() + dump.contents.as_ref().map_or(0, bytes_of);
+        if self.all.len() < MAX_DUMPS && self.bytes + bytes <= MAX_BYTES {
+            self.bytes += bytes;
             self.all.push(dump);
         }
     }
 
     /// Takes what describes a dump.
     pub(super) fn push_sidecar(&mut self, sidecar: Sidecar) {
-        if self.sidecars.len() < MAX_DUMPS {
+        let fields = sidecar.fields.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = sidecar.path.as_bytes().len() + fields.sum::<usize>();
+        if self.sidecars.len() < MAX_DUMPS && self.bytes + bytes <= MAX_BYTES {
+            self.bytes += bytes;
             self.sidecars.push(sidecar);
         }
     }
@@ -112,6 +147,9 @@ impl Dumps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunker::Gear;
+    use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
+    use std::convert::Infallible;
 
     #[test]
     fn so_many_dumps_are_told_of_and_no_more() {
@@ -143,9 +181,48 @@ mod tests {
         assert_eq!(all.len(), MAX_DUMPS);
         assert!(all.is_sorted_by_key(|dump| dump.path.as_bytes().to_vec()));
         let mut dumps = Dumps::default();
-        dumps.push(dump(1, MAX_TABLES));
-        dumps.push(dump(2, 1));
-        dumps.push(dump(3, 0));
-        assert_eq!(dumps.settled().0.len(), 2, "the second has a table too many");
+        let (large, small) = (dump(1, MAX_BYTES / 2 / (TABLE + 7)), dump(3, 1));
+        (0..3).for_each(|_| dumps.push(large.clone()));
+        dumps.push(small);
+        assert_eq!(dumps.settled().0.len(), 3, "the third large one is too many");
+    }
+
+    #[test]
+    fn what_somebody_wrote_to_fill_the_manifest_is_left_out() {
+        let gear = Gear::new(&[1; 32]);
+        let mut cutter = ArchiveCutter::new(&gear, RowTarget::DEFAULT);
+        let mut nowhere = |_: Cut<'_>| Ok::<_, Infallible>(());
+        let Ok(()) = cutter.push(include_bytes!("../../../tests/data/dumps/odd-pg15.dump"), &mut nowhere);
+        let Ok(made) = cutter.finish(&mut nowhere);
+        let mut made = made.unwrap();
+        let record = |contents: &Contents| {
+            FoundArchive::plain(Ok(contents.clone()), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1)
+        };
+        assert!(record(&made).contents.is_some());
+        made.header.database = "x".repeat(MAX_CONTENTS);
+        let dump = record(&made);
+        assert_eq!((dump.contents, dump.fault), (None, None));
+        let fault = ArchiveError::Missing { missing: 1, first: "x".repeat(MAX_CONTENTS) };
+        let dump = FoundArchive::plain(Err(fault), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1);
+        assert_eq!(dump.fault.map(|fault| fault.len()), Some(MAX_FAULT));
+    }
+
+    #[test]
+    fn an_archive_that_goes_on_elsewhere_is_not_called_broken() {
+        let outcome = |left: &[Left], formats: &[Format]| Outcome {
+            formats: formats.to_vec(),
+            undone: 1,
+            left: left.iter().copied().collect(),
+        };
+        let of = |more, outcome: &Outcome| {
+            let found = FoundArchive::expanded(Err(ArchiveError::Truncated { at: 9 }), more, outcome, [0; 32]);
+            found.map(|found| found.contents.unwrap_err())
+        };
+        let gzip = [Format::Gzip];
+        assert!(of(false, &outcome(&[], &gzip)).unwrap().contains("ends too early"));
+        assert_eq!(of(true, &outcome(&[], &gzip)), None, "in the next member");
+        assert_eq!(of(true, &outcome(&[Left::Differs], &gzip)), None, "behind what stays compressed");
+        assert_eq!(of(true, &outcome(&[Left::Truncated], &gzip)), Some(Left::Truncated.to_string()));
+        assert_eq!(of(false, &outcome(&[], &[Format::Zip])), None);
     }
 }

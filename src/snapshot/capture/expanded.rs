@@ -73,9 +73,9 @@ pub(super) fn store(
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (outcome, bytes) = undone?.ok_or(WriteError::Stopped)?;
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let Stored { stream, recipe, archive } = stored;
+        let Stored { stream, recipe, archive, more } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
-        let archive = archive.map(|contents| FoundArchive::new(contents, &outcome.left, sha256));
+        let archive = archive.and_then(|contents| FoundArchive::expanded(contents, more, &outcome, sha256));
         Ok(StoredExpansion { stream, recipe, hash, bytes, outcome, archive })
     })
 }
@@ -183,6 +183,8 @@ struct Stored {
     recipe: PendingStream,
     /// The archive that the stream begins with, its chunks counted from the first.
     archive: Option<Result<Contents, ArchiveError>>,
+    /// Whether something came behind that.
+    more: bool,
 }
 
 /// Cuts and puts.
@@ -197,6 +199,8 @@ struct Sink<'s> {
     archive: Option<Result<Contents, ArchiveError>>,
     /// Whether something has been cut to its end.
     past_first: bool,
+    /// Whether something came behind that.
+    more: bool,
     /// Where the recipe goes.
     lane: &'s Mutex<Lane>,
 }
@@ -214,6 +218,7 @@ impl<'s> Sink<'s> {
             recipe: GrowingStream::new(gear),
             archive: None,
             past_first: false,
+            more: false,
             lane,
         }
     }
@@ -235,7 +240,12 @@ impl<'s> Sink<'s> {
         self.place.close(1)?;
         let hash = *self.hasher.finalize().as_bytes();
         let stream = PendingStream { references: self.references, bytes: self.bytes, hash };
-        Ok(Stored { stream, recipe: self.recipe.finish(&mut locked(self.lane))?, archive: self.archive })
+        Ok(Stored {
+            stream,
+            recipe: self.recipe.finish(&mut locked(self.lane))?,
+            archive: self.archive,
+            more: self.more,
+        })
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
@@ -287,6 +297,7 @@ impl<'s> Sink<'s> {
             Cutting::Lines(cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
             Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
         }
+        self.more |= self.past_first;
         self.past_first = true;
         Ok(())
     }

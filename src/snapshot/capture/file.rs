@@ -153,6 +153,7 @@ impl FileReaderThread<'_> {
             outcome: None,
             archive: None,
             sidecar: None,
+            is_sidecar: job.is_sidecar,
         };
         if job.is_secret {
             self.read_secret(&mut reader, &mut captured)?;

@@ -49,6 +49,9 @@ struct Kept {
     /// What it says of the dump beside it.
     #[n(5)]
     sidecar: Option<Sidecar>,
+    /// Whether it was looked at as such a file.
+    #[cbor(n(6), with = "crate::repo::cbor::yes_or_no")]
+    is_sidecar: bool,
 }
 
 /// Whether a file has to be read.
@@ -114,7 +117,12 @@ impl<'c> Ledger<'c> {
     }
 
     /// Whether a file is as it was when it was seen last, and its content still there.
-    pub(super) fn recall(&mut self, place: &mut Place, found: &Found<'_>, is_secret: bool) -> Recalled {
+    pub(super) fn recall(
+        &mut self,
+        place: &mut Place,
+        found: &Found<'_>,
+        (is_secret, is_sidecar): (bool, bool),
+    ) -> Recalled {
         let Some(file) = place.seen.get(found.at) else { return Recalled::Unknown(Before::New) };
         let (stamp, read_at) = (file.stamp, file.read_at);
         let kept: Option<Kept> = cbor::decode("row of the cache", &file.content).ok();
@@ -122,7 +130,7 @@ impl<'c> Ledger<'c> {
         let Some(kept) = kept.filter(|kept| kept.entry.is_secret() == is_secret) else {
             return Recalled::Unknown(Before::Changed(None));
         };
-        if stamp != stamp_of(&found.metadata) {
+        if stamp != stamp_of(&found.metadata) || kept.is_sidecar != is_sidecar {
             return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))));
         }
         if !self.use_cache {
@@ -195,8 +203,14 @@ impl<'c> Ledger<'c> {
             listed = Some(references);
         }
         let names = captured.is_secret.then(|| captured.names.clone());
-        let content =
-            cbor::encode(&Kept { entry: entry.clone(), listed, names, dump, sidecar: captured.sidecar.clone() });
+        let content = cbor::encode(&Kept {
+            entry: entry.clone(),
+            listed,
+            names,
+            dump,
+            sidecar: captured.sidecar.clone(),
+            is_sidecar: captured.is_sidecar,
+        });
         let Some(parent) = captured.path.parent() else { return };
         let key = self.capture.cache_key(&parent);
         if let Some(seen) = &mut self.seen {

@@ -9,9 +9,12 @@ use crate::snapshot::capture::captured::{Before, Captured};
 use crate::snapshot::capture::data::{DataSink, SNIFF};
 use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
 use crate::snapshot::capture::{MadeDirectory, Measured};
+use crate::snapshot::monitor::Progress;
 use crate::snapshot::postgres::interrupt::Interrupt;
+use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::pipe::{PipeError, PipeFrom, PipeSource};
-use crate::snapshot::source::secrets::is_secret_name;
+use crate::snapshot::source::secrets::SecretRules;
+use crate::snapshot::tree::entry::EntryType;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::io::Read;
@@ -106,7 +109,9 @@ impl PipeCapture<'_> {
 
     fn stream(&self, source: &PipeSource, path: SafePath, interrupt: &Interrupt) -> Result<Captured, Fault> {
         let mut pipe = source.from.open(interrupt)?;
-        let is_secret = is_secret_name(source.file.as_bytes());
+        let metadata = Metadata { kind: EntryType::File, ..Metadata::synthetic() };
+        let is_secret = SecretRules::compile(&source.secrets).map_err(|error| Fault::Source(error.to_string()))?;
+        let is_secret = is_secret.is_secret(path.as_bytes(), &metadata);
         let before = if self.has_parent { Before::Changed(None) } else { Before::New };
         let mut captured = Captured::of_stream(path, before, is_secret);
         if is_secret {
@@ -144,12 +149,16 @@ impl PipeCapture<'_> {
             if length == 0 {
                 break;
             }
+            if self.sink.monitor.interrupted() {
+                return Err(WriteError::Interrupted.into());
+            }
             hasher.update(&chunk[..length]);
             self.secret
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .put(&chunk[..length], &mut references)?;
             bytes += length as u64;
+            Progress::add(&self.sink.monitor.progress().bytes_done, length as u64);
         }
         let hash = if bytes == 0 { blake3::hash(b"") } else { hasher.finalize() };
         captured.set_stream(references, bytes, *hash.as_bytes());

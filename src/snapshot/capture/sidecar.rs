@@ -83,6 +83,15 @@ fn described(sidecar: &Sidecar) -> Option<SafePath> {
     sidecar.path.parent()?.join(name.as_bytes()).ok()
 }
 
+/// The hash that a text tells: 64 hexadecimal digits, perhaps with its name before them and a file's behind, as `sha256sum` writes.
+fn hash_in(text: &str) -> Option<[u8; 32]> {
+    let word = text.split_whitespace().next()?;
+    let digits =
+        word.get(..7).filter(|name| name.eq_ignore_ascii_case("sha256:")).map_or(word, |name| &word[name.len()..]);
+    // Any hash of 32 bytes, in hex.
+    blake3::Hash::from_hex(digits.to_ascii_lowercase()).ok().map(|hash| *hash.as_bytes())
+}
+
 fn contradictions(dump: &DumpFile, sidecar: &Sidecar) -> Vec<Problem> {
     let problem = |what: &str, found: &str, said: &str| Problem {
         path: dump.path.clone(),
@@ -90,16 +99,14 @@ fn contradictions(dump: &DumpFile, sidecar: &Sidecar) -> Vec<Problem> {
         message: format!("its {what} is {found}, and {} says {said}: one of them isn't what it was", sidecar.path),
     };
     let mut problems = Vec::new();
-    if let Some(said) = field(sidecar, &SIZE).filter(|said| said.parse() != Ok(dump.bytes)) {
-        problems.push(problem("size", &format!("{} bytes", dump.bytes), said));
+    // What isn't a number or a hash says something else.
+    let size = field(sidecar, &SIZE).and_then(|said| said.trim().parse::<u64>().ok());
+    if let Some(said) = size.filter(|said| *said != dump.bytes) {
+        problems.push(problem("size", &format!("{} bytes", dump.bytes), &said.to_string()));
     }
-    if let Some(said) = field(sidecar, &SHA256) {
-        // Any hash of 32 bytes, in hex.
-        let found = blake3::Hash::from_bytes(dump.sha256).to_hex();
-        let bare = said.trim().to_ascii_lowercase();
-        if bare.strip_prefix("sha256:").unwrap_or(&bare) != found.as_str() {
-            problems.push(problem("SHA-256", &found, said));
-        }
+    if let Some(said) = field(sidecar, &SHA256).and_then(hash_in).filter(|said| *said != dump.sha256) {
+        let [found, said] = [dump.sha256, said].map(|hash| blake3::Hash::from_bytes(hash).to_hex());
+        problems.push(problem("SHA-256", &found, &said));
     }
     problems
 }
@@ -132,12 +139,18 @@ mod tests {
         assert_eq!(names, ["filename", "sha256", "sizeBytes", "v"], "what is null or has fields of its own isn't kept");
         assert_eq!(dumps[1].sidecar, None, "another directory");
 
-        let bad = r#"{"filename": "/var/backup/a.dump", "size": 8, "sha256": "00"}"#;
-        let problems = assign(&mut dumps, &[sidecar("c/a.json", bad)]);
+        let bad = format!(
+            r#"{{"filename": "/var/backup/a.dump", "size": " 8 ", "sha256sum": "{}  a.dump"}}"#,
+            "0".repeat(64)
+        );
+        let problems = assign(&mut dumps, &[sidecar("c/a.json", &bad)]);
         let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         assert!(problems.iter().all(|problem| problem.path == path("c/a.dump")));
         assert_eq!(messages[0], "its size is 7 bytes, and /c/a.json says 8: one of them isn't what it was");
         assert!(messages[1].starts_with("its SHA-256 is abab"), "{messages:?}");
+        // A size for people, a hash of another spelling: nothing that could be held against it.
+        let other = r#"{"file": "a.dump", "size": "12 MB", "sha256": "sha256-q80="}"#;
+        assert_eq!(assign(&mut dumps, &[sidecar("c/a.json", other)]), []);
     }
 
     #[test]

@@ -270,8 +270,10 @@ impl<'c> Visit<'c> {
         }
         let group = entry.link_group;
         let is_secret = self.capture.is_secret(found.path, &found.metadata);
+        let part = self.capture.parts.get(self.part);
+        let is_sidecar = !is_secret && part.is_some_and(|part| part.is_sidecar(found.path, found.metadata.size));
         let recalled = match self.places.last_mut() {
-            Some(place) => self.ledger.recall(place, found, is_secret),
+            Some(place) => self.ledger.recall(place, found, (is_secret, is_sidecar)),
             None => Recalled::Unknown(Before::New),
         };
         let first = match recalled {
@@ -283,7 +285,7 @@ impl<'c> Visit<'c> {
                 first
             }
             Recalled::Unknown(before) => {
-                let slot = self.read(found, is_secret, before)?;
+                let slot = self.read(found, (is_secret, is_sidecar), before)?;
                 self.assembler.add_file(entry, Arc::clone(&slot), None);
                 group.map(|_| FirstName::Reading(slot))
             }
@@ -295,7 +297,12 @@ impl<'c> Visit<'c> {
     }
 
     /// Hands a file to the readers.
-    fn read(&mut self, found: &Found<'_>, is_secret: bool, before: Before) -> Result<Arc<FileSlot>, BackupError> {
+    fn read(
+        &mut self,
+        found: &Found<'_>,
+        (is_secret, is_sidecar): (bool, bool),
+        before: Before,
+    ) -> Result<Arc<FileSlot>, BackupError> {
         let slot = Arc::new(FileSlot::new());
         let directory = if let Some(directory) = self.places.last().and_then(|place| place.handle.clone()) {
             directory
@@ -313,11 +320,7 @@ impl<'c> Visit<'c> {
             metadata: found.metadata,
             is_secret,
             expand: self.capture.parts.get(self.part).is_some_and(|part| part.expand),
-            is_sidecar: self
-                .capture
-                .parts
-                .get(self.part)
-                .is_some_and(|part| part.is_sidecar(found.path, found.metadata.size)),
+            is_sidecar,
             before,
             slot: Arc::clone(&slot),
         };

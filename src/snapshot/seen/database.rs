@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const FILE: &str = "seen.sqlite";
 /// A cache of another version is emptied.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Directories have numbers so that each row needn't repeat a path. Rows of a directory lie together, by name as
 /// unsigned bytes.

@@ -29,6 +29,8 @@ pub struct PipeSource {
     pub from: PipeFrom,
     /// Whether a container is stored as it is, compressed.
     pub no_expand: bool,
+    /// What is secret besides what is by its name, as gitignore-style patterns.
+    pub secrets: Vec<String>,
 }
 
 /// Where a stream comes from.

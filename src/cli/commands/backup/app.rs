@@ -75,7 +75,8 @@ fn files_source(name: &str, files: &FilesConfig) -> FilesSource {
 
 fn command_source(name: &str, command: &CommandConfig, context: &Context) -> PipeSource {
     let from = PipeFrom::Command { words: command.command.clone(), withheld: context.settings.withheld.clone() };
-    PipeSource { name: name.to_owned(), file: command.file.clone(), from, no_expand: !command.expand }
+    let (name, file, secrets) = (name.to_owned(), command.file.clone(), command.secret.clone());
+    PipeSource { name, file, from, no_expand: !command.expand, secrets }
 }
 
 /// The files that a stack consists of.

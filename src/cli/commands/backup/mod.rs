@@ -47,7 +47,7 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct BackupArgs {
     /// What to back up
-    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app", "stdin"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app", "stdin", "stdin_filename"])]
     paths: Vec<PathBuf>,
     /// Also back up the paths in this file, one a line; `-`: standard input
     #[arg(long, value_name = "FILE")]
@@ -128,7 +128,10 @@ impl BackupArgs {
 
     fn options(self, context: &Context) -> Result<BackupOptions, CliError> {
         let mut paths = self.paths;
-        let streams = self.stream.sources(&mut paths, self.no_expand, context)?;
+        if self.stream.reads_stdin() && self.files_from.as_deref() == Some(Path::new("-")) {
+            return Err(CliError::usage("standard input can't be a list of paths and what is backed up"));
+        }
+        let streams = self.stream.sources(&mut paths, (self.no_expand, &self.secret), context)?;
         if let Some(file) = &self.files_from {
             paths.extend(read_paths(file)?);
         }
@@ -138,6 +141,9 @@ impl BackupArgs {
         for path in &mut paths {
             *path = std::path::absolute(&*path)
                 .map_err(|error| CliError::failed(format!("{}: no absolute path", path.display()), &error))?;
+        }
+        if self.rename.is_some() && paths.is_empty() {
+            return Err(CliError::usage("--as names a path, and none is given"));
         }
         if self.rename.is_some() && paths.len() > 1 {
             return Err(CliError::usage("--as names one path, and several are given").hint("back them up one by one"));

@@ -128,7 +128,8 @@ fn command(name: &str, section: &mut Section, report: &mut Report) -> CommandSou
     if let Err(message) = name_fits(&file) {
         section.problem(report, message.replace("a source's name is a folder", "`file` is a file"));
     }
-    CommandSource { command, file, expand: flag(section, "expand", true, report) }
+    let secret = list(section, "secret", report);
+    CommandSource { command, file, expand: flag(section, "expand", true, report), secret }
 }
 
 fn flag(section: &mut Section, name: &'static str, default: bool, report: &mut Report) -> bool {

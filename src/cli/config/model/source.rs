@@ -151,6 +151,8 @@ pub struct CommandSource {
     pub file: String,
     /// Undo the compression of a container, so that it deduplicates.
     pub expand: bool,
+    /// Patterns of what is secret.
+    pub secret: Vec<String>,
 }
 
 /// The compose files of the application, and the environments that they name ([`stack::files`](super::super::stack::files)).
