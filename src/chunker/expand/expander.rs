@@ -72,6 +72,8 @@ pub struct Outcome {
     pub undone: u64,
     /// Why others stay as they are, wholly or in part.
     pub left: BTreeSet<Left>,
+    /// Whether the outermost container ends in the middle of a stream.
+    pub is_cut: bool,
 }
 
 impl Outcome {

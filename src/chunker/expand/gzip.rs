@@ -124,6 +124,7 @@ impl Gzip {
             State::Body(mut body) => {
                 body.finish(outcome, out)?;
                 outcome.note(body.undoing.left());
+                outcome.is_cut |= self.depth == 1 && body.undoing.left() == Some(Left::Truncated);
                 Ok(())
             }
             State::Trailer { .. } | State::Garbage => Ok(()),

@@ -190,7 +190,10 @@ fn a_compressed_archive_becomes_the_one_without_compression() {
         let dump = compressed(&plain, level, piece, offset);
         let expanded = proven(&dump);
         assert!(expanded.stream == plain, "1.{minor}: another archive");
-        assert_eq!(expanded.outcome, Outcome { formats: vec![Format::PgDump], undone: 7, left: [].into() });
+        assert_eq!(
+            expanded.outcome,
+            Outcome { formats: vec![Format::PgDump], undone: 7, left: [].into(), is_cut: false }
+        );
         assert!(expanded.recipe.len() < 3_000, "{} bytes of a recipe", expanded.recipe.len());
         assert!(dump.len() < plain.len() / 2);
     }

@@ -58,7 +58,7 @@ pub(crate) fn statistics() -> Statistics {
 }
 
 pub(crate) fn expansion() -> Outcome {
-    Outcome { formats: vec![Format::Gzip, Format::PgDump], undone: 3, left: [Left::Truncated].into() }
+    Outcome { formats: vec![Format::Gzip, Format::PgDump], undone: 3, left: [Left::Truncated].into(), is_cut: true }
 }
 
 pub(crate) fn source() -> Source {

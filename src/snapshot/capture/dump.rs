@@ -44,11 +44,13 @@ impl FoundArchive {
             // A ZIP holds other things besides, and isn't a dump itself.
             _ if outcome.formats.contains(&Format::Zip) => return None,
             Ok(contents) => Ok(contents),
+            Err(_) if outcome.is_cut => Err(Left::Truncated.to_string()),
+            // The rest is there, in the next member or as it was.
+            Err(_) if more => return None,
             Err(error) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
                 // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
                 Some(cause) => Err(cause.to_string()),
-                // The rest is there, compressed, or in the next member.
-                None if more || !outcome.left.is_empty() => return None,
+                None if !outcome.left.is_empty() => return None,
                 None => Err(error.to_string()),
             },
         };
@@ -181,7 +183,7 @@ mod tests {
         assert_eq!(all.len(), MAX_DUMPS);
         assert!(all.is_sorted_by_key(|dump| dump.path.as_bytes().to_vec()));
         let mut dumps = Dumps::default();
-        let (large, small) = (dump(1, MAX_BYTES / 2 / (TABLE + 7)), dump(3, 1));
+        let (large, small) = (dump(1, MAX_BYTES / 3 / (TABLE + 7)), dump(3, 1));
         (0..3).for_each(|_| dumps.push(large.clone()));
         dumps.push(small);
         assert_eq!(dumps.settled().0.len(), 3, "the third large one is too many");
@@ -213,6 +215,7 @@ mod tests {
             formats: formats.to_vec(),
             undone: 1,
             left: left.iter().copied().collect(),
+            is_cut: left == [Left::Truncated],
         };
         let of = |more, outcome: &Outcome| {
             let found = FoundArchive::expanded(Err(ArchiveError::Truncated { at: 9 }), more, outcome, [0; 32]);
