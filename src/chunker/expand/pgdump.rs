@@ -142,9 +142,13 @@ impl PgDump {
             },
             Event::ObjectEnd | Event::BlockEnd => match self.block.take() {
                 Some(block) => {
-                    window.take(length, &mut |_| Ok(()))?;
+                    let mut end = Vec::with_capacity(length);
+                    window.take(length, &mut |part| {
+                        end.extend_from_slice(part);
+                        Ok(())
+                    })?;
                     self.habits = block.wrapped.habits();
-                    block.end(outcome, out)
+                    block.end(&end, outcome, out)
                 }
                 None => window.take(length, &mut |part| out.raw(part)),
             },
@@ -231,11 +235,18 @@ impl Block {
         self.wrapped.push(bytes, &mut self.pieces, outcome, out)
     }
 
-    fn end<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
+    /// The pieces end with an empty one, whose length is `end`.
+    fn end<E>(mut self, end: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         self.frame(out);
         self.wrapped.finish(&mut self.pieces, outcome, out)?;
-        out.step(Step::End);
-        out.instead(&Integer::of(0), &[])
+        let zero = Integer::of(0);
+        if end == zero {
+            out.step(Step::End);
+            return out.instead(&zero, &[]);
+        }
+        // A zero with a sign: no program writes it, but it is one.
+        out.step(Step::Cut(self.framed_bytes));
+        out.instead(&zero, end)
     }
 
     fn break_off<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {

@@ -1,4 +1,5 @@
 mod frames;
+mod signs;
 
 use super::deflater::Deflater;
 use super::method::Method;
