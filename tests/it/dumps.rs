@@ -2,9 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::binary::Scene;
+use crate::expand;
 use crate::world::{NAME, World};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::{BackupSummary, backup};
 use nightsafe::snapshot::manifest::dump::DumpFile;
@@ -12,7 +11,6 @@ use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::tree::problem::ProblemKind;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Write;
 
 const NIGHTS: [&[u8]; 2] = [
     include_bytes!("../data/dumps/chinook-night1-pg11.dump"),
@@ -20,9 +18,7 @@ const NIGHTS: [&[u8]; 2] = [
 ];
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    expand::gzip(bytes, 6)
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -31,7 +31,7 @@ const DUMPS: [(&str, &[u8]); 8] = [
     ("blocks-zstd-1.5.4-pg17.dump", include_bytes!("../data/dumps/blocks-zstd-1.5.4-pg17.dump")),
 ];
 
-fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
+pub fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

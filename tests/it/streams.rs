@@ -2,9 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::binary::{Said, Scene};
+use crate::expand::gzip;
 use crate::world::{noise, noisy_text};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -33,9 +32,7 @@ fn dumped(scene: &Scene, path: &str) -> Vec<u8> {
 #[test]
 fn standard_input_comes_back_bit_for_bit() {
     let scene = Scene::new();
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    encoder.write_all(noisy_text(300_000).as_bytes()).unwrap();
-    let gz = encoder.finish().unwrap();
+    let gz = gzip(noisy_text(300_000).as_bytes(), 6);
     for (name, bytes) in
         [("noise", noise(700_000)), ("text.gz", gz), ("wiki.dump", DUMP.to_vec()), ("one", b"1".to_vec())]
     {

@@ -145,11 +145,13 @@ pub(super) fn compare_all(before: Vec<State<'_>>, after: Vec<State<'_>>) -> Vec<
     names.iter().filter_map(|name| compare_states(before.remove(name).as_ref(), after.remove(name).as_ref())).collect()
 }
 
-/// Compares two states of a database that was captured live; nothing if they are alike in all that is compared.
-pub fn compare(before: Option<&Database>, after: Option<&Database>) -> Option<DatabaseDiff> {
+/// Compares two states of a database that was captured live.
+#[cfg(test)]
+pub(crate) fn compare(before: Option<&Database>, after: Option<&Database>) -> Option<DatabaseDiff> {
     compare_states(before.map(State::live).as_ref(), after.map(State::live).as_ref())
 }
 
+/// Compares two states of a database; nothing if they are alike in all that is compared.
 fn compare_states(before: Option<&State<'_>>, after: Option<&State<'_>>) -> Option<DatabaseDiff> {
     let either = after.or(before)?;
     let presence = match (before, after) {
