@@ -1,9 +1,10 @@
 //! Files that applications write beside their dumps to describe them: read, kept in the manifest, and held against the dump.
 
 use crate::snapshot::manifest::dump::{DumpFile, Sidecar};
+use crate::snapshot::source::patterns;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -27,13 +28,7 @@ pub(super) struct SidecarRule(Gitignore);
 impl SidecarRule {
     /// Those that a pattern of `.gitignore`'s kind matches; what is wrong with it if it can't be used.
     pub(super) fn compile(pattern: &str) -> Result<Self, String> {
-        let mut builder = GitignoreBuilder::new("/");
-        let told = |error: ignore::Error| match error {
-            ignore::Error::Glob { err, .. } => err,
-            other => other.to_string(),
-        };
-        builder.allow_unclosed_class(false).add_line(None, pattern).map_err(told)?;
-        builder.build().map(Self).map_err(told)
+        patterns::compile([patterns::given(pattern)]).map(Self).map_err(|fault| fault.message)
     }
 
     /// Whether the file at `path` inside the snapshot is one.

@@ -3,12 +3,13 @@
 use crate::snapshot::manifest::exclusion::{Exclusion, ExclusionMarker};
 use crate::snapshot::source::listing::Listing;
 use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::patterns::{self, PatternFault};
 use crate::snapshot::source::reader::open_quietly;
 use crate::snapshot::tree::check::is_name;
 use crate::snapshot::tree::entry::EntryType;
 use crate::snapshot::tree::path::{SafePath, escape_name};
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::fmt;
@@ -146,11 +147,8 @@ pub struct RootExcludes<'a> {
 impl Excludes {
     /// Reads the files of patterns and checks everything.
     pub fn compile(options: &ExcludeOptions) -> Result<Self, ExcludeError> {
-        // A pattern that is given by itself is no comment.
-        let given = |pattern: &String| {
-            (Origin::Given, pattern.strip_prefix('#').map_or(pattern.clone(), |rest| format!("\\#{rest}")))
-        };
-        let mut patterns: Vec<_> = options.patterns.iter().map(given).collect();
+        let given = options.patterns.iter().map(|pattern| (Origin::Given, patterns::given(pattern)));
+        let mut patterns: Vec<_> = given.collect();
         for path in &options.pattern_files {
             read_patterns(path, &mut patterns)?;
         }
@@ -175,18 +173,11 @@ impl Excludes {
     }
 
     fn matcher(&self, root: &[u8]) -> Result<Gitignore, ExcludeError> {
-        let mut builder = GitignoreBuilder::new("/");
-        builder.allow_unclosed_class(false);
-        for (origin, pattern) in &self.patterns {
-            let line = relative_to(root, pattern);
-            let error = |message| ExcludeError::Pattern { pattern: pattern.clone(), origin: origin.clone(), message };
-            builder.add_line(None, &line).map_err(|e| error(reason_of(e)))?;
-        }
-        let message = |e: ignore::Error| reason_of(e);
-        builder.build().map_err(|e| ExcludeError::Pattern {
-            pattern: "(all together)".into(),
-            origin: Origin::Given,
-            message: message(e),
+        let lines = self.patterns.iter().map(|(_, pattern)| relative_to(root, pattern));
+        patterns::compile(lines).map_err(|PatternFault { nth, message }| {
+            let all = || (Origin::Given, "(all together)".to_owned());
+            let (origin, pattern) = nth.and_then(|nth| self.patterns.get(nth).cloned()).unwrap_or_else(all);
+            ExcludeError::Pattern { pattern, origin, message }
         })
     }
 
@@ -288,13 +279,6 @@ fn read_patterns(path: &Path, patterns: &mut Vec<(Origin, String)>) -> Result<()
         patterns.push((origin, line.to_owned()));
     }
     Ok(())
-}
-
-fn reason_of(error: ignore::Error) -> String {
-    match error {
-        ignore::Error::Glob { err, .. } => err,
-        other => other.to_string(),
-    }
 }
 
 fn begins_with(dir: BorrowedFd<'_>, name: &[u8], header: &[u8]) -> bool {

@@ -9,6 +9,7 @@ pub mod excludes;
 pub mod listing;
 pub mod metadata;
 pub mod owners;
+pub mod patterns;
 pub mod pipe;
 pub mod reader;
 pub mod roots;

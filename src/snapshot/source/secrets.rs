@@ -1,9 +1,10 @@
 //! Which files count as secret: their content is stored in a class of its own that tells nothing.
 
 use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::patterns::{self, PatternFault};
 use crate::snapshot::tree::entry::EntryType;
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ignore::gitignore::Gitignore;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -94,20 +95,12 @@ impl SecretRules {
     ///
     /// They are matched against paths inside the snapshot.
     pub fn compile(patterns: &[String]) -> Result<Self, SecretPatternError> {
-        let mut builder = GitignoreBuilder::new("/");
-        builder.allow_unclosed_class(false);
-        let error = |pattern: &str, error: ignore::Error| SecretPatternError {
-            pattern: pattern.into(),
-            message: match error {
-                ignore::Error::Glob { err, .. } => err,
-                other => other.to_string(),
-            },
-        };
-        for pattern in patterns {
-            let line = pattern.strip_prefix('#').map_or(pattern.clone(), |rest| format!("\\#{rest}"));
-            builder.add_line(None, &line).map_err(|e| error(pattern, e))?;
-        }
-        Ok(Self { patterns: builder.build().map_err(|e| error("(all together)", e))? })
+        let lines = patterns.iter().map(|pattern| patterns::given(pattern));
+        let compiled = patterns::compile(lines).map_err(|PatternFault { nth, message }| {
+            let pattern = nth.and_then(|nth| patterns.get(nth).cloned());
+            SecretPatternError { pattern: pattern.unwrap_or_else(|| "(all together)".to_owned()), message }
+        })?;
+        Ok(Self { patterns: compiled })
     }
 
     /// Whether the file at `path` inside the snapshot is secret. Only regular files can be.
