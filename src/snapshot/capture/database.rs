@@ -18,6 +18,7 @@ use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, StoredArchive};
 use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Outcome};
 use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::capture::fault::Fault;
 use crate::snapshot::capture::{MadeDirectory, Measured};
 use crate::snapshot::manifest::SourceDetail;
 use crate::snapshot::manifest::database::Database;
@@ -75,35 +76,6 @@ pub(super) struct DatabaseCapture<'c> {
     pub checkpoint: &'c OfferCheckpoint<'c>,
     /// Whether an earlier snapshot had the same sources, as far as known.
     pub has_parent: bool,
-}
-
-/// Why a database wasn't captured.
-enum Fault {
-    /// The repository's fault: ends the run.
-    Repository(BackupError),
-    /// The source's fault: a problem of the snapshot.
-    Source(String),
-}
-
-impl From<PostgresError> for Fault {
-    fn from(error: PostgresError) -> Self {
-        match error {
-            PostgresError::Interrupted => Self::Repository(BackupError::Interrupted),
-            error => Self::Source(error.to_string()),
-        }
-    }
-}
-
-impl From<WriteError> for Fault {
-    fn from(error: WriteError) -> Self {
-        Self::Repository(error.into())
-    }
-}
-
-impl From<BackupError> for Fault {
-    fn from(error: BackupError) -> Self {
-        Self::Repository(error)
-    }
 }
 
 /// The files of a source, by name.

@@ -1,14 +1,15 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
 use crate::chunker::expand::{Format, TAIL};
-use crate::chunker::{Buffer, Gear, Profile};
+use crate::chunker::{Buffer, Gear};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::capture::archive::ArchiveStreamError;
 use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Origin, Outcome};
 use crate::snapshot::capture::data::{DataSink, SNIFF};
+use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::sidecar;
-use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::monitor::Monitor;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
@@ -17,7 +18,7 @@ use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 /// How often a file that changes while it's read is read again.
@@ -202,48 +203,18 @@ impl FileReaderThread<'_> {
 
     /// Reads a file of class secret. It's mostly small, but somebody may have marked any file: one chunk of it is in memory at a time, and for the names of variables its start.
     fn read_secret(&self, reader: &mut FileReader, captured: &mut Captured) -> Result<(), FileError> {
-        let mut chunk = Zeroizing::new(vec![0; Profile::for_opaque(Some(0)).max()]);
         // Of its full size from the start: growing would leave copies behind.
         let start = usize::try_from(reader.stream_len()).map_or(MAX_NAMED, |length| length.min(MAX_NAMED));
         let mut named = Zeroizing::new(Vec::with_capacity(start));
-        let mut references = Vec::new();
-        let mut hasher = self.writer.secret_content_hasher();
-        let mut bytes = 0;
-        loop {
-            let length = fill(reader, &mut chunk).map_err(|error| FileError::of("read", &error))?;
-            let part = &chunk[..length];
-            if part.is_empty() {
-                break;
-            }
-            if self.monitor.interrupted() {
-                return Err(WriteError::Interrupted.into());
-            }
+        let mut look = |part: &[u8]| {
             let room = start - named.len();
             named.extend_from_slice(&part[..part.len().min(room)]);
-            hasher.update(part);
-            self.secret.lock().unwrap_or_else(PoisonError::into_inner).put(part, &mut references)?;
-            bytes += length as u64;
-            Progress::add(&self.monitor.progress().bytes_done, length as u64);
-        }
+        };
+        let sink = SecretSink { writer: self.writer, lane: self.secret, monitor: self.monitor };
+        sink.store(reader, &mut look, captured)?;
         captured.names = variables::variable_names(&named);
-        let hash = if bytes == 0 { blake3::hash(b"") } else { hasher.finalize() };
-        captured.stream = Some((references, bytes, *hash.as_bytes()));
         Ok(())
     }
-}
-
-/// Fills `buffer` as far as there is something to read. Gives how far that is.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Why a file wasn't captured.

@@ -19,11 +19,13 @@ mod data;
 mod database;
 mod dump;
 mod expanded;
+mod fault;
 pub mod file;
 mod ledger;
 mod part;
 mod pipe;
 mod problems;
+mod secret;
 mod sidecar;
 mod visit;
 
@@ -43,6 +45,7 @@ use crate::snapshot::capture::ledger::Ledger;
 use crate::snapshot::capture::part::FilesPart;
 use crate::snapshot::capture::pipe::PipeCapture;
 use crate::snapshot::capture::problems::Problems;
+use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
@@ -312,7 +315,7 @@ impl Capture {
         let mut made = databases.run(&self.databases)?;
         let pipes = PipeCapture {
             sink: DataSink { writer, gear: &gear, lane: &shared.data[0], monitor },
-            secret: &shared.secret,
+            secret: SecretSink { writer, lane: &shared.secret, monitor },
             problem: &problem,
             has_parent: known_total,
         };

@@ -2,68 +2,34 @@
 
 use crate::chunker::Buffer;
 use crate::chunker::expand::Format;
-use crate::repo::writer::{Lane, WriteError};
 use crate::snapshot::backup::{BackupError, now};
 use crate::snapshot::capture::archive::ArchiveStreamError;
 use crate::snapshot::capture::captured::{Before, Captured};
 use crate::snapshot::capture::data::{DataSink, SNIFF};
 use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
+use crate::snapshot::capture::fault::Fault;
+use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::{MadeDirectory, Measured};
-use crate::snapshot::monitor::Progress;
 use crate::snapshot::postgres::interrupt::Interrupt;
 use crate::snapshot::source::metadata::Metadata;
-use crate::snapshot::source::pipe::{PipeError, PipeFrom, PipeSource};
+use crate::snapshot::source::pipe::{PipeFrom, PipeSource};
 use crate::snapshot::source::secrets::SecretRules;
 use crate::snapshot::tree::entry::EntryType;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use std::io::Read;
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use zeroize::Zeroizing;
-
-/// Longest chunk of class secret.
-const SECRET_CHUNK: usize = 256 << 10;
 
 /// What captures streams.
 pub(super) struct PipeCapture<'c> {
     /// Stores what isn't secret.
     pub sink: DataSink<'c>,
-    /// Where secrets go.
-    pub secret: &'c Mutex<Lane>,
+    /// Stores what is.
+    pub secret: SecretSink<'c>,
     /// Where problems go.
     pub problem: &'c dyn Fn(Problem),
     /// Whether an earlier snapshot had the same sources, as far as known.
     pub has_parent: bool,
-}
-
-/// Why a stream wasn't captured.
-enum Fault {
-    /// The repository's fault: ends the run.
-    Repository(WriteError),
-    /// The source's fault: a problem of the snapshot.
-    Source(String),
-}
-
-impl From<WriteError> for Fault {
-    fn from(error: WriteError) -> Self {
-        Self::Repository(error)
-    }
-}
-
-impl From<PipeError> for Fault {
-    fn from(error: PipeError) -> Self {
-        Self::Source(error.to_string())
-    }
-}
-
-impl From<ArchiveStreamError> for Fault {
-    fn from(error: ArchiveStreamError) -> Self {
-        match error {
-            ArchiveStreamError::Repository(error) => Self::Repository(error),
-            ArchiveStreamError::Read(error) => Self::Source(format!("read: {error}")),
-        }
-    }
 }
 
 impl PipeCapture<'_> {
@@ -97,7 +63,7 @@ impl PipeCapture<'_> {
                 bytes = captured.bytes_read();
                 files.push((made_file(source.file.as_bytes(), taken), slot_of(captured)));
             }
-            Err(Fault::Repository(error)) => return Err(error.into()),
+            Err(Fault::Repository(error)) => return Err(error),
             // Ctrl-C on a terminal ends the programs, too.
             Err(Fault::Source(_)) if self.sink.monitor.interrupted() => return Err(BackupError::Interrupted),
             Err(Fault::Source(message)) => (self.problem)(Problem { path, kind: ProblemKind::Failed, message }),
@@ -115,7 +81,7 @@ impl PipeCapture<'_> {
         let before = if self.has_parent { Before::Changed(None) } else { Before::New };
         let mut captured = Captured::of_stream(path, before, is_secret);
         if is_secret {
-            self.secret(pipe.output(), &mut captured)?;
+            self.secret.store(pipe.output(), &mut |_| {}, &mut captured)?;
         } else {
             let output = pipe.output();
             let mut head = Vec::with_capacity(SNIFF);
@@ -131,37 +97,5 @@ impl PipeCapture<'_> {
             return Err(Fault::Source("nothing came on standard input".to_owned()));
         }
         Ok(captured)
-    }
-
-    /// Stores a stream of class secret.
-    fn secret(&self, output: &mut impl Read, captured: &mut Captured) -> Result<(), Fault> {
-        let mut hasher = self.sink.writer.secret_content_hasher();
-        let (mut references, mut bytes) = (Vec::new(), 0);
-        let mut chunk = Zeroizing::new(vec![0; SECRET_CHUNK]);
-        loop {
-            let mut length = 0;
-            while length < SECRET_CHUNK {
-                match output.read(&mut chunk[length..]).map_err(ArchiveStreamError::Read)? {
-                    0 => break,
-                    read => length += read,
-                }
-            }
-            if length == 0 {
-                break;
-            }
-            if self.sink.monitor.interrupted() {
-                return Err(WriteError::Interrupted.into());
-            }
-            hasher.update(&chunk[..length]);
-            self.secret
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .put(&chunk[..length], &mut references)?;
-            bytes += length as u64;
-            Progress::add(&self.sink.monitor.progress().bytes_done, length as u64);
-        }
-        let hash = if bytes == 0 { blake3::hash(b"") } else { hasher.finalize() };
-        captured.set_stream(references, bytes, *hash.as_bytes());
-        Ok(())
     }
 }
