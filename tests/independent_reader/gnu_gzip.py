@@ -152,7 +152,7 @@ class GnuGzip:
 
     def go_on(self, last):
         while True:
-            while self.ahead < 262 and not self.ended:
+            while self.ahead < 262 and (not self.ended or self.memory is not None and self.p >= 65_274):
                 room = 2 * HALF - self.p - self.ahead + (HALF if self.p >= 65_274 else 0)
                 if len(self.input) < room and not last:
                     return self.taken()

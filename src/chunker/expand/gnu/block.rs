@@ -161,7 +161,7 @@ impl BlockWriter {
         let mut codes = [0; CODES];
         codes[END] = 1;
         Self {
-            looks: kind.looks && kind.level > LOOK_ABOVE,
+            looks: !kind.is_zlib && kind.level > LOOK_ABOVE,
             most: kind.most,
             tokens: Vec::with_capacity(kind.most),
             matches: 0,

@@ -9,10 +9,8 @@ pub(in super::super) struct Kind {
     pub(super) hash_bits: u8,
     /// A block ends when it has one literal or match less.
     pub(super) most: usize,
-    /// Whether a block ends early where literals prevail.
-    pub(super) looks: bool,
-    /// Whether a match that reaches the end of the input is as good as any.
-    pub(super) stops_at_end: bool,
+    /// zlib: blocks don't end early where literals prevail, a match that reaches the end of the input is as good as any, and the window moves on when the input has ended, too.
+    pub(super) is_zlib: bool,
     /// Whether blocks end where the content says so.
     pub(super) rsyncable: bool,
 }
@@ -20,7 +18,7 @@ pub(in super::super) struct Kind {
 impl Kind {
     /// GNU gzip at a level, 1 to 9.
     pub(in super::super) const fn gzip(level: u8) -> Self {
-        Self { level, hash_bits: 15, most: 1 << 15, looks: true, stops_at_end: false, rsyncable: false }
+        Self { level, hash_bits: 15, most: 1 << 15, is_zlib: false, rsyncable: false }
     }
 
     /// The same with `--rsyncable`.
@@ -31,13 +29,6 @@ impl Kind {
     /// zlib at a level, 1 to 9, and a memory level, 1 to 9, with a window of 15 bits and the default strategy.
     pub(in super::super) const fn zlib(level: u8, memory: u8) -> Self {
         let memory = if memory > 9 { 9 } else { memory };
-        Self {
-            level,
-            hash_bits: memory + 7,
-            most: 1 << (memory + 6),
-            looks: false,
-            stops_at_end: true,
-            rsyncable: false,
-        }
+        Self { level, hash_bits: memory + 7, most: 1 << (memory + 6), is_zlib: true, rsyncable: false }
     }
 }

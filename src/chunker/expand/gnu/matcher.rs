@@ -76,7 +76,7 @@ pub(super) trait Tokens {
 pub(super) struct Matcher {
     effort: Effort,
     quick: bool,
-    stops_at_end: bool,
+    is_zlib: bool,
     hash_shift: u32,
     hash_mask: usize,
     rolling: Option<Rolling>,
@@ -107,7 +107,7 @@ impl Matcher {
         Self {
             effort: Effort { good, lazy, nice, chain },
             quick: kind.level <= QUICK,
-            stops_at_end: kind.stops_at_end,
+            is_zlib: kind.is_zlib,
             hash_shift: kind.hash_bits.div_ceil(HASHED).into(),
             hash_mask: hashes - 1,
             rolling: kind.rsyncable.then(Rolling::default),
@@ -129,18 +129,23 @@ impl Matcher {
 
     /// Whether the window should be filled before it goes on.
     pub(super) const fn wants_more(&self) -> bool {
-        self.ahead < MIN_AHEAD && !self.ended
+        self.ahead < MIN_AHEAD && (!self.ended || self.is_zlib && self.moves())
     }
 
     /// How much goes into it then.
     pub(super) const fn room(&self) -> usize {
-        let moved = if self.at >= HALF + MAX_DISTANCE { HALF } else { 0 };
+        let moved = if self.moves() { HALF } else { 0 };
         WINDOW - self.ahead - self.at + moved
     }
 
     /// Whether it can go on.
     pub(super) const fn is_ready(&self) -> bool {
-        self.ahead >= MIN_AHEAD || (self.ended && self.ahead > 0)
+        self.ahead >= MIN_AHEAD || (self.ended && self.ahead > 0 && !self.wants_more())
+    }
+
+    /// Whether its upper half becomes the lower one before it is filled.
+    const fn moves(&self) -> bool {
+        self.at >= HALF + MAX_DISTANCE
     }
 
     /// Whether all of the input was looked at.
@@ -150,7 +155,7 @@ impl Matcher {
 
     /// Takes the next bytes, at most as many as there is room for.
     pub(super) fn fill(&mut self, bytes: &[u8], ended: bool) {
-        if self.at >= HALF + MAX_DISTANCE {
+        if self.moves() {
             self.window.copy_within(HALF..WINDOW, 0);
             self.at -= HALF;
             self.before.0 = self.before.0.wrapping_sub(HALF);
@@ -301,7 +306,7 @@ impl Matcher {
     fn longest(&mut self, head: usize, mut best: usize) -> usize {
         let limit = self.at.saturating_sub(MAX_DISTANCE);
         let mut left = if best >= self.effort.good { self.effort.chain >> 2 } else { self.effort.chain };
-        let nice = if self.stops_at_end { self.effort.nice.min(self.ahead) } else { self.effort.nice };
+        let nice = if self.is_zlib { self.effort.nice.min(self.ahead) } else { self.effort.nice };
         let (window, at) = (&self.window[..], self.at);
         let Some(scan) = window.get(at..at + MAX_MATCH + 1) else { return best };
         let mut candidate = head;

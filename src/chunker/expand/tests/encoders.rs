@@ -9,7 +9,7 @@ use crate::chunker::expand::pigz::Way;
 use crate::chunker::expand::trial::{Beginning, methods_of};
 
 /// What a method makes of bytes that arrive in pieces.
-fn made(method: Method, bytes: &[u8], steps: &[usize], flushed: bool) -> Vec<u8> {
+pub(super) fn made(method: Method, bytes: &[u8], steps: &[usize], flushed: bool) -> Vec<u8> {
     let mut deflater = Deflater::new(method);
     let mut compressed = Vec::new();
     let mut out = |part: &[u8]| {
@@ -26,7 +26,7 @@ fn made(method: Method, bytes: &[u8], steps: &[usize], flushed: bool) -> Vec<u8>
     compressed
 }
 
-fn inflated(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn inflated(bytes: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     DeflateDecoder::new(bytes).read_to_end(&mut read).unwrap();
     read
@@ -56,7 +56,7 @@ fn all() -> impl Iterator<Item = Method> {
 }
 
 /// Bytes that shrink somehow.
-fn some(seed: u64, letters: u8, runs: usize, length: usize) -> Vec<u8> {
+pub(super) fn some(seed: u64, letters: u8, runs: usize, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     for at in 0..length {
@@ -238,6 +238,18 @@ fn a_look_sees_literals_and_matches() {
     ] {
         let look = Look::at(&made(method, &text, &[65_536], false));
         assert_eq!((look.tokens.len(), look.first, look.is_whole), (KEPT, Some(first), false), "{method:?}");
+    }
+}
+
+/// Where the input ends within the last 262 bytes of the window, zlib moves that once more and goes on finding matches, which GNU gzip doesn't: the engine did as GNU gzip. A property test found it.
+#[test]
+fn the_window_moves_at_the_end_as_zlibs_does() {
+    for length in (65_250..65_560).step_by(17).chain((98_000..98_330).step_by(37)) {
+        let bytes = some(2_907_447_578_526_915_460, 134, 1, length);
+        for level in 1..=9 {
+            let ours = made(Method::Memory { level, memory: 8 }, &bytes, &[65_536], false);
+            assert!(ours == made(Method::Zlib(level), &bytes, &[65_536], false), "{length} {level}");
+        }
     }
 }
 
