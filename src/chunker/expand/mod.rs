@@ -16,6 +16,8 @@ mod expander;
 mod gnu;
 mod gzip;
 mod habits;
+#[cfg(test)]
+mod harness;
 mod inflater;
 mod left;
 mod look;

@@ -1,10 +1,8 @@
 //! For tests: a writer of ZIP that can write what is odd.
 
-use crate::chunker::expand::{Expansion, Inner, Left, Outcome, Rebuilder};
-use crate::chunker::steps::in_steps;
+use crate::chunker::expand::{Expansion, Left, Outcome, harness};
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder};
-use std::convert::Infallible;
+use flate2::write::DeflateEncoder;
 use std::io::Write;
 
 /// How a member tells its sizes.
@@ -121,9 +119,7 @@ pub(super) fn oddly(bytes: &[u8]) -> Vec<u8> {
 
 /// What gzip makes of it.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    harness::gzip(bytes, 6)
 }
 
 /// Lines that shrink.
@@ -155,38 +151,14 @@ impl Expanded {
 }
 
 /// What comes of bytes that arrive in pieces of these lengths.
-pub(super) fn expand(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
-    let (mut parts, mut recipe) = (vec![Vec::new()], Vec::new());
-    let mut each = |inner: Inner<'_>| {
-        match inner {
-            Inner::Border if parts.last().unwrap().is_empty() => {}
-            Inner::Border => parts.push(Vec::new()),
-            Inner::Bytes(bytes) => parts.last_mut().unwrap().extend_from_slice(bytes),
-        }
-        Ok::<_, Infallible>(())
-    };
-    for part in in_steps(bytes, steps) {
-        let Ok(()) = expansion.push(part, &mut each);
-        recipe.extend(expansion.take_recipe());
-    }
-    let Ok((rest, outcome)) = expansion.finish(&mut each);
-    recipe.extend(rest);
-    Expanded { parts, recipe, outcome }
+pub(super) fn expand(expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
+    let expanded = harness::expand(expansion, bytes, steps);
+    Expanded { parts: expanded.parts(), recipe: expanded.recipe, outcome: expanded.outcome }
 }
 
 /// What comes back.
 pub(super) fn rebuild(expanded: &Expanded) -> Vec<u8> {
-    let mut rebuilder = Rebuilder::new(&expanded.recipe[..]);
-    let mut bytes = Vec::new();
-    let mut out = |part: &[u8]| {
-        bytes.extend_from_slice(part);
-        Ok::<_, Infallible>(())
-    };
-    for part in in_steps(&expanded.stream(), &[70_000]) {
-        rebuilder.push(part, &mut out).unwrap();
-    }
-    rebuilder.finish(&mut out).unwrap();
-    bytes
+    harness::rebuild(&expanded.recipe, &expanded.stream(), &[70_000]).unwrap()
 }
 
 /// Expands, and insists that the bytes come back, and that pieces decide nothing.
