@@ -22,6 +22,7 @@ mod expanded;
 mod fault;
 pub mod file;
 mod ledger;
+mod measured;
 mod part;
 mod pipe;
 mod problems;
@@ -36,12 +37,13 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, BackupOptions};
 use crate::snapshot::capture::assembler::Assembler;
-use crate::snapshot::capture::captured::{FileSlot, Outcome};
+use crate::snapshot::capture::captured::FileSlot;
 use crate::snapshot::capture::content::StreamSink;
 use crate::snapshot::capture::data::DataSink;
 use crate::snapshot::capture::database::{DatabaseCapture, Made};
 use crate::snapshot::capture::file::{FileJob, FileReaderThread};
 use crate::snapshot::capture::ledger::Ledger;
+use crate::snapshot::capture::measured::{Measured, count_made};
 use crate::snapshot::capture::part::FilesPart;
 use crate::snapshot::capture::pipe::PipeCapture;
 use crate::snapshot::capture::problems::Problems;
@@ -69,7 +71,6 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 /// Files that wait for a reader: enough to keep readers busy, few enough to keep few directories open.
 const JOBS: usize = 64;
@@ -451,42 +452,6 @@ impl Capture {
             }
         }
         progress.scanning.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Counts what no walk came across.
-fn count_made<'m>(made: impl Iterator<Item = &'m MadeDirectory>, statistics: &mut Statistics) {
-    for directory in made {
-        statistics.directories += 1;
-        for (_, slot) in &directory.files {
-            if let Some(Outcome::Captured(captured)) = slot.get() {
-                statistics.files += 1;
-                statistics.bytes += captured.size();
-            }
-        }
-    }
-}
-
-/// Measures what a source adds, and how long that takes.
-struct Measured<'c> {
-    writer: &'c Writer,
-    raw_before: u64,
-    begun: Instant,
-}
-
-impl<'c> Measured<'c> {
-    fn begin(writer: &'c Writer) -> Self {
-        Self { writer, raw_before: writer.written().raw_bytes.load(Ordering::Relaxed), begun: Instant::now() }
-    }
-
-    fn end(&self, name: String, entries: u64, bytes: u64) -> SourceDetail {
-        SourceDetail {
-            name,
-            entries,
-            bytes,
-            raw_added: self.writer.written().raw_bytes.load(Ordering::Relaxed) - self.raw_before,
-            milliseconds: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 use crate::chunker::Buffer;
 use crate::chunker::expand::Format;
 use crate::snapshot::backup::{BackupError, now};
+use crate::snapshot::capture::MadeDirectory;
 use crate::snapshot::capture::archive::ArchiveStreamError;
 use crate::snapshot::capture::captured::{Before, Captured};
 use crate::snapshot::capture::data::{DataSink, SNIFF};
 use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
 use crate::snapshot::capture::fault::Fault;
+use crate::snapshot::capture::measured::Measured;
 use crate::snapshot::capture::secret::SecretSink;
-use crate::snapshot::capture::{MadeDirectory, Measured};
 use crate::snapshot::postgres::interrupt::Interrupt;
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::pipe::{PipeFrom, PipeSource};

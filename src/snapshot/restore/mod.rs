@@ -255,7 +255,8 @@ pub fn restore(
     Ok(summary)
 }
 
-/// Removes the marker from a folder that has its attributes already, and keeps these.
+/// Removes the marker from a folder that has its attributes already, and keeps these. (A kill between the removal and the time leaves the folder, itself, with the wrong time: no call
+/// does both.)
 fn remove_marker(marker: &Marker, root: &Directory, attributed: Option<&Entry>) -> io::Result<()> {
     let Some(entry) = attributed else { return marker.remove(root) };
     let before = root.metadata()?;
