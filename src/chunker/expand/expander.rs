@@ -185,7 +185,7 @@ impl Expander {
         }
         self.state = match format {
             Some(Format::Gzip) => State::Gzip(Gzip::new(self.depth + 1)),
-            Some(Format::PgDump) => State::PgDump(Box::default()),
+            Some(Format::PgDump) => State::PgDump(Box::new(PgDump::new(self.depth + 1))),
             Some(Format::Zip) => State::Zip(Box::new(Zip::new(self.depth + 1))),
             None => State::Plain,
         };

@@ -75,7 +75,7 @@ impl Gzip {
                             input = &input[length - held..];
                             header.truncate(length);
                             let (header, inner) = (std::mem::take(header), Expander::within(self.depth));
-                            let undoing = Undoing::of(Codec::Deflate(likely(&header))).after(self.habits);
+                            let undoing = Undoing::of(Codec::Deflate(likely(&header)), self.depth).after(self.habits);
                             self.state = State::Body(Box::new(Body { undoing, inner, header, verbatim: false }));
                         }
                         Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
@@ -152,7 +152,8 @@ fn pass_on<E>(
     out: &mut Out<'_, E>,
 ) -> Result<(), E> {
     match given {
-        Given::Begin(_) => out.literal(&std::mem::take(header)),
+        Given::Begin(_) | Given::Guided(_) => out.literal(&std::mem::take(header)),
+        Given::Guide { .. } => {}
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
         Given::Flush | Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
         Given::Verbatim(bytes) => {

@@ -13,6 +13,8 @@ pub(super) struct Habits {
     method: Option<Method>,
     /// So many since that nothing made.
     missed: u32,
+    /// So many of these, the last ones, that weren't guided to either.
+    lost: u32,
 }
 
 impl Habits {
@@ -21,9 +23,14 @@ impl Habits {
         self.method
     }
 
-    /// Whether it's worth trying at all.
+    /// Whether it's worth trying what may have made it.
     pub(super) const fn is_hopeful(self) -> bool {
         self.missed < PATIENCE || self.missed.is_multiple_of(PATIENCE)
+    }
+
+    /// Whether there's no point in anything.
+    pub(super) const fn is_hopeless(self) -> bool {
+        self.lost >= PATIENCE && !self.lost.is_multiple_of(PATIENCE)
     }
 
     /// Whether nothing made the last one.
@@ -31,12 +38,14 @@ impl Habits {
         self.missed > 0
     }
 
-    /// A stream was made by this, or stayed as it is.
-    pub(super) fn learn(&mut self, method: Option<Method>, left: Option<Left>) {
+    /// A stream was made by this, or is guided to, or stayed as it is.
+    pub(super) fn learn(&mut self, method: Option<Method>, is_guided: bool, left: Option<Left>) {
         if method.is_some() {
-            (self.method, self.missed) = (method, 0);
+            (self.method, self.missed, self.lost) = (method, 0, 0);
+        } else if is_guided {
+            (self.missed, self.lost) = (self.missed.saturating_add(1), 0);
         } else if left == Some(Left::OtherEncoder) {
-            self.missed = self.missed.saturating_add(1);
+            (self.missed, self.lost) = (self.missed.saturating_add(1), self.lost.saturating_add(1));
         }
     }
 }

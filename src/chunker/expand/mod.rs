@@ -11,9 +11,11 @@
 
 mod allowance;
 mod codec;
+mod deflate;
 mod deflater;
 mod expander;
 mod gnu;
+mod guided;
 mod gzip;
 mod habits;
 #[cfg(test)]

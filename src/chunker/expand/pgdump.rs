@@ -56,6 +56,8 @@ pub(super) struct PgDump {
     habits: Habits,
     /// From here on it isn't an archive.
     lost: bool,
+    /// In so many containers its blocks are.
+    depth: usize,
 }
 
 /// A compressed stream in a block.
@@ -69,6 +71,11 @@ struct Block {
 }
 
 impl PgDump {
+    /// At the start of one that is in so many containers, itself included.
+    pub(super) fn new(depth: usize) -> Self {
+        Self { depth, ..Self::default() }
+    }
+
     pub(super) fn push<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         let mut window = Window::new(std::mem::take(&mut self.kept), bytes);
         let mut input = bytes;
@@ -160,7 +167,7 @@ impl PgDump {
     /// A compressed stream begins.
     fn begin(&mut self, pieces: Pieces) {
         self.block =
-            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.habits), pieces));
+            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.habits, self.depth), pieces));
     }
 
     /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.

@@ -1,6 +1,7 @@
 //! Following a recipe: the bytes of the container come out as the stream goes in.
 
 use super::deflater::Deflater;
+use super::guided::Guided;
 use super::method::Method;
 use super::pieces::{Framer, Unframer};
 use super::recipe::{MAX_NESTING, RecipeError, RecipeReader, Step};
@@ -29,6 +30,7 @@ enum Taking {
 /// What changes the bytes that pass through it.
 enum Stage {
     Deflate(Deflater),
+    Guided(Box<Guided>, u8),
     Pieces(Framer),
 }
 
@@ -64,6 +66,7 @@ impl Stage {
     fn push<E>(&mut self, bytes: &[u8], out: Output<'_, E>) -> Result<(), E> {
         match self {
             Self::Deflate(deflater) => deflater.push(bytes, out),
+            Self::Guided(guided, _) => guided.push(bytes, out),
             Self::Pieces(framer) => framer.push(bytes, out),
         }
     }
@@ -153,6 +156,8 @@ impl<R: Read> Rebuilder<R> {
                 return Err(RecipeError::Malformed("one frame of Zstandard in another").into());
             }
             Step::Compress(method) => self.begin(Stage::Deflate(Deflater::new(method)))?,
+            Step::Guided(level) => self.begin(Stage::Guided(Box::new(Guided::new()), level))?,
+            Step::Guide { length, level, guide } => self.guide(length, level, &guide, out)?,
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {
                 Some(framer) => framer.expect(count, size).map_err(RecipeError::Misfit)?,
@@ -167,6 +172,18 @@ impl<R: Read> Rebuilder<R> {
             Step::End | Step::Cut(_) => self.end(&step, out)?,
         }
         Ok(())
+    }
+
+    /// Guides come before the content that they are for, of which what is in it may hold back some: so there may be other streams within the one that a guide is for.
+    fn guide<E>(&mut self, length: u32, level: u8, guide: &[u8], out: Output<'_, E>) -> Result<(), RebuildError<E>> {
+        let is_it = |stage: &Stage| matches!(stage, Stage::Guided(_, of) if *of == level);
+        let of = self.stages.iter().rposition(is_it).map(|at| self.stages.split_at_mut(at));
+        match of {
+            Some((outer, [Stage::Guided(guided, _), ..])) => {
+                guided.expect(length, guide, &mut |given| emit(outer, given, out)).map_err(RebuildError::Output)
+            }
+            _ => Err(RecipeError::Misfit("a guide to nothing").into()),
+        }
     }
 
     fn begin(&mut self, stage: Stage) -> Result<(), RecipeError> {
@@ -187,6 +204,15 @@ impl<R: Read> Rebuilder<R> {
                 // What it has given already has gone on; here it only must not have been more.
                 if deflater.given() == *at { Ok(()) } else { Err(RecipeError::Misfit("a cut elsewhere").into()) }
             }
+            (Some(Stage::Guided(guided, _)), Step::End) => {
+                let ended = guided.finish(&mut |given| emit(stages, given, out)).map_err(RebuildError::Output)?;
+                ended.map_err(|why| RecipeError::Misfit(why).into())
+            }
+            (Some(Stage::Guided(guided, _)), Step::Cut(at)) => match guided.given() {
+                Ok(given) if given == *at => Ok(()),
+                Ok(_) => Err(RecipeError::Misfit("a cut elsewhere").into()),
+                Err(why) => Err(RecipeError::Misfit(why).into()),
+            },
             (Some(Stage::Pieces(framer)), Step::End) => {
                 let framed = framer.finish(&mut |given| emit(stages, given, out)).map_err(RebuildError::Output)?;
                 framed.map_err(|why| RecipeError::Misfit(why).into())

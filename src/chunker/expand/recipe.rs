@@ -3,6 +3,8 @@
 //! A recipe is a sequence of steps of 9 bytes, a code and a number (little-endian). Some take bytes from the stream, some bring their own, some change what the steps between them and their
 //! end give. Recipes are written and read as streams: neither side holds one.
 
+use super::deflate::reader::MAX_CONTENT;
+use super::guided::MAX_GUIDE;
 use super::method::Method;
 use std::io::{self, Read};
 
@@ -34,6 +36,17 @@ pub(super) enum Step {
     Flush,
     /// Up to the end: compressed like this.
     Compress(Method),
+    /// Up to the end: compressed as guides to this level say.
+    Guided(u8),
+    /// The next block of the stream with this level has so many bytes, and this guide.
+    Guide {
+        /// Bytes of content.
+        length: u32,
+        /// Which of the streams that are guided to.
+        level: u8,
+        /// What differs from what is expected.
+        guide: Vec<u8>,
+    },
     /// Up to the end: framed in pieces of a `pg_dump` archive, the last of which is followed by an empty one.
     Pieces,
     /// So many pieces that come next have this many bytes each.
@@ -67,6 +80,8 @@ mod code {
     pub(super) const SKIP: u8 = 4;
     pub(super) const LITERAL: u8 = 5;
     pub(super) const FLUSH: u8 = 29;
+    pub(super) const GUIDED: u8 = 30;
+    pub(super) const GUIDE: u8 = 31;
     pub(super) const PIECES: u8 = 32;
     pub(super) const SIZES: u8 = 33;
 }
@@ -82,12 +97,16 @@ impl Step {
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
             Self::Compress(method) => method.encode(),
             Self::Flush => (code::FLUSH, 0),
+            Self::Guided(level) => (code::GUIDED, u64::from(*level)),
+            Self::Guide { length, level, guide } => {
+                (code::GUIDE, u64::from(*length) << 32 | u64::from(*level) << 24 | guide.len() as u64)
+            }
             Self::Pieces => (code::PIECES, 0),
             Self::Sizes { count, size } => (code::SIZES, u64::from(*count) << 32 | u64::from(*size)),
         };
         out.push(code);
         out.extend_from_slice(&number.to_le_bytes());
-        if let Self::Literal(bytes) = self {
+        if let Self::Literal(bytes) | Self::Guide { guide: bytes, .. } = self {
             out.extend_from_slice(bytes);
         }
     }
@@ -197,6 +216,8 @@ impl<R: Read> RecipeReader<R> {
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
             code::FLUSH => none(Step::Flush),
+            code::GUIDED => u8::try_from(number).map(Step::Guided).map_err(|_| RecipeError::Malformed("a level beyond all")),
+            code::GUIDE => self.guide(number),
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
                 let [count, size] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
@@ -215,13 +236,27 @@ impl<R: Read> RecipeReader<R> {
 
     fn literal(&mut self, length: u64) -> Result<Vec<u8>, RecipeError> {
         match usize::try_from(length) {
-            Ok(length @ 1..=MAX_LITERAL) => {
-                let mut bytes = vec![0; length];
-                self.from.read_exact(&mut bytes)?;
-                Ok(bytes)
-            }
+            Ok(length @ 1..=MAX_LITERAL) => self.bytes(length),
             _ => Err(RecipeError::Malformed("the length of a literal")),
         }
+    }
+
+    fn guide(&mut self, number: u64) -> Result<Step, RecipeError> {
+        let [length, bytes] = [number >> 32, number & 0xff_ffff].map(usize::try_from);
+        let level = number.to_le_bytes()[3];
+        match (length, bytes) {
+            (Ok(length @ ..=MAX_CONTENT), Ok(bytes @ ..=MAX_GUIDE)) => {
+                let length = u32::try_from(length).unwrap_or(u32::MAX);
+                Ok(Step::Guide { length, level, guide: self.bytes(bytes)? })
+            }
+            _ => Err(RecipeError::Malformed("the length of a guide")),
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Result<Vec<u8>, RecipeError> {
+        let mut bytes = vec![0; count];
+        self.from.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
+use super::guided::{Guider, Next, Rest};
 use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
@@ -28,6 +29,17 @@ const SHORT: usize = 512;
 pub(super) enum Given<'b> {
     /// It's compressed like this.
     Begin(Method),
+    /// It's made again by guides, to which it's known as this.
+    Guided(u8),
+    /// The guide to a block.
+    Guide {
+        /// Bytes of its content.
+        length: u32,
+        /// What is guided to.
+        level: u8,
+        /// What differs from what is expected.
+        guide: &'b [u8],
+    },
     /// Bytes that were undone, and that give again what they came from.
     Content(&'b [u8]),
     /// It's flushed here.
@@ -42,9 +54,11 @@ pub(super) enum Given<'b> {
 
 impl Given<'_> {
     /// The step that begins or ends it.
-    pub(super) const fn step(&self) -> Option<Step> {
+    pub(super) fn step(&self) -> Option<Step> {
         match *self {
             Self::Begin(method) => Some(method.step()),
+            Self::Guided(level) => Some(Step::Guided(level)),
+            Self::Guide { length, level, guide } => Some(Step::Guide { length, level, guide: guide.to_vec() }),
             Self::Flush => Some(Step::Flush),
             Self::End => Some(Step::End),
             Self::Cut(given) => Some(Step::Cut(given)),
@@ -61,6 +75,10 @@ pub(super) struct Undoing {
     habits: Habits,
     /// What made it, once that is known.
     method: Option<Method>,
+    /// Whether something else did, and it's made again all the same.
+    is_guided: bool,
+    /// Which of the streams in each other it is.
+    level: u8,
     /// Whether what isn't such a stream is left to whoever pushes.
     gives_back: bool,
     /// Why it stays as it is, if it does.
@@ -81,6 +99,10 @@ enum State {
         inflater: Undoer,
         proof: Box<Proof>,
     },
+    Guiding {
+        inflater: Undoer,
+        guider: Box<Guider>,
+    },
     /// Only looked at to find its end.
     Skipping(Undoer),
     /// Without an end that could be found.
@@ -92,12 +114,23 @@ enum State {
 pub(super) type Sink<'s, E> = &'s mut dyn FnMut(Given<'_>) -> Result<(), E>;
 
 impl Undoing {
-    /// At the start of a stream.
-    pub(super) fn of(codec: Codec) -> Self {
+    /// At the start of a stream in so many containers.
+    pub(super) fn of(codec: Codec, depth: usize) -> Self {
         let (inflater, enough) = (codec.decompressor(), codec.trial());
         let state = State::Trial { inflater, original: Vec::new(), content: Vec::new(), enough };
         let (habits, method) = (Habits::default(), None);
-        Self { state, codec, habits, method, gives_back: false, left: None, compressed: 0, undone: 0 }
+        Self {
+            state,
+            codec,
+            habits,
+            method,
+            is_guided: false,
+            level: u8::try_from(depth).unwrap_or(u8::MAX),
+            gives_back: false,
+            left: None,
+            compressed: 0,
+            undone: 0,
+        }
     }
 
     /// The same in a container whose streams so far are remembered.
@@ -115,7 +148,7 @@ impl Undoing {
     /// What is to be remembered when it has ended.
     pub(super) fn habits(&self) -> Habits {
         let mut habits = self.habits;
-        habits.learn(self.method, self.left);
+        habits.learn(self.method, self.is_guided, self.left);
         habits
     }
 
@@ -142,6 +175,7 @@ impl Undoing {
                     self.try_on((inflater, original, content, enough), input, sink)?;
                 }
                 State::Proving { inflater, proof } => self.prove_on(inflater, proof, input, sink)?,
+                State::Guiding { inflater, guider } => self.guide_on(inflater, guider, input, sink)?,
                 State::Skipping(inflater) => self.skip_on(inflater, input, sink)?,
                 State::Lost => {
                     self.state = State::Lost;
@@ -157,9 +191,10 @@ impl Undoing {
 
     fn may_hold_more(&self) -> bool {
         match &self.state {
-            State::Trial { inflater, .. } | State::Proving { inflater, .. } | State::Skipping(inflater) => {
-                inflater.may_hold_more()
-            }
+            State::Trial { inflater, .. }
+            | State::Proving { inflater, .. }
+            | State::Guiding { inflater, .. }
+            | State::Skipping(inflater) => inflater.may_hold_more(),
             State::Lost | State::Ended => false,
         }
     }
@@ -172,6 +207,7 @@ impl Undoing {
                 sink(Given::Verbatim(&original))
             }
             State::Proving { proof, .. } => self.break_off(*proof, Left::Truncated, sink),
+            State::Guiding { guider, .. } => self.keep_rest(&guider.rest(), Left::Truncated, sink),
             State::Skipping(_) | State::Lost | State::Ended => Ok(()),
         }
     }
@@ -233,6 +269,13 @@ impl Undoing {
         }
         self.method = methods.first().copied();
         let Some(method) = self.method else {
+            if gains && matches!(self.codec, Codec::Deflate(_)) && Guider::is_worth(&original) {
+                self.is_guided = true;
+                sink(Given::Guided(self.level))?;
+                let mut guider = Box::new(Guider::new());
+                guider.push(&original);
+                return self.guide(inflater, guider, sink);
+            }
             self.left = Some(if gains { Left::OtherEncoder } else { Left::NoGain });
             self.state = if inflater.has_ended() { State::Ended } else { State::Skipping(inflater) };
             return sink(Given::Verbatim(&original));
@@ -260,11 +303,70 @@ impl Undoing {
         self.compressed += taken.len() as u64;
         self.undone += undone.len() as u64;
         let proven = proof.add(undone, taken);
-        if self.undone > FREE && self.undone / MAX_RATIO > self.compressed {
+        if self.is_bomb() {
             self.state = State::Skipping(inflater);
             return self.break_off(*proof, Left::Bomb, sink);
         }
         self.go_on(inflater, proof, proven, sink)
+    }
+
+    /// Undoes and guides.
+    fn guide_on<E>(
+        &mut self,
+        mut inflater: Undoer,
+        mut guider: Box<Guider>,
+        input: &mut &[u8],
+        sink: Sink<'_, E>,
+    ) -> Result<(), E> {
+        let before = *input;
+        let Some(undone) = inflater.step(input) else {
+            self.state = State::Lost;
+            return self.keep_rest(&guider.rest(), Left::Damaged, sink);
+        };
+        let taken = &before[..before.len() - input.len()];
+        self.compressed += taken.len() as u64;
+        self.undone += undone.len() as u64;
+        guider.push(taken);
+        if self.is_bomb() {
+            self.state = State::Skipping(inflater);
+            return self.keep_rest(&guider.rest(), Left::Bomb, sink);
+        }
+        self.guide(inflater, guider, sink)
+    }
+
+    /// Gives the blocks that are whole.
+    fn guide<E>(&mut self, inflater: Undoer, mut guider: Box<Guider>, sink: Sink<'_, E>) -> Result<(), E> {
+        let ended = inflater.has_ended();
+        loop {
+            match guider.next() {
+                Next::Block { guide, content } => {
+                    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+                    sink(Given::Guide { length, level: self.level, guide })?;
+                    sink(Given::Content(content))?;
+                }
+                Next::More if !ended => {
+                    self.state = State::Guiding { inflater, guider };
+                    return Ok(());
+                }
+                Next::End if ended => return sink(Given::End),
+                Next::More | Next::End | Next::Unproven => {
+                    self.state = if ended { State::Ended } else { State::Skipping(inflater) };
+                    return self.keep_rest(&guider.rest(), Left::OtherEncoder, sink);
+                }
+            }
+        }
+    }
+
+    /// What follows isn't made again.
+    fn keep_rest<E>(&mut self, rest: &Rest, why: Left, sink: Sink<'_, E>) -> Result<(), E> {
+        self.left = Some(why);
+        sink(Given::Cut(rest.given))?;
+        if rest.bytes.is_empty() { Ok(()) } else { sink(Given::Verbatim(&rest.bytes)) }
+    }
+
+    /// Whether what came of it is out of proportion.
+    const fn is_bomb(&self) -> bool {
+        self.undone > FREE && self.undone / MAX_RATIO > self.compressed
     }
 
     /// What comes of a proof that went on.

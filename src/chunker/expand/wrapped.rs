@@ -20,19 +20,21 @@ pub(super) struct Wrapped {
     checksum: usize,
     /// What is remembered of those before.
     habits: Habits,
+    /// In so many containers it is.
+    depth: usize,
 }
 
 impl Wrapped {
     /// At the start of a stream of an archive, of which so much is known.
-    pub(super) fn new(compression: Compression, habits: Habits) -> Self {
+    pub(super) fn new(compression: Compression, habits: Habits, depth: usize) -> Self {
         let undoing = match compression {
-            Compression::Lz4 => Some(Undoing::of(Codec::Lz4).after(habits)),
-            Compression::Zstd => Some(Undoing::of(Codec::Zstd).after(habits)),
+            Compression::Lz4 => Some(Undoing::of(Codec::Lz4, depth).after(habits)),
+            Compression::Zstd => Some(Undoing::of(Codec::Zstd, depth).after(habits)),
             Compression::None | Compression::Gzip { .. } => None,
         };
         // The other two tell their ends themselves, and that is all.
         let checksum = if undoing.is_none() { CHECKSUM } else { 0 };
-        Self { header: Vec::new(), undoing, checksum, habits }
+        Self { header: Vec::new(), undoing, checksum, habits, depth }
     }
 
     /// What is to be remembered when it has ended.
@@ -55,7 +57,7 @@ impl Wrapped {
             if let [_, flags] = self.header[..] {
                 // The compressor's own words: fastest, fast, default, slowest.
                 let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
-                self.undoing = Some(Undoing::of(Codec::Deflate(Some(likely))).after(self.habits));
+                self.undoing = Some(Undoing::of(Codec::Deflate(Some(likely)), self.depth).after(self.habits));
             }
         }
         let Some(undoing) = &mut self.undoing else { return Ok(()) };

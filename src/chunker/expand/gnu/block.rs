@@ -1,8 +1,12 @@
 //! Blocks of deflate (RFC 1951, section 3.2): gathered, counted, and written in the shortest of the three ways.
 
-use super::huffman::{self, Code, Tree};
 use super::kind::Kind;
 use super::matcher::{Ending, Tokens};
+use crate::chunker::expand::deflate::bits::BitWriter;
+use crate::chunker::expand::deflate::huffman::{self, Code, Tree};
+use crate::chunker::expand::deflate::tables::{
+    CODES, DISTANCE_RANGES, DISTANCES, END, LENGTH_RANGES, LENGTHS, ORDER, REPEATS, range_of,
+};
 
 /// Matches of a block, at most.
 const MOST_MATCHES: usize = 1 << 15;
@@ -10,85 +14,6 @@ const MOST_MATCHES: usize = 1 << 15;
 const LOOK_EVERY: usize = 1 << 12;
 /// Above this level it is.
 const LOOK_ABOVE: u8 = 2;
-
-pub(super) const LITERALS: usize = 256;
-pub(super) const END: usize = 256;
-/// Codes for literals, the end and lengths.
-pub(super) const CODES: usize = 286;
-pub(super) const DISTANCES: usize = 30;
-/// Codes for lengths of codes.
-const LENGTHS: usize = 19;
-
-/// The shortest length or distance of a code, and how many bits follow it.
-type Range = (u16, u8);
-
-const LENGTH_RANGES: [Range; 29] = [
-    (3, 0),
-    (4, 0),
-    (5, 0),
-    (6, 0),
-    (7, 0),
-    (8, 0),
-    (9, 0),
-    (10, 0),
-    (11, 1),
-    (13, 1),
-    (15, 1),
-    (17, 1),
-    (19, 2),
-    (23, 2),
-    (27, 2),
-    (31, 2),
-    (35, 3),
-    (43, 3),
-    (51, 3),
-    (59, 3),
-    (67, 4),
-    (83, 4),
-    (99, 4),
-    (115, 4),
-    (131, 5),
-    (163, 5),
-    (195, 5),
-    (227, 5),
-    (258, 0),
-];
-const DISTANCE_RANGES: [Range; DISTANCES] = [
-    (1, 0),
-    (2, 0),
-    (3, 0),
-    (4, 0),
-    (5, 1),
-    (7, 1),
-    (9, 2),
-    (13, 2),
-    (17, 3),
-    (25, 3),
-    (33, 4),
-    (49, 4),
-    (65, 5),
-    (97, 5),
-    (129, 6),
-    (193, 6),
-    (257, 7),
-    (385, 7),
-    (513, 8),
-    (769, 8),
-    (1025, 9),
-    (1537, 9),
-    (2049, 10),
-    (3073, 10),
-    (4097, 11),
-    (6145, 11),
-    (8193, 12),
-    (12289, 12),
-    (16385, 13),
-    (24577, 13),
-];
-/// The order in which the lengths of the codes for lengths are written.
-const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// Bits that follow the codes for lengths: how often the one before, or zero, is repeated.
-const REPEATS: [u8; LENGTHS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
 
 /// Gathers a block and writes it.
 pub(super) struct BlockWriter {
@@ -100,55 +25,10 @@ pub(super) struct BlockWriter {
     matches: usize,
     codes: [u32; CODES],
     distances: [u32; DISTANCES],
-    bits: Bits,
+    bits: BitWriter,
     /// The code of each length, from 3 on.
     length_codes: [u8; 256],
     fixed: (Vec<Code>, Vec<Code>),
-}
-
-/// Writes bits, the lowest first.
-#[derive(Default)]
-struct Bits {
-    held: u64,
-    count: u32,
-}
-
-impl Bits {
-    fn put(&mut self, value: u32, length: u8, out: &mut Vec<u8>) {
-        self.held |= u64::from(value) << self.count;
-        self.count += u32::from(length);
-        while self.count >= 8 {
-            out.push(self.held.to_le_bytes()[0]);
-            self.held >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    fn align(&mut self, out: &mut Vec<u8>) {
-        if self.count > 0 {
-            out.push(self.held.to_le_bytes()[0]);
-        }
-        (self.held, self.count) = (0, 0);
-    }
-
-    /// What comes behind a block: an empty stored one, if the next is to begin with a byte and wouldn't.
-    fn end(&mut self, ending: Ending, out: &mut Vec<u8>) {
-        match ending {
-            Ending::Block => {}
-            Ending::Aligned if self.count == 0 => {}
-            Ending::Aligned => {
-                self.put(0, 3, out);
-                self.align(out);
-                out.extend_from_slice(&[0, 0, 0xff, 0xff]);
-            }
-            Ending::Stream => self.align(out),
-        }
-    }
-}
-
-/// The range that a length or distance falls into.
-fn range_of(ranges: &[Range], value: u16) -> usize {
-    ranges.partition_point(|(from, _)| *from <= value) - 1
 }
 
 impl BlockWriter {
@@ -167,7 +47,7 @@ impl BlockWriter {
             matches: 0,
             codes,
             distances: [0; DISTANCES],
-            bits: Bits::default(),
+            bits: BitWriter::default(),
             length_codes,
             fixed,
         }
@@ -188,9 +68,23 @@ impl BlockWriter {
 
     /// Bits behind the codes of lengths and distances.
     fn extra_bits(&self) -> usize {
-        let lengths = self.codes[LITERALS + 1..].iter().zip(LENGTH_RANGES);
+        let lengths = self.codes[END + 1..].iter().zip(LENGTH_RANGES);
         let all = lengths.chain(self.distances.iter().zip(DISTANCE_RANGES));
         all.map(|(count, (_, extra))| *count as usize * usize::from(extra)).sum()
+    }
+
+    /// What comes behind a block: an empty stored one, if the next is to begin with a byte and wouldn't.
+    fn end(&mut self, ending: Ending, out: &mut Vec<u8>) {
+        match ending {
+            Ending::Block => {}
+            Ending::Aligned if self.bits.is_aligned() => {}
+            Ending::Aligned => {
+                self.bits.put(0, 3, out);
+                self.bits.align(out);
+                out.extend_from_slice(&[0, 0, 0xff, 0xff]);
+            }
+            Ending::Stream => self.bits.align(out),
+        }
     }
 
     fn tokens(&mut self, codes: &[Code], distances: &[Code], out: &mut Vec<u8>) {
@@ -202,7 +96,7 @@ impl BlockWriter {
                 continue;
             }
             let range = usize::from(self.length_codes[usize::from(value - 3)]);
-            let Code { bits: code, length } = codes[LITERALS + 1 + range];
+            let Code { bits: code, length } = codes[END + 1 + range];
             bits.put(code.into(), length, out);
             let (from, extra) = LENGTH_RANGES[range];
             bits.put(u32::from(value - from), extra, out);
@@ -232,7 +126,7 @@ impl Tokens for BlockWriter {
         let (distance, length) = (u16::try_from(distance).unwrap_or(1), u16::try_from(length).unwrap_or(3));
         self.tokens.push((distance, length));
         self.matches += 1;
-        self.codes[LITERALS + 1 + usize::from(self.length_codes[usize::from(length - 3)])] += 1;
+        self.codes[END + 1 + usize::from(self.length_codes[usize::from(length - 3)])] += 1;
         self.distances[range_of(&DISTANCE_RANGES, distance)] += 1;
         self.should_end(block)
     }
@@ -282,7 +176,7 @@ impl Tokens for BlockWriter {
             }
             self.tokens(&codes.codes, &distances.codes, out);
         }
-        self.bits.end(ending, out);
+        self.end(ending, out);
         self.tokens.clear();
         self.matches = 0;
         self.codes = [0; CODES];

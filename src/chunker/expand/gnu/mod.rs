@@ -9,7 +9,6 @@
 
 mod agreement;
 mod block;
-mod huffman;
 mod kind;
 mod matcher;
 mod rolling;

@@ -208,7 +208,7 @@ fn containers_remember_what_made_their_streams() {
     let ask = |body: &[u8], habits: &mut Habits| {
         let beginning = Beginning { original: body, content: &text, ended: true };
         let method = methods_of(beginning, Codec::Deflate(None), *habits, 1).first().copied();
-        habits.learn(method, method.is_none().then_some(Left::OtherEncoder));
+        habits.learn(method, false, method.is_none().then_some(Left::OtherEncoder));
         method
     };
     let rare = Method::ZlibRs { level: 9, at_once: 16 };

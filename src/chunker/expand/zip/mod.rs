@@ -213,14 +213,14 @@ impl Common {
                 if self.depth > 1 && out.allowance.is_spent() {
                     outcome.note(Some(Left::Bomb));
                     verbatim
-                } else if !self.habits.is_hopeful() {
+                } else if self.habits.is_hopeless() {
                     // Not even looked at.
                     let left = Some(Left::OtherEncoder);
-                    self.habits.learn(None, left);
+                    self.habits.learn(None, false, left);
                     outcome.note(left);
                     verbatim
                 } else {
-                    let undoing = Undoing::of(Codec::Deflate(likely)).after(self.habits).giving_back();
+                    let undoing = Undoing::of(Codec::Deflate(likely), self.depth).after(self.habits).giving_back();
                     let inner = Expander::within(self.depth);
                     State::Deflated(Box::new(Deflated { undoing, inner, size: 0, left: size, has_descriptor }))
                 }
@@ -248,7 +248,7 @@ impl Common {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         match given {
-            Given::Begin(_) => {}
+            Given::Begin(_) | Given::Guided(_) | Given::Guide { .. } => {}
             Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
             Given::Flush | Given::End | Given::Cut(_) => {
                 inner.finish_into(outcome, out)?;

@@ -1,24 +1,24 @@
 //! Huffman codes of limited length, as the classical implementations of deflate choose among equals.
 
-use super::block::{CODES, DISTANCES};
+use super::tables::{CODES, DISTANCES};
 
 /// A code: its bits, the first of them lowest, and their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Code {
-    pub(super) bits: u16,
-    pub(super) length: u8,
+pub(in super::super) struct Code {
+    pub(in super::super) bits: u16,
+    pub(in super::super) length: u8,
 }
 
 /// The codes for some counts.
-pub(super) struct Tree {
-    pub(super) codes: Vec<Code>,
+pub(in super::super) struct Tree {
+    pub(in super::super) codes: Vec<Code>,
     /// Up to the last one that is used.
-    pub(super) used: usize,
+    pub(in super::super) used: usize,
 }
 
 impl Tree {
     /// Codes of at most `longest` bits for symbols that occur so often.
-    pub(super) fn of(counts: &[u32], longest: u8) -> Self {
+    pub(in super::super) fn of(counts: &[u32], longest: u8) -> Self {
         let mut counts = counts.to_vec();
         let mut used = counts.iter().rposition(|count| *count > 0).map_or(0, |at| at + 1);
         // Decoders want two codes at least.
@@ -147,13 +147,13 @@ fn limit(taken: &[usize], parents: &[usize], symbols: usize, longest: u8) -> Vec
     depths[..symbols].to_vec()
 }
 
-/// Codes by their lengths (RFC 1951, section 3.2.2).
-fn codes(lengths: &[u8]) -> Vec<Code> {
+/// Codes by their lengths (RFC 1951, section 3.2.2). If there are more than bits tell apart, some are alike.
+pub(in super::super) fn codes(lengths: &[u8]) -> Vec<Code> {
     let mut numbers = [0u16; 16];
     lengths.iter().filter(|length| **length > 0).for_each(|length| numbers[usize::from(*length)] += 1);
     let mut next = [0u16; 17];
     for length in 1..16 {
-        next[length + 1] = (next[length] + numbers[length]) << 1;
+        next[length + 1] = next[length].wrapping_add(numbers[length]) << 1;
     }
     let code = |length: &u8| {
         if *length == 0 {
@@ -161,21 +161,26 @@ fn codes(lengths: &[u8]) -> Vec<Code> {
         }
         let place = &mut next[usize::from(*length)];
         let bits = place.reverse_bits() >> (16 - u32::from(*length));
-        *place += 1;
+        *place = place.wrapping_add(1);
         Code { bits, length: *length }
     };
     lengths.iter().map(code).collect()
 }
 
+/// The lengths of fixed codes for literals and lengths, the last two of which stand for nothing, and for distances.
+pub(in super::super) const FIXED: ([u8; 288], [u8; DISTANCES]) = {
+    let mut lengths = [8; 288];
+    let mut symbol = 144;
+    while symbol < 280 {
+        lengths[symbol] = if symbol < 256 { 9 } else { 7 };
+        symbol += 1;
+    }
+    (lengths, [5; DISTANCES])
+};
+
 /// The codes of blocks with fixed ones, for literals and lengths, and for distances.
-pub(super) fn fixed() -> (Vec<Code>, Vec<Code>) {
-    let length = |symbol| match symbol {
-        144..=255 => 9,
-        256..=279 => 7,
-        _ => 8,
-    };
-    let all: Vec<u8> = (0..288).map(length).collect();
-    let mut of_codes = codes(&all);
+pub(in super::super) fn fixed() -> (Vec<Code>, Vec<Code>) {
+    let mut of_codes = codes(&FIXED.0);
     of_codes.truncate(CODES);
-    (of_codes, codes(&[5; 32])[..DISTANCES].to_vec())
+    (of_codes, codes(&FIXED.1))
 }

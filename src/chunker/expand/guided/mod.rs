@@ -1,0 +1,203 @@
+//! Streams of deflate whose encoder isn't known: made again by what any encoder would be expected to do, and a *guide* for each block that says where it did something else.
+//!
+//! The idea is that of preflate (D. Steinke, 2018) and of precomp before it; format, model and code are our own. How it's made again is in `docs/format.md`, section 6: one
+//! function, [`Model::block`](model::Model::block), both writes a guide and reads it.
+
+mod coder;
+mod guider;
+mod header;
+mod matches;
+mod model;
+mod pending;
+#[cfg(test)]
+mod tests;
+
+pub(super) use guider::{Guider, Next, Rest};
+pub(super) use pending::MAX_GUIDE;
+
+use super::deflate::bits::BitWriter;
+use super::deflate::huffman::{self, Code};
+use super::deflate::reader::{Block, Form, Token};
+use super::deflate::tables::{DISTANCE_RANGES, END, LENGTH_RANGES, ORDER, REPEATS, Range, range_of};
+use coder::Decoder;
+use matches::Matches;
+use model::{MALFORMED, Model};
+use pending::Pending;
+
+/// Makes a stream again from its content and guides.
+#[derive(Debug)]
+pub(super) struct Guided {
+    model: Box<Model>,
+    matches: Matches,
+    bits: BitWriter,
+    pending: Pending,
+    /// Content whose block isn't whole.
+    held: Vec<u8>,
+    room: Vec<u8>,
+    given: u64,
+    /// Why nothing more comes.
+    failed: Option<&'static str>,
+}
+
+impl Guided {
+    pub(super) fn new() -> Self {
+        Self {
+            model: Box::new(Model::new()),
+            matches: Matches::new(),
+            bits: BitWriter::default(),
+            pending: Pending::default(),
+            held: Vec::new(),
+            room: Vec::new(),
+            given: 0,
+            failed: None,
+        }
+    }
+
+    /// The next block has so many bytes, and this guide.
+    pub(super) fn expect<E>(
+        &mut self,
+        length: u32,
+        guide: &[u8],
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.pending.push(length, guide) {
+            self.fail("too many guides");
+        }
+        self.blocks(out)
+    }
+
+    /// Takes content; gives what is certain.
+    pub(super) fn push<E>(&mut self, mut bytes: &[u8], out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        while !bytes.is_empty() && self.failed.is_none() {
+            let Some(length) = self.pending.length() else {
+                self.fail("content without a guide");
+                break;
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(length - self.held.len()));
+            self.held.extend_from_slice(now);
+            bytes = later;
+            self.blocks(out)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the blocks whose content is there.
+    fn blocks<E>(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        while self.failed.is_none() && self.pending.length() == Some(self.held.len()) {
+            let guide = self.pending.pop().unwrap_or_default();
+            let length = self.held.len();
+            self.matches.begin();
+            self.matches.content.append(&mut self.held);
+            let mut decoder = Decoder::new(&guide);
+            match self.model.block(&mut decoder, &mut self.matches, length, None) {
+                Ok(block) if decoder.is_done() => {
+                    let content = &self.matches.content[self.matches.content.len() - length..];
+                    write(&block, content, &mut self.bits, &mut self.room);
+                }
+                Ok(_) => self.fail(MALFORMED),
+                Err(why) => self.fail(why),
+            }
+            self.give(out)?;
+        }
+        Ok(())
+    }
+
+    fn give<E>(&mut self, out: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.given += self.room.len() as u64;
+        let given = if self.room.is_empty() { Ok(()) } else { out(&self.room) };
+        self.room.clear();
+        given
+    }
+
+    /// From here on nothing comes, and nothing is kept.
+    fn fail(&mut self, why: &'static str) {
+        self.failed = Some(why);
+        self.held = Vec::new();
+        self.pending = Pending::default();
+    }
+
+    /// Whole bytes that it has given; or why it can't end or be cut here.
+    pub(super) fn given(&self) -> Result<u64, &'static str> {
+        match (self.failed, self.pending.length()) {
+            (Some(why), _) => Err(why),
+            (None, Some(_)) => Err("a guide without its content"),
+            (None, None) => Ok(self.given),
+        }
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish<E>(
+        mut self,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Result<(), &'static str>, E> {
+        if let Err(why) = self.given() {
+            return Ok(Err(why));
+        }
+        self.bits.align(&mut self.room);
+        self.give(out).map(Ok)
+    }
+}
+
+/// Writes a block.
+fn write(block: &Block, content: &[u8], bits: &mut BitWriter, out: &mut Vec<u8>) {
+    let form = match block.form {
+        Form::Stored => 0,
+        Form::Fixed => 1,
+        Form::Dynamic(_) => 2,
+    };
+    bits.put(u32::from(block.is_last) | form << 1, 3, out);
+    match &block.form {
+        Form::Stored => {
+            bits.align(out);
+            let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(&(!length).to_le_bytes());
+            out.extend_from_slice(content);
+        }
+        Form::Fixed => {
+            let (codes, distances) = huffman::fixed();
+            tokens(&block.tokens, &codes, &distances, bits, out);
+        }
+        Form::Dynamic(header) => {
+            let number = |number: usize| u32::try_from(number).unwrap_or(0);
+            bits.put(number(header.codes - 257), 5, out);
+            bits.put(number(header.lengths.len() - header.codes - 1), 5, out);
+            bits.put(number(header.named - 4), 4, out);
+            for place in &ORDER[..header.named] {
+                bits.put(header.of_lengths[*place].into(), 3, out);
+            }
+            let of_lengths = huffman::codes(&header.of_lengths);
+            for (code, repeat) in &header.runs {
+                put(of_lengths[usize::from(*code)], bits, out);
+                bits.put((*repeat).into(), REPEATS[usize::from(*code)], out);
+            }
+            let (codes, distances) = header.lengths.split_at(header.codes);
+            tokens(&block.tokens, &huffman::codes(codes), &huffman::codes(distances), bits, out);
+        }
+    }
+}
+
+fn put(code: Code, bits: &mut BitWriter, out: &mut Vec<u8>) {
+    bits.put(code.bits.into(), code.length, out);
+}
+
+/// Writes a length or a distance; what has no code gives nothing.
+fn value(value: u16, ranges: &[Range], codes: &[Code], bits: &mut BitWriter, out: &mut Vec<u8>) {
+    let range = range_of(ranges, value);
+    let (from, extra) = ranges[range];
+    put(codes.get(range).copied().unwrap_or_default(), bits, out);
+    bits.put(u32::from(value - from), extra, out);
+}
+
+fn tokens(tokens: &[Token], codes: &[Code], distances: &[Code], bits: &mut BitWriter, out: &mut Vec<u8>) {
+    for token in tokens {
+        match *token {
+            Token::Literal(byte) => put(codes[usize::from(byte)], bits, out),
+            Token::Match { distance, length } => {
+                value(length, &LENGTH_RANGES, &codes[END + 1..], bits, out);
+                value(distance, &DISTANCE_RANGES, distances, bits, out);
+            }
+        }
+    }
+    put(codes[END], bits, out);
+}
