@@ -152,7 +152,7 @@ fn pass_on<E>(
     out: &mut Out<'_, E>,
 ) -> Result<(), E> {
     match given {
-        Given::Begin(_) | Given::Guided(_) => out.literal(&std::mem::take(header)),
+        Given::Begin(_) | Given::Guided(..) => out.literal(&std::mem::take(header)),
         Given::Guide { .. } => {}
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
         Given::Flush | Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,

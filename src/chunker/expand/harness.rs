@@ -1,9 +1,13 @@
-//! What tests of expansion share: there and back, whatever the pieces.
+//! What tests of expansion share: there and back, whatever the pieces; and encoders that do as they please.
 
+use super::deflate::bits::BitWriter;
+use super::deflate::reader::{Block, Form, Token, WINDOW};
+use super::guided::write;
 use super::{Expansion, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write;
 
@@ -70,4 +74,39 @@ pub(super) fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A stream of deflate whose encoder throws dice, so that guides to it aren't worth it: which match it takes, and how much of it.
+pub(super) fn oddly(bytes: &[u8]) -> Vec<u8> {
+    let mut dice = blake3::Hasher::new().finalize_xof();
+    let mut throw = |sides: usize| {
+        let mut byte = [0; 4];
+        dice.fill(&mut byte);
+        u32::from_le_bytes(byte) as usize % sides
+    };
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    let (mut tokens, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let before = bytes.get(at..at + 3).and_then(|start| places.get(start)).map_or(&[][..], Vec::as_slice);
+        let before = &before[before.partition_point(|place| place + WINDOW < at)..];
+        let mut token = Token::Literal(bytes[at]);
+        if !before.is_empty() {
+            let place = before[throw(before.len())];
+            let agreeing = bytes[at..].iter().zip(&bytes[place..]).take(258).take_while(|(one, other)| one == other);
+            let length = u16::try_from(3 + throw(agreeing.count() - 2)).unwrap();
+            token = Token::Match { distance: u16::try_from(at - place).unwrap(), length };
+        }
+        for _ in 0..token.length() {
+            if let Some(start) = bytes.get(at..at + 3) {
+                places.entry(start).or_default().push(at);
+            }
+            at += 1;
+        }
+        tokens.push(token);
+    }
+    let block = Block { is_last: true, form: Form::Fixed, tokens, length: bytes.len() };
+    let (mut bits, mut out) = (BitWriter::default(), Vec::new());
+    write(&block, bytes, &mut bits, &mut out);
+    bits.align(&mut out);
+    out
 }

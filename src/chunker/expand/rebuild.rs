@@ -156,7 +156,7 @@ impl<R: Read> Rebuilder<R> {
                 return Err(RecipeError::Malformed("one frame of Zstandard in another").into());
             }
             Step::Compress(method) => self.begin(Stage::Deflate(Deflater::new(method)))?,
-            Step::Guided(level) => self.begin(Stage::Guided(Box::new(Guided::new()), level))?,
+            Step::Guided(level, search) => self.begin(Stage::Guided(Box::new(Guided::new(search)), level))?,
             Step::Guide { length, level, guide } => self.guide(length, level, &guide, out)?,
             Step::Pieces => self.begin(Stage::Pieces(Framer::default()))?,
             Step::Sizes { count, size } => match self.stages.iter_mut().rev().find_map(Stage::framer) {

@@ -4,7 +4,7 @@
 //! end give. Recipes are written and read as streams: neither side holds one.
 
 use super::deflate::reader::MAX_CONTENT;
-use super::guided::MAX_GUIDE;
+use super::guided::{MAX_DEPTH, MAX_GUIDE, Search};
 use super::method::Method;
 use std::io::{self, Read};
 
@@ -37,7 +37,7 @@ pub(super) enum Step {
     /// Up to the end: compressed like this.
     Compress(Method),
     /// Up to the end: compressed as guides to this level say.
-    Guided(u8),
+    Guided(u8, Search),
     /// The next block of the stream with this level has so many bytes, and this guide.
     Guide {
         /// Bytes of content.
@@ -97,7 +97,7 @@ impl Step {
             Self::Literal(bytes) => (code::LITERAL, bytes.len() as u64),
             Self::Compress(method) => method.encode(),
             Self::Flush => (code::FLUSH, 0),
-            Self::Guided(level) => (code::GUIDED, u64::from(*level)),
+            Self::Guided(level, search) => (code::GUIDED, guided_number(*level, *search)),
             Self::Guide { length, level, guide } => {
                 (code::GUIDE, u64::from(*length) << 32 | u64::from(*level) << 24 | guide.len() as u64)
             }
@@ -216,7 +216,7 @@ impl<R: Read> RecipeReader<R> {
             code::SKIP => some(Step::Skip(number)),
             code::LITERAL => self.literal(number).map(Step::Literal),
             code::FLUSH => none(Step::Flush),
-            code::GUIDED => u8::try_from(number).map(Step::Guided).map_err(|_| RecipeError::Malformed("a level beyond all")),
+            code::GUIDED => guided(number),
             code::GUIDE => self.guide(number),
             code::PIECES => none(Step::Pieces),
             code::SIZES => {
@@ -258,6 +258,23 @@ impl<R: Read> RecipeReader<R> {
         self.from.read_exact(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// The number of a step that begins a stream that is guided to.
+fn guided_number(level: u8, search: Search) -> u64 {
+    u64::from(search.least) << 24 | u64::from(search.depth) << 8 | u64::from(level)
+}
+
+/// What such a step begins.
+fn guided(number: u64) -> Result<Step, RecipeError> {
+    match number.to_le_bytes() {
+        [level, low, high, least @ (3 | 4), 0, 0, 0, 0] => {
+            let search = Search { depth: u16::from_le_bytes([low, high]), least };
+            (1..=MAX_DEPTH).contains(&search.depth).then_some(Step::Guided(level, search))
+        }
+        _ => None,
+    }
+    .ok_or(RecipeError::Malformed("a way to look for matches that there isn't"))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Pieces {
             Given::Content(bytes) => self.push(bytes, out)?,
             Given::Flush | Given::End | Given::Cut(_) => self.flush(out)?,
             Given::Verbatim(bytes) => out.raw(bytes)?,
-            Given::Begin(_) | Given::Guided(_) | Given::Guide { .. } => {}
+            Given::Begin(_) | Given::Guided(..) | Given::Guide { .. } => {}
         }
         if let Some(step) = given.step() {
             out.step(step);

@@ -1,5 +1,5 @@
 use super::deflater::Deflater;
-use super::harness::{self, Expanded, gzip, rebuild};
+use super::harness::{self, Expanded, gzip, oddly, rebuild};
 use super::method::Method;
 use super::pieces::Framer;
 use super::*;
@@ -288,13 +288,7 @@ proptest! {
 #[test]
 fn other_encoders_streams_are_kept() {
     let text = text(30_000);
-    // As gzip --rsyncable does: blocks end where zlib wouldn't end them.
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-    for part in text.chunks(10_000) {
-        encoder.write_all(part).unwrap();
-        encoder.flush().unwrap();
-    }
-    let zipped = encoder.finish().unwrap();
+    let zipped = encoders::member(&oddly(&text));
     let expanded = proven(&zipped);
     assert_eq!(expanded.outcome.left, [Left::OtherEncoder].into());
     assert!(expanded.stream.len() <= zipped.len());
@@ -347,5 +341,32 @@ proptest! {
         let longer = [&expanded.stream[..], b"x"].concat();
         prop_assert!(rebuild(&expanded.recipe, &longer, &[10_000]).is_err());
         prop_assert!(rebuild(&expanded.recipe, &expanded.stream[1..], &[10_000]).map_or(true, |bytes| bytes != dump));
+    }
+}
+
+/// Blocks of an archive, and the archive itself, by who flushes, which no method does: guides to both come before content that rows hold back.
+#[test]
+fn guides_are_told_apart_by_what_is_in_what() {
+    let flushing = |bytes: &[u8]| {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(6));
+        for part in bytes.chunks(9_000) {
+            encoder.write_all(part).unwrap();
+            encoder.flush().unwrap();
+        }
+        encoder.finish().unwrap()
+    };
+    for rows in [40, 9_000] {
+        let archive = archive(15, rows, true);
+        let inner = compressed_by(&archive, 1, &flushing, 4_096, None);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        for part in inner.chunks(7_000) {
+            encoder.write_all(part).unwrap();
+            encoder.flush().unwrap();
+        }
+        let expanded = proven(&encoder.finish().unwrap());
+        // To a block of next to nothing, flushed often, a guide isn't worth it.
+        assert!(expanded.outcome.undone >= 6, "{:?}", expanded.outcome);
+        let last = text(rows).split(|byte| *byte == b'\n').rev().nth(1).unwrap().to_vec();
+        assert!(expanded.stream.windows(last.len()).any(|part| part == last), "{rows}");
     }
 }

@@ -5,7 +5,7 @@
 
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
-use super::guided::{Guider, Next, Rest};
+use super::guided::{Guider, Next, Rest, Search};
 use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
@@ -30,7 +30,7 @@ pub(super) enum Given<'b> {
     /// It's compressed like this.
     Begin(Method),
     /// It's made again by guides, to which it's known as this.
-    Guided(u8),
+    Guided(u8, Search),
     /// The guide to a block.
     Guide {
         /// Bytes of its content.
@@ -57,7 +57,7 @@ impl Given<'_> {
     pub(super) fn step(&self) -> Option<Step> {
         match *self {
             Self::Begin(method) => Some(method.step()),
-            Self::Guided(level) => Some(Step::Guided(level)),
+            Self::Guided(level, search) => Some(Step::Guided(level, search)),
             Self::Guide { length, level, guide } => Some(Step::Guide { length, level, guide: guide.to_vec() }),
             Self::Flush => Some(Step::Flush),
             Self::End => Some(Step::End),
@@ -75,8 +75,8 @@ pub(super) struct Undoing {
     habits: Habits,
     /// What made it, once that is known.
     method: Option<Method>,
-    /// Whether something else did, and it's made again all the same.
-    is_guided: bool,
+    /// How what made it looks for matches, if it's guided to.
+    search: Option<Search>,
     /// Which of the streams in each other it is.
     level: u8,
     /// Whether what isn't such a stream is left to whoever pushes.
@@ -124,7 +124,7 @@ impl Undoing {
             codec,
             habits,
             method,
-            is_guided: false,
+            search: None,
             level: u8::try_from(depth).unwrap_or(u8::MAX),
             gives_back: false,
             left: None,
@@ -148,7 +148,7 @@ impl Undoing {
     /// What is to be remembered when it has ended.
     pub(super) fn habits(&self) -> Habits {
         let mut habits = self.habits;
-        habits.learn(self.method, self.is_guided, self.left);
+        habits.learn(self.method, self.search, self.left);
         habits
     }
 
@@ -269,10 +269,11 @@ impl Undoing {
         }
         self.method = methods.first().copied();
         let Some(method) = self.method else {
-            if gains && matches!(self.codec, Codec::Deflate(_)) && Guider::is_worth(&original) {
-                self.is_guided = true;
-                sink(Given::Guided(self.level))?;
-                let mut guider = Box::new(Guider::new());
+            let is_deflate = gains && matches!(self.codec, Codec::Deflate(_));
+            if let Some(search) = is_deflate.then(|| Guider::search_of(&original, self.habits.search())).flatten() {
+                self.search = Some(search);
+                sink(Given::Guided(self.level, search))?;
+                let mut guider = Box::new(Guider::new(search));
                 guider.push(&original);
                 return self.guide(inflater, guider, sink);
             }

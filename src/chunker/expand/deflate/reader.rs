@@ -147,6 +147,11 @@ impl Reader {
         }
     }
 
+    /// The block that is being read.
+    pub(in super::super) const fn block(&self) -> Option<&Block> {
+        if let State::Within(block, _) = &self.state { Some(block) } else { None }
+    }
+
     /// Whether no block has begun that isn't whole.
     pub(in super::super) const fn is_between(&self) -> bool {
         matches!(self.state, State::Between)

@@ -2,7 +2,8 @@
 
 use super::kind::Kind;
 use super::matcher::{Ending, Matcher, Tokens};
-use crate::chunker::expand::look::{Look, Token};
+use crate::chunker::expand::deflate::reader::Token;
+use crate::chunker::expand::look::Look;
 
 /// Compares instead of writing.
 struct Agreement<'t> {

@@ -3,7 +3,7 @@
 use super::coder::Encoder;
 use super::matches::Matches;
 use super::model::Model;
-use super::{Guided, MAX_GUIDE};
+use super::{Guided, MAX_DEPTH, MAX_GUIDE, Search};
 use crate::chunker::expand::deflate::bits::Stop;
 use crate::chunker::expand::deflate::reader::{Block, Reader};
 use crate::chunker::expand::recipe::STEP;
@@ -14,6 +14,17 @@ use std::convert::Infallible;
 const WORTH: u64 = 4;
 /// Compressed bytes that tell.
 const TELLING: u64 = 64 << 10;
+
+/// Ways to look for matches that are tried: how far the usual, the quick and the thorough levels of most programs go.
+const SEARCHES: [Search; 7] = [
+    Search { depth: 128, least: 4 },
+    Search { depth: 128, least: 3 },
+    Search { depth: 32, least: 4 },
+    Search { depth: 32, least: 3 },
+    Search { depth: MAX_DEPTH, least: 4 },
+    Search { depth: MAX_DEPTH, least: 3 },
+    Search { depth: 8, least: 4 },
+];
 
 /// What a stream gives next.
 pub(in super::super) enum Next<'g> {
@@ -53,12 +64,12 @@ pub(in super::super) struct Guider {
 }
 
 impl Guider {
-    pub(in super::super) fn new() -> Self {
+    pub(in super::super) fn new(search: Search) -> Self {
         Self {
             reader: Reader::new(),
-            matches: Matches::new(),
+            matches: Matches::new(search),
             model: Box::new(Model::new()),
-            proof: Guided::new(),
+            proof: Guided::new(search),
             original: VecDeque::new(),
             compressed: 0,
             guides: 0,
@@ -67,19 +78,30 @@ impl Guider {
         }
     }
 
-    /// Whether guides to a stream that begins so are worth it, as far as it's known.
-    pub(in super::super) fn is_worth(beginning: &[u8]) -> bool {
-        let mut guider = Self::new();
+    /// How the encoder of a stream that begins so looks for matches, if guides to it are worth it; perhaps as that of the stream before.
+    pub(in super::super) fn search_of(beginning: &[u8], before: Option<Search>) -> Option<Search> {
+        if before.is_some_and(|search| Self::guides_of(beginning, search).is_some()) {
+            return before;
+        }
+        let guides = |search: Search| Self::guides_of(beginning, search).map(|guides| (guides, search));
+        let (_, search) = SEARCHES.into_iter().filter_map(guides).min_by_key(|(guides, _)| *guides)?;
+        Some(search)
+    }
+
+    /// Bytes of the guides to the whole blocks of a stream that begins so; nothing if they aren't worth it.
+    fn guides_of(beginning: &[u8], search: Search) -> Option<u64> {
+        let mut guider = Self::new(search);
         guider.reader.push(beginning);
         loop {
             match guider.read() {
                 Ok(block) => guider.add(&block),
-                // The whole blocks tell; if there are none, it turns out later.
+                // If there is none that is whole, it turns out later.
                 Err(Stop::More) => break,
-                Err(Stop::Wrong | Stop::Beyond) => return false,
+                Err(Stop::Wrong | Stop::Beyond) => return None,
             }
         }
-        guider.guides * WORTH <= (beginning.len() - guider.reader.unread()) as u64
+        let read = (beginning.len() - guider.reader.unread()) as u64;
+        (guider.guides * WORTH <= read).then_some(guider.guides)
     }
 
     /// Takes bytes of the stream.
@@ -141,7 +163,7 @@ impl Guider {
     /// Compares the end.
     fn end(&mut self) -> Next<'_> {
         let mut made = Vec::new();
-        let proof = std::mem::replace(&mut self.proof, Guided::new());
+        let proof = std::mem::replace(&mut self.proof, Guided::new(SEARCHES[0]));
         let ended = proof.finish(&mut |bytes| {
             made.extend_from_slice(bytes);
             Ok::<_, Infallible>(())

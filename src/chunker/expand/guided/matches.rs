@@ -1,11 +1,20 @@
-//! What an encoder would be expected to find: the matches at a place, by chains of the places with the same three bytes, newest first.
+//! What an encoder would be expected to find: the matches at a place, by chains of the places with the same three or four bytes, newest first.
 
 use crate::chunker::expand::deflate::reader::WINDOW;
 
-/// Places that are looked at.
-const DEPTH: usize = 128;
-/// The shortest and the longest match.
-const MIN: usize = 3;
+/// Places that are looked at, at most: it bounds the time.
+pub(in super::super) const MAX_DEPTH: u16 = 1024;
+
+/// How an encoder is expected to look for matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Search {
+    /// Places that are looked at: 1 to [`MAX_DEPTH`].
+    pub(in super::super) depth: u16,
+    /// Bytes that are the same at all places of a chain: 3 or 4, which is also the shortest match.
+    pub(in super::super) least: u8,
+}
+
+/// The longest match.
 const MAX: usize = 258;
 /// Bits of a hash.
 const HASH: u32 = 15;
@@ -24,6 +33,7 @@ pub(super) struct Found {
 pub(super) struct Matches {
     /// The content so far, without what matches don't reach any more.
     pub(super) content: Vec<u8>,
+    search: Search,
     /// By hash, and by the lowest bits of a place: the place before, and 1; 0 if there is none.
     heads: Vec<u32>,
     links: Vec<u32>,
@@ -34,9 +44,9 @@ pub(super) struct Matches {
 }
 
 impl Matches {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(search: Search) -> Self {
         let (heads, links) = (vec![0; 1 << HASH], vec![0; WINDOW]);
-        Self { content: Vec::new(), heads, links, inserted: 0, found: None }
+        Self { content: Vec::new(), search, heads, links, inserted: 0, found: None }
     }
 
     /// Forgets what matches don't reach. Places are others then.
@@ -55,8 +65,8 @@ impl Matches {
     }
 
     fn hash(&self, at: usize) -> Option<usize> {
-        let [one, two, three] = *self.content.get(at..)?.first_chunk()?;
-        let word = u32::from_le_bytes([one, two, three, 0]);
+        let [one, two, three, four] = *self.content.get(at..)?.first_chunk()?;
+        let word = u32::from_le_bytes([one, two, three, if self.search.least < 4 { 0 } else { four }]);
         Some((word.wrapping_mul(0x9e37_79b1) >> (32 - HASH)) as usize)
     }
 
@@ -101,7 +111,7 @@ impl Matches {
         let mut best = Found::default();
         let most = (self.content.len() - at).min(MAX);
         let mut link = self.newest(at);
-        for _ in 0..DEPTH {
+        for _ in 0..self.search.depth {
             let Some((place, next)) = self.follow(link, at) else { break };
             link = next;
             // One that is longer agrees there, too.
@@ -109,7 +119,7 @@ impl Matches {
                 continue;
             }
             let length = self.agreeing(place, at);
-            if length >= MIN && length > best.length {
+            if length >= self.search.least.into() && length > best.length {
                 best = Found { length, distance: at - place };
                 if length == most {
                     break;
@@ -130,6 +140,6 @@ impl Matches {
             Some(place)
         });
         let agrees = move |place: &usize| this.content.get(place + length - 1) == this.content.get(at + length - 1) && this.agreeing(*place, at) >= length;
-        places.take(DEPTH).filter(agrees).map(move |place| at - place)
+        places.take(self.search.depth.into()).filter(agrees).map(move |place| at - place)
     }
 }

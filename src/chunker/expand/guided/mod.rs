@@ -13,6 +13,7 @@ mod pending;
 mod tests;
 
 pub(super) use guider::{Guider, Next, Rest};
+pub(super) use matches::{MAX_DEPTH, Search};
 pub(super) use pending::MAX_GUIDE;
 
 use super::deflate::bits::BitWriter;
@@ -40,10 +41,10 @@ pub(super) struct Guided {
 }
 
 impl Guided {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(search: Search) -> Self {
         Self {
             model: Box::new(Model::new()),
-            matches: Matches::new(),
+            matches: Matches::new(search),
             bits: BitWriter::default(),
             pending: Pending::default(),
             held: Vec::new(),
@@ -139,7 +140,7 @@ impl Guided {
 }
 
 /// Writes a block.
-fn write(block: &Block, content: &[u8], bits: &mut BitWriter, out: &mut Vec<u8>) {
+pub(super) fn write(block: &Block, content: &[u8], bits: &mut BitWriter, out: &mut Vec<u8>) {
     let form = match block.form {
         Form::Stored => 0,
         Form::Fixed => 1,

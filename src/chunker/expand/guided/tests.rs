@@ -1,1 +1,244 @@
 use super::*;
+use crate::chunker::expand::harness::{self, Expanded, oddly, rebuild};
+use crate::chunker::expand::{Expansion, Left};
+use crate::chunker::steps::in_steps;
+use flate2::read::GzDecoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::Compression;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::io::{Read, Write};
+
+/// What other programs made of one text, and how many hundredths of it the recipe may take.
+const MADE: [(&str, &[u8], usize); 7] = [
+    ("Go, level 1", include_bytes!("../../../../tests/data/deflate/go-1.19-1.gz"), 18),
+    ("Go, level 6", include_bytes!("../../../../tests/data/deflate/go-1.19-6.gz"), 4),
+    ("Node, level 6", include_bytes!("../../../../tests/data/deflate/node-20-6.gz"), 5),
+    ("7-Zip, level 5", include_bytes!("../../../../tests/data/deflate/7zip-5.gz"), 13),
+    ("libdeflate, level 6", include_bytes!("../../../../tests/data/deflate/libdeflate-6.gz"), 6),
+    ("libdeflate, level 12", include_bytes!("../../../../tests/data/deflate/libdeflate-12.gz"), 10),
+    ("zopfli", include_bytes!("../../../../tests/data/deflate/zopfli.gz"), 11),
+];
+
+const USUAL: Search = Search { depth: 128, least: 4 };
+
+fn proven(bytes: &[u8], steps: &[usize]) -> Expanded {
+    let expanded = harness::expand(Expansion::new(), bytes, steps);
+    let rebuilt = rebuild(&expanded.recipe, &expanded.stream, steps);
+    assert!(rebuilt.is_ok_and(|rebuilt| rebuilt == bytes), "other bytes come back");
+    expanded
+}
+
+/// Rows, with stretches of zeros and of noise.
+fn content(rows: usize) -> Vec<u8> {
+    let mut content = Vec::new();
+    for n in 0..rows {
+        let hash = blake3::hash(&n.to_le_bytes());
+        writeln!(content, "{n}\t{}\tcustomer {}", &hash.to_hex()[..14], hash.as_bytes()[0]).unwrap();
+        if n % 400 == 399 {
+            content.resize(content.len() + n % 1_000, 0);
+            content.extend(hash.as_bytes().repeat(3));
+        }
+    }
+    content
+}
+
+/// As who flushes from time to time, which no method does.
+fn flushing(bytes: &[u8], level: u32, every: usize) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+    for part in bytes.chunks(every) {
+        encoder.write_all(part).unwrap();
+        encoder.flush().unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+fn gzipped(bytes: &[u8], every: usize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    for part in bytes.chunks(every) {
+        encoder.write_all(part).unwrap();
+        encoder.flush().unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+/// The guides to a stream and what they are for; nothing if it isn't guided to, to its end.
+fn guides(stream: &[u8], search: Search, steps: &[usize]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let (mut guider, mut guides) = (Guider::new(search), Vec::new());
+    for part in in_steps(stream, steps) {
+        guider.push(part);
+        loop {
+            match guider.next() {
+                Next::Block { guide, content } => guides.push((guide.to_vec(), content.to_vec())),
+                Next::More => break,
+                Next::End => return Some(guides),
+                Next::Unproven => return None,
+            }
+        }
+    }
+    None
+}
+
+/// What guides and contents give, or why they don't.
+fn guided(
+    guides: &[(Vec<u8>, Vec<u8>)],
+    search: Search,
+    announced: usize,
+    steps: &[usize],
+) -> Result<Vec<u8>, &'static str> {
+    let (mut guided, mut out) = (Guided::new(search), Vec::new());
+    let mut each = |bytes: &[u8]| {
+        out.extend_from_slice(bytes);
+        Ok::<_, Infallible>(())
+    };
+    // So many guides come before the content that the first of them is for.
+    for blocks in guides.chunks(announced.max(1)) {
+        for (guide, content) in blocks {
+            let Ok(()) = guided.expect(u32::try_from(content.len()).unwrap(), guide, &mut each);
+        }
+        for part in blocks.iter().flat_map(|(_, content)| in_steps(content, steps)) {
+            let Ok(()) = guided.push(part, &mut each);
+        }
+    }
+    let Ok(ended) = guided.finish(&mut each);
+    ended.map(|()| out)
+}
+
+#[test]
+fn what_other_programs_made_is_made_again() {
+    for (program, bytes, most) in MADE {
+        let expanded = proven(bytes, &[4_000]);
+        let mut content = Vec::new();
+        GzDecoder::new(bytes).read_to_end(&mut content).unwrap();
+        assert!(expanded.stream == content, "{program}: {:?}", expanded.outcome);
+        assert!(expanded.outcome.left.is_empty(), "{program}: {:?}", expanded.outcome);
+        let length = expanded.recipe.len();
+        assert!(length * 100 < bytes.len() * most, "{program}: a recipe of {length} bytes for {}", bytes.len());
+    }
+}
+
+#[test]
+fn what_is_written_never_changes() {
+    // The writer's choices and the format: what is rebuilt in ten years hangs on both.
+    let mut all = blake3::Hasher::new();
+    for (_, bytes, _) in MADE {
+        all.update(&proven(bytes, &[usize::MAX]).recipe);
+    }
+    assert_eq!(&all.finalize().to_hex()[..16], "e922a3f0e535cd19");
+}
+
+#[test]
+fn a_long_stream_forgets_what_is_out_of_reach() {
+    // More than is kept before places move, with matches across that.
+    let content = content(60_000);
+    assert!(content.len() > 2 << 20);
+    let bytes = gzipped(&content, 50_000);
+    let expanded = proven(&bytes, &[70_000]);
+    assert!(expanded.stream == content && expanded.outcome.left.is_empty(), "{:?}", expanded.outcome);
+    assert!(expanded.recipe.len() * 100 < bytes.len(), "{} of {}", expanded.recipe.len(), bytes.len());
+}
+
+#[test]
+fn what_guides_are_not_worth_stays() {
+    let bytes = [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], &oddly(&content(3_000)), &[0; 8]].concat();
+    let expanded = proven(&bytes, &[5_000]);
+    assert_eq!(expanded.outcome.left, [Left::OtherEncoder].into());
+    assert_eq!(expanded.stream, bytes);
+}
+
+#[test]
+fn a_stream_that_ends_early_or_goes_wrong_is_made_again_up_to_there() {
+    let content = content(20_000);
+    let whole = gzipped(&content, 20_000);
+    let mut damaged = whole.clone();
+    let middle = whole.len() / 2;
+    damaged[middle..middle + 200].fill(0xff);
+    // Damage may well be deflate.
+    for (bytes, why) in [(&whole[..middle], [Left::Truncated].into()), (&damaged, BTreeSet::new())] {
+        let expanded = proven(bytes, &[10_000]);
+        let common = expanded.stream.iter().zip(&content).take_while(|(one, other)| one == other).count();
+        assert!(common > content.len() / 3, "{common} of {}", content.len());
+        assert!(expanded.outcome.left.is_superset(&why), "{:?}", expanded.outcome);
+    }
+}
+
+#[test]
+fn the_last_bits_are_looked_at() {
+    // What comes behind the last block's end up to the byte's is zero, by custom alone.
+    let stream = flushing(b"one, two, three, one, two, three, four", 6, 30);
+    assert!(guides(&stream, USUAL, &[7]).is_some());
+    let mut odd = stream;
+    *odd.last_mut().unwrap() |= 0x80;
+    assert!(guides(&odd, USUAL, &[7]).is_none());
+}
+
+#[test]
+fn guides_that_do_not_fit_are_errors() {
+    let content = content(500);
+    let good = guides(&flushing(&content, 6, 4_000), USUAL, &[999]).unwrap();
+    assert!(guided(&good, USUAL, 1, &[100]).is_ok());
+    let (guide, first) = good[0].clone();
+    let longer = [&guide[..], &[1, 2, 3, 4, 5, 6]].concat();
+    assert!(guided(&[(longer, first.clone())], USUAL, 1, &[100]).is_err(), "bytes that say nothing");
+    let mut stage = Guided::new(USUAL);
+    let mut nowhere = |_: &[u8]| Ok::<_, Infallible>(());
+    let Ok(()) = stage.push(b"content", &mut nowhere);
+    assert!(stage.given().is_err(), "content without a guide");
+    let mut stage = Guided::new(USUAL);
+    let Ok(()) = stage.expect(u32::try_from(first.len()).unwrap(), &guide, &mut nowhere);
+    let Ok(()) = stage.push(&first[1..], &mut nowhere);
+    assert!(stage.given().is_err(), "content that isn't whole");
+    let mut stage = Guided::new(USUAL);
+    for _ in 0..300 {
+        let Ok(()) = stage.expect(1, &[7; MAX_GUIDE], &mut nowhere);
+    }
+    assert!(stage.given().is_err(), "guides beyond all measure");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_an_encoder_does_is_made_again(
+        rows in 0usize..400,
+        level in 0u32..10,
+        every in 1usize..9_000,
+        depth in 1u16..40,
+        least in 3u8..5,
+        announced in 1usize..5,
+        is_odd in any::<bool>(),
+        steps in proptest::collection::vec(1usize..3_000, 1..4),
+    ) {
+        let content = content(rows);
+        let stream = if is_odd { oddly(&content) } else { flushing(&content, level, every) };
+        let search = Search { depth, least };
+        let guides = guides(&stream, search, &steps).unwrap();
+        let back: Vec<u8> = guides.iter().flat_map(|(_, content)| content.clone()).collect();
+        prop_assert!(back == content);
+        prop_assert!(guided(&guides, search, announced, &steps) == Ok(stream));
+    }
+
+    /// Whoever can write to a repository can write any guide: time and memory stay bounded, and nothing panics.
+    #[test]
+    fn any_guide_may_come(
+        blocks in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..200), proptest::collection::vec(0u8..4, 0..2_000)),
+            1..5,
+        ),
+        damage in proptest::option::of((any::<prop::sample::Index>(), 0u8..8)),
+    ) {
+        let mut all = Vec::new();
+        if let Some((at, bit)) = damage {
+            all = guides(&flushing(&content(100), 6, 1_000), USUAL, &[999]).unwrap();
+            let block = at.index(all.len());
+            let guide = &mut all[block].0;
+            if !guide.is_empty() {
+                let place = at.index(guide.len());
+                guide[place] ^= 1 << bit;
+            }
+        }
+        all.extend(blocks);
+        let _ = guided(&all, USUAL, 2, &[700]);
+    }
+}

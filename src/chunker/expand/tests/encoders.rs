@@ -4,7 +4,8 @@ use super::*;
 use crate::chunker::expand::codec::Codec;
 use crate::chunker::expand::habits::Habits;
 use crate::chunker::expand::left::Left;
-use crate::chunker::expand::look::{KEPT, Look, Token};
+use crate::chunker::expand::deflate::reader::Token;
+use crate::chunker::expand::look::{KEPT, Look};
 use crate::chunker::expand::pigz::Way;
 use crate::chunker::expand::trial::{Beginning, methods_of};
 
@@ -33,7 +34,7 @@ pub(super) fn inflated(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A member of gzip.
-fn member(body: &[u8]) -> Vec<u8> {
+pub(super) fn member(body: &[u8]) -> Vec<u8> {
     [&gzip(b"", 6)[..10], body, b"checksum"].concat()
 }
 
@@ -208,7 +209,7 @@ fn containers_remember_what_made_their_streams() {
     let ask = |body: &[u8], habits: &mut Habits| {
         let beginning = Beginning { original: body, content: &text, ended: true };
         let method = methods_of(beginning, Codec::Deflate(None), *habits, 1).first().copied();
-        habits.learn(method, false, method.is_none().then_some(Left::OtherEncoder));
+        habits.learn(method, None, method.is_none().then_some(Left::OtherEncoder));
         method
     };
     let rare = Method::ZlibRs { level: 9, at_once: 16 };

@@ -107,16 +107,6 @@ pub(super) fn deflate(bytes: &[u8], level: u32) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// As no method does: its blocks end elsewhere.
-pub(super) fn oddly(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
-    for part in bytes.chunks(bytes.len().div_ceil(5)) {
-        encoder.write_all(part).unwrap();
-        encoder.flush().unwrap();
-    }
-    encoder.finish().unwrap()
-}
-
 /// What gzip makes of it.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     harness::gzip(bytes, 6)

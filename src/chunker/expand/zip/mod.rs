@@ -216,7 +216,7 @@ impl Common {
                 } else if self.habits.is_hopeless() {
                     // Not even looked at.
                     let left = Some(Left::OtherEncoder);
-                    self.habits.learn(None, false, left);
+                    self.habits.learn(None, None, left);
                     outcome.note(left);
                     verbatim
                 } else {
@@ -248,7 +248,7 @@ impl Common {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         match given {
-            Given::Begin(_) | Given::Guided(_) | Given::Guide { .. } => {}
+            Given::Begin(_) | Given::Guided(..) | Given::Guide { .. } => {}
             Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
             Given::Flush | Given::End | Given::Cut(_) => {
                 inner.finish_into(outcome, out)?;

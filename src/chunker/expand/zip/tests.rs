@@ -1,4 +1,5 @@
-use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, oddly, proven, rebuild, text};
+use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, proven, rebuild, text};
+use crate::chunker::expand::harness::oddly;
 use super::*;
 use crate::chunker::expand::{Expansion, Format};
 use flate2::Compression;
