@@ -42,7 +42,7 @@ impl std::fmt::Display for Left {
         f.write_str(match self {
             Self::Damaged => "it's damaged",
             Self::Truncated => "it ends in the middle",
-            Self::OtherEncoder => "a program compressed it whose bytes can't be made again",
+            Self::OtherEncoder => "an unusual program compressed it",
             Self::Differs => "from some point on other bytes would come back",
             Self::NoGain => "it hardly gets longer",
             Self::Bomb => "it gets out of proportion",

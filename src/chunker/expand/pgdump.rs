@@ -166,8 +166,10 @@ impl PgDump {
 
     /// A compressed stream begins.
     fn begin(&mut self, pieces: Pieces) {
-        self.block =
-            self.parser.header().map(|header| Block::new(Wrapped::new(header.compression, self.habits, self.depth), pieces));
+        self.block = self
+            .parser
+            .header()
+            .map(|header| Block::new(Wrapped::new(header.compression, self.habits, self.depth), pieces));
     }
 
     /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.

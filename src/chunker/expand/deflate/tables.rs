@@ -78,8 +78,7 @@ pub(in super::super) const DISTANCE_RANGES: [Range; DISTANCES] = [
     (24577, 13),
 ];
 /// The order in which the lengths of the codes for lengths are written.
-pub(in super::super) const ORDER: [usize; LENGTHS] =
-    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+pub(in super::super) const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// Bits that follow the codes for lengths: how often the one before, or zero, is repeated.
 pub(in super::super) const REPEATS: [u8; LENGTHS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
 

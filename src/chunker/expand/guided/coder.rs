@@ -52,9 +52,9 @@ pub(super) trait Coder {
 
     /// A number of so many bits that nothing is known of.
     fn raw(&mut self, bits: u8, value: usize) -> usize {
-        (0..bits).rev().fold(0, |all, place| {
-            all << 1 | usize::from(self.bit(&mut { Chance::EVEN }, value >> place & 1 == 1))
-        })
+        (0..bits)
+            .rev()
+            .fold(0, |all, place| all << 1 | usize::from(self.bit(&mut { Chance::EVEN }, value >> place & 1 == 1)))
     }
 }
 

@@ -15,16 +15,18 @@ const WORTH: u64 = 4;
 /// Compressed bytes that tell.
 const TELLING: u64 = 64 << 10;
 
-/// Ways to look for matches that are tried: how far the usual, the quick and the thorough levels of most programs go.
+/// Ways to look for matches that are tried, quick ones first: how far the quick, the usual and the thorough levels of most programs go.
 const SEARCHES: [Search; 7] = [
-    Search { depth: 128, least: 4 },
-    Search { depth: 128, least: 3 },
+    Search { depth: 8, least: 4 },
     Search { depth: 32, least: 4 },
     Search { depth: 32, least: 3 },
+    Search { depth: 128, least: 4 },
+    Search { depth: 128, least: 3 },
     Search { depth: MAX_DEPTH, least: 4 },
     Search { depth: MAX_DEPTH, least: 3 },
-    Search { depth: 8, least: 4 },
 ];
+/// Guides must be shorter than this part of those of a quicker way.
+const GAIN: (u64, u64) = (7, 8);
 
 /// What a stream gives next.
 pub(in super::super) enum Next<'g> {
@@ -83,9 +85,15 @@ impl Guider {
         if before.is_some_and(|search| Self::guides_of(beginning, search).is_some()) {
             return before;
         }
-        let guides = |search: Search| Self::guides_of(beginning, search).map(|guides| (guides, search));
-        let (_, search) = SEARCHES.into_iter().filter_map(guides).min_by_key(|(guides, _)| *guides)?;
-        Some(search)
+        let mut best: Option<(u64, Search)> = None;
+        for search in SEARCHES {
+            let Some(guides) = Self::guides_of(beginning, search) else { continue };
+            // One that takes longer has to gain something.
+            if best.is_none_or(|(least, _)| guides * GAIN.1 < least * GAIN.0) {
+                best = Some((guides, search));
+            }
+        }
+        Some(best?.1)
     }
 
     /// Bytes of the guides to the whole blocks of a stream that begins so; nothing if they aren't worth it.
@@ -149,7 +157,8 @@ impl Guider {
         let length = u32::try_from(block.length).unwrap_or(u32::MAX);
         let Ok(()) = self.proof.expect(length, &self.guide, &mut each);
         let Ok(()) = self.proof.push(content, &mut each);
-        let is_proven = self.proof.given().is_ok() && made.iter().eq(self.original.range(..made.len().min(self.original.len())));
+        let is_proven =
+            self.proof.given().is_ok() && made.iter().eq(self.original.range(..made.len().min(self.original.len())));
         let compressed = self.compressed + made.len() as u64;
         let is_worth = compressed < TELLING || self.guides <= compressed / WORTH;
         if !is_proven || !is_worth || self.guide.len() > MAX_GUIDE {
@@ -168,11 +177,7 @@ impl Guider {
             made.extend_from_slice(bytes);
             Ok::<_, Infallible>(())
         });
-        if ended == Ok(Ok(())) && made.iter().eq(&self.original) {
-            Next::End
-        } else {
-            Next::Unproven
-        }
+        if ended == Ok(Ok(())) && made.iter().eq(&self.original) { Next::End } else { Next::Unproven }
     }
 
     /// What stays as it is, behind what was given.

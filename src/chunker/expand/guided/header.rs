@@ -44,7 +44,12 @@ impl HeaderModel {
     }
 
     /// Codes what a block with these literals and matches says; when it's written, `actual` is that.
-    pub(super) fn code(&mut self, coder: &mut impl Coder, tokens: &[Token], actual: Option<&Header>) -> Result<Header, &'static str> {
+    pub(super) fn code(
+        &mut self,
+        coder: &mut impl Coder,
+        tokens: &[Token],
+        actual: Option<&Header>,
+    ) -> Result<Header, &'static str> {
         let trees = trees(tokens);
         let codes = actual.map(|header| header.codes);
         let codes = self.number(coder, 0, trees[0].used.max(257) - 257, codes.map_or(0, |codes| codes - 257)) + 257;
@@ -96,13 +101,12 @@ impl HeaderModel {
                 expected
             } else {
                 let kind = coder.number(&mut self.runs, 2, usize::from(actual.0.saturating_sub(15)));
-                match kind {
-                    0 => (lengths[at], 0),
-                    _ => {
-                        let bits = REPEATS[15 + kind];
-                        let repeat = coder.number(&mut self.repeats[kind - 1], bits, actual.1.into());
-                        (15 + byte(kind), byte(repeat))
-                    }
+                if kind == 0 {
+                    (lengths[at], 0)
+                } else {
+                    let bits = REPEATS[15 + kind];
+                    let repeat = coder.number(&mut self.repeats[kind - 1], bits, actual.1.into());
+                    (15 + byte(kind), byte(repeat))
                 }
             };
             at += repeated(code.into(), repeat.into());
@@ -119,7 +123,9 @@ impl HeaderModel {
         actual: Option<&Header>,
     ) -> Result<([u8; LENGTHS], usize), &'static str> {
         let mut counts = [0; LENGTHS];
-        runs.iter().for_each(|(code, _)| counts[usize::from(*code)] += 1);
+        for (code, _) in runs {
+            counts[usize::from(*code)] += 1;
+        }
         let tree = Tree::of(&counts, LONGEST_OF_LENGTHS);
         let expected = |place: usize| tree.codes[place].length;
         let named = ORDER.iter().rposition(|place| expected(*place) > 0).map_or(0, |at| at + 1).max(4);

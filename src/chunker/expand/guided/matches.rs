@@ -139,7 +139,10 @@ impl Matches {
             link = next;
             Some(place)
         });
-        let agrees = move |place: &usize| this.content.get(place + length - 1) == this.content.get(at + length - 1) && this.agreeing(*place, at) >= length;
+        let agrees = move |place: &usize| {
+            this.content.get(place + length - 1) == this.content.get(at + length - 1)
+                && this.agreeing(*place, at) >= length
+        };
         places.take(self.search.depth.into()).filter(agrees).map(move |place| at - place)
     }
 }

@@ -95,7 +95,8 @@ impl Model {
             0 if length <= MAX_STORED => Form::Stored,
             1 => Form::Fixed,
             2 => {
-                let actual = actual.and_then(|block| if let Form::Dynamic(header) = &block.form { Some(&**header) } else { None });
+                let actual = actual
+                    .and_then(|block| if let Form::Dynamic(header) = &block.form { Some(&**header) } else { None });
                 Form::Dynamic(Box::new(self.header.code(coder, &tokens, actual)?))
             }
             _ => return Err(MALFORMED),
@@ -130,8 +131,11 @@ impl Model {
         }
         *before = Before::Match;
         let is_longest = best.length > 0 && coder.bit(&mut self.is_longest[class][next], length == best.length);
-        let length =
-            if is_longest { best.length } else { 3 + coder.number(&mut self.length, LENGTH_BITS, length.saturating_sub(3)) };
+        let length = if is_longest {
+            best.length
+        } else {
+            3 + coder.number(&mut self.length, LENGTH_BITS, length.saturating_sub(3))
+        };
         if length > matches.content.len() - at {
             return Err(MALFORMED);
         }

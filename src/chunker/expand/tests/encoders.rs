@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::chunker::expand::codec::Codec;
+use crate::chunker::expand::deflate::reader::Token;
 use crate::chunker::expand::habits::Habits;
 use crate::chunker::expand::left::Left;
-use crate::chunker::expand::deflate::reader::Token;
 use crate::chunker::expand::look::{KEPT, Look};
 use crate::chunker::expand::pigz::Way;
 use crate::chunker::expand::trial::{Beginning, methods_of};

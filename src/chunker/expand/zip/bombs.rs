@@ -1,10 +1,10 @@
 //! Tests of what is hostile: it stays bounded and comes back.
 
 use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, proven, rebuild, text};
-use crate::chunker::expand::harness::oddly;
 use super::*;
 use crate::chunker::expand::Expansion;
 use crate::chunker::expand::habits::PATIENCE;
+use crate::chunker::expand::harness::oddly;
 
 #[test]
 fn encoders_that_no_method_is_are_not_tried_for_ever() {

@@ -1,6 +1,6 @@
 use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, proven, rebuild, text};
-use crate::chunker::expand::harness::oddly;
 use super::*;
+use crate::chunker::expand::harness::oddly;
 use crate::chunker::expand::{Expansion, Format};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
