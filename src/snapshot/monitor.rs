@@ -31,6 +31,11 @@ impl Progress {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// What was added has to be done once more.
+    pub fn take_back(counter: &AtomicU64, n: u64) {
+        counter.fetch_sub(n, Ordering::Relaxed);
+    }
+
     /// Says what is being done.
     pub fn enter(&self, phase: &'static str) {
         *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = phase;

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::prune::{at_once, forget};
-use crate::world::{NAME, World, noise, noisy_text};
+use crate::world::{NAME, World, noise, noisy_text, portrait};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use nightsafe::repo::format::key;
@@ -17,8 +17,10 @@ use nightsafe::snapshot::restore;
 use nightsafe::snapshot::tree::entry::Entry;
 use nightsafe::snapshot::tree::path::SafePath;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const DUMPS: [(&str, &[u8]); 8] = [
     ("chinook-night1-pg11.dump", include_bytes!("../data/dumps/chinook-night1-pg11.dump")),
@@ -301,4 +303,55 @@ fn secrets_and_sparse_files_are_no_containers() {
     assert!(entry(&world, id, ".env").recipe.is_none() && entry(&world, id, ".env").is_secret());
     assert!(entry(&world, id, "sparse.gz").recipe.is_none());
     assert_eq!(world.restored(id), portrait);
+}
+
+/// Dumps are rotated, copied, touched: the same bytes under another name or time. Whether they are is found by reading them.
+#[test]
+fn a_container_whose_bytes_are_known_is_not_undone_again() {
+    let world = World::new();
+    let at = |name: &str| world.source().join(name);
+    let day = Duration::from_secs(24 * 60 * 60);
+    let touch = |name: &str| {
+        let file = File::options().write(true).open(at(name)).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - day).unwrap();
+    };
+    // What changed in the last seconds has no times that the cache relies on.
+    let back_up = || {
+        std::thread::sleep(Duration::from_millis(2_300));
+        world.back_up()
+    };
+    let mut night = gzip(rows(10_000).concat().as_bytes(), 6);
+    world.write("night.sql.gz", &night);
+    world.write("chinook.dump", DUMPS[0].1);
+    assert_eq!(back_up().statistics.containers, 2);
+    ["night.sql.gz", "chinook.dump"].map(touch);
+    let touched = back_up();
+    assert_eq!((touched.statistics.containers, touched.statistics.files_unmodified), (0, 2));
+    assert_eq!(touched.statistics.bytes_read, (night.len() + DUMPS[0].1.len()) as u64);
+
+    std::fs::rename(at("night.sql.gz"), at("night.1.sql.gz")).unwrap();
+    std::fs::rename(at("chinook.dump"), at("moved.dump")).unwrap();
+    // The header's time: other bytes, as many as before, and for the cache a file that looks like the one that was there.
+    night[4] ^= 1;
+    world.write("night.sql.gz", &night);
+    let time = at("night.1.sql.gz").metadata().unwrap().modified().unwrap();
+    File::options().write(true).open(at("night.sql.gz")).unwrap().set_modified(time).unwrap();
+    let rotated = back_up();
+    assert_eq!((rotated.statistics.containers, rotated.statistics.files_new), (1, 2));
+    assert_eq!(world.restored(rotated.snapshot.unwrap()), portrait(&world.source()));
+    let dumps = world.snapshot(rotated.snapshot.unwrap()).manifest.dumps;
+    assert_eq!(dumps.len(), 1);
+    assert_eq!((dumps[0].path.to_string().as_str(), dumps[0].contents.is_some()), ("/data/moved.dump", true));
+    // It's in the cache by its new name.
+    assert_eq!(back_up().statistics.bytes_read, 0);
+
+    // Known bytes that aren't stored any more are stored anew.
+    for snapshot in nightsafe::snapshot::snapshots::snapshots(&world.repo()).unwrap().list {
+        forget(&world, snapshot.id);
+    }
+    prune(&world.repo(), &at_once(), &Silent::default()).unwrap();
+    touch("moved.dump");
+    let anew = back_up();
+    assert_eq!(anew.statistics.containers, 3);
+    assert_eq!(world.restored(anew.snapshot.unwrap()), portrait(&world.source()));
 }

@@ -5,13 +5,13 @@ use crate::repo::cbor::Time;
 use crate::repo::writer::{PendingRef, Writer};
 use crate::snapshot::capture::content::{self, PendingStream, StoredStream};
 use crate::snapshot::capture::dump::FoundArchive;
-use crate::snapshot::manifest::dump::Sidecar;
+use crate::snapshot::manifest::dump::{DumpFile, Sidecar};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::{Extent, Reference};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// A file that was captured; its frames may still be open.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Captured {
     pub(super) inline: Option<Vec<u8>>,
     /// What its stream refers to, its length and content hash.
     pub(super) stream: Option<(Vec<PendingRef>, u64, [u8; 32])>,
+    /// What has the same bytes and was stored before: then there is no stream.
+    pub(super) known: Option<Arc<Known>>,
     /// What rebuilds the file, if it was expanded: the stream isn't the file then.
     pub(super) expanded: Option<Expanded>,
     pub(super) size: u64,
@@ -44,6 +46,17 @@ pub struct Captured {
     pub(super) sidecar: Option<Sidecar>,
     /// Whether it was to say something of one.
     pub(super) is_sidecar: bool,
+}
+
+/// A container that was stored before, and all of which is still there.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Its entry; of which the content counts.
+    pub(super) entry: Entry,
+    /// If the entry has a list: what the list refers to.
+    pub(super) listed: Option<Vec<Reference>>,
+    /// What it holds, if it's a dump.
+    pub(super) dump: Option<DumpFile>,
 }
 
 /// How the file is made of its stream.
@@ -98,6 +111,7 @@ impl Captured {
             inline: None,
             size: 0,
             stream: None,
+            known: None,
             expanded: None,
             extents: None,
             path,
@@ -127,6 +141,9 @@ impl Captured {
         entry.size = Some(self.size);
         entry.extents.clone_from(&self.extents);
         entry.inline.clone_from(&self.inline);
+        if let Some(known) = &self.known {
+            known.entry.copy_content_to(entry);
+        }
         if self.is_secret {
             entry.flags.insert(Flags::SECRET);
         }
@@ -154,7 +171,7 @@ impl Captured {
     pub fn bytes_read(&self) -> u64 {
         let inline = self.inline.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let stream = self.stream.as_ref().map_or(inline, |(_, bytes, _)| *bytes);
-        if self.expanded.is_some() { self.size } else { stream }
+        if self.expanded.is_some() || self.known.is_some() { self.size } else { stream }
     }
 
     /// The recipe as a stream, if there is one.

@@ -4,12 +4,12 @@ use crate::chunker::expand::{Format, TAIL};
 use crate::chunker::{Buffer, Gear};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
-use crate::snapshot::capture::archive::ArchiveStreamError;
-use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Origin, Outcome};
+use crate::snapshot::capture::archive::{self, ArchiveStreamError};
+use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Known, Origin, Outcome};
 use crate::snapshot::capture::data::{DataSink, SNIFF};
 use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::sidecar;
-use crate::snapshot::monitor::Monitor;
+use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::source::reader::{FileReader, Finished, OpenError};
 use crate::snapshot::source::variables;
@@ -44,6 +44,8 @@ pub struct FileJob {
     pub is_sidecar: bool,
     /// What is known of it from before.
     pub before: Before,
+    /// What may have the same bytes.
+    pub(super) known: Option<Arc<Known>>,
     /// Where the outcome goes.
     pub slot: Arc<FileSlot>,
 }
@@ -142,6 +144,7 @@ impl FileReaderThread<'_> {
         let mut captured = Captured {
             inline: None,
             stream: None,
+            known: None,
             expanded: None,
             size: metadata.size,
             extents: None,
@@ -163,11 +166,35 @@ impl FileReaderThread<'_> {
             reader.read_to_end(&mut bytes).map_err(|error| FileError::of("read", &error))?;
             captured.inline = Some(bytes);
         } else {
-            self.read_data(&mut reader, job, &mut captured, buffer)?;
+            captured.known = self.known(&mut reader, job)?;
+            if captured.known.is_none() {
+                if job.known.is_some() {
+                    reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
+                }
+                self.read_data(&mut reader, job, &mut captured, buffer)?;
+            }
         }
         let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
         (captured.size, captured.extents, captured.changed) = (size, extents, changed);
         Ok(if changed { Reading::Changed(Box::new(captured)) } else { Reading::Done(Box::new(captured)) })
+    }
+
+    /// What is stored of the same bytes, if that's so: reading them is all that it takes to know, while undoing compression again takes as long as compressing.
+    fn known(&self, reader: &mut FileReader, job: &FileJob) -> Result<Option<Arc<Known>>, FileError> {
+        let Some(known) = &job.known else { return Ok(None) };
+        if reader.extents().is_some() || known.entry.size != Some(reader.stream_len()) {
+            return Ok(None);
+        }
+        let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+        while let Some(piece) = archive::next_piece(reader, self.monitor)? {
+            hasher.update(&piece);
+            bytes += piece.len() as u64;
+        }
+        let is_it = known.entry.hash.as_ref() == Some(hasher.finalize().as_bytes());
+        if !is_it {
+            Progress::take_back(&self.monitor.progress().bytes_done, bytes);
+        }
+        Ok(is_it.then(|| Arc::clone(known)))
     }
 
     /// Reads a file of class data, as large as it may be.

@@ -7,7 +7,7 @@ use crate::repo::repository::{Access, Repo};
 use crate::repo::seal;
 use crate::repo::writer::WriteError;
 use crate::snapshot::capture::assembler::Finished;
-use crate::snapshot::capture::captured::{Before, Captured};
+use crate::snapshot::capture::captured::{Before, Captured, Known};
 use crate::snapshot::capture::dump::Dumps;
 use crate::snapshot::capture::visit::Place;
 use crate::snapshot::capture::{Capture, Shared};
@@ -22,9 +22,12 @@ use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
 use crate::snapshot::tree::reference::Reference;
 use minicbor::{Decode, Encode};
+use std::sync::Arc;
 
 /// Most secret files whose variable names stand in the manifest.
 const MAX_SECRET_FILES: usize = 1_000;
+/// Containers of fewer bytes are undone as quickly as they are looked up.
+const LEAST_KNOWN: u64 = 64 << 10;
 /// One of so many unchanged files is read again all the same …
 const REREAD_ONE_IN: u64 = 100;
 /// … unless it was read in the last so many seconds.
@@ -58,8 +61,8 @@ struct Kept {
 pub(super) enum Recalled {
     /// No: its content is this entry's.
     Known(Box<Entry>),
-    /// Yes, and what was known of it before.
-    Unknown(Before),
+    /// Yes, and what was known of it before, and what may have the same bytes.
+    Unknown(Before, Option<Arc<Known>>),
 }
 
 /// What came of the files.
@@ -123,25 +126,31 @@ impl<'c> Ledger<'c> {
         found: &Found<'_>,
         (is_secret, is_sidecar): (bool, bool),
     ) -> Recalled {
-        let Some(file) = place.seen.get(found.at) else { return Recalled::Unknown(Before::New) };
+        let Some(file) = place.seen.get(found.at) else {
+            return Recalled::Unknown(Before::New, self.twin(place, found, is_secret || is_sidecar));
+        };
         let (stamp, read_at) = (file.stamp, file.read_at);
         let kept: Option<Kept> = cbor::decode("row of the cache", &file.content).ok();
         place.meet(found.at);
         let Some(kept) = kept.filter(|kept| kept.entry.is_secret() == is_secret) else {
-            return Recalled::Unknown(Before::Changed(None));
+            return Recalled::Unknown(Before::Changed(None), None);
         };
         if stamp != stamp_of(&found.metadata) || kept.is_sidecar != is_sidecar {
-            return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))));
+            let before = Before::Changed(Some(Box::new(kept.entry.clone())));
+            let is_other = is_secret || is_sidecar;
+            let same = self.container(kept, found).filter(|_| !is_other);
+            return Recalled::Unknown(before, same.or_else(|| self.twin(place, found, is_other)));
         }
         if !self.use_cache {
-            return Recalled::Unknown(Before::Unchanged(Box::new(kept.entry)));
+            return Recalled::Unknown(Before::Unchanged(Box::new(kept.entry)), None);
         }
         let due = self.now - read_at > REREAD_AFTER && u64::from_le_bytes(seal::random()).is_multiple_of(REREAD_ONE_IN);
         if due {
-            return Recalled::Unknown(Before::Unchanged(Box::new(kept.entry)));
+            let before = Before::Unchanged(Box::new(kept.entry.clone()));
+            return Recalled::Unknown(before, self.container(kept, found));
         }
         if !self.is_stored(&kept) {
-            return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))));
+            return Recalled::Unknown(Before::Changed(Some(Box::new(kept.entry))), None);
         }
         if let Some(names) = kept.names {
             self.secret(found.path, names);
@@ -154,6 +163,28 @@ impl<'c> Ledger<'c> {
             self.dumps.push_sidecar(Sidecar { path: found.path.clone(), ..sidecar });
         }
         Recalled::Known(Box::new(kept.entry))
+    }
+
+    /// What the cache knows under another name and looks as if it were this file, which then has been renamed or copied: dumps are rotated like that.
+    fn twin(&self, place: &mut Place, found: &Found<'_>, is_other: bool) -> Option<Arc<Known>> {
+        if is_other || found.metadata.size < LEAST_KNOWN {
+            return None;
+        }
+        let file = place.twin(found.metadata.size, found.metadata.mtime)?;
+        self.container(cbor::decode("row of the cache", &file.content).ok()?, found)
+    }
+
+    /// A container that a row of the cache is of, if a file may have its bytes.
+    fn container(&self, kept: Kept, found: &Found<'_>) -> Option<Arc<Known>> {
+        let entry = &kept.entry;
+        let may_be = self.use_cache
+            && found.metadata.size >= LEAST_KNOWN
+            && entry.size == Some(found.metadata.size)
+            && entry.recipe.is_some()
+            && entry.extents.is_none()
+            && !entry.is_secret()
+            && self.is_stored(&kept);
+        may_be.then(|| Arc::new(Known { entry: kept.entry, listed: kept.listed, dump: kept.dump }))
     }
 
     /// Whether every frame of a content is where this run may rely on it.
@@ -175,18 +206,6 @@ impl<'c> Ledger<'c> {
         self.shared.entry(found.path, EntryAction::Unmodified, size);
     }
 
-    /// Gives an entry the content of another name of the same file, or of the same file seen before.
-    pub(super) fn copy_content(from: &Entry, to: &mut Entry) {
-        to.size = from.size;
-        to.inline.clone_from(&from.inline);
-        to.references.clone_from(&from.references);
-        to.list.clone_from(&from.list);
-        to.hash = from.hash;
-        to.flags = from.flags;
-        to.extents.clone_from(&from.extents);
-        to.recipe.clone_from(&from.recipe);
-    }
-
     fn secret(&mut self, path: &SafePath, names: Vec<String>) {
         if self.secrets.len() < MAX_SECRET_FILES {
             self.secrets.push(SecretFile { path: path.clone(), names });
@@ -196,8 +215,8 @@ impl<'c> Ledger<'c> {
     /// Notes a file in the cache, so that it needn't be read the next time.
     fn note(&mut self, entry: &Entry, captured: &Captured, dump: Option<DumpFile>) {
         let Some(origin) = &captured.origin else { return };
-        let mut listed = None;
-        if entry.has_list() {
+        let mut listed = captured.known.as_ref().and_then(|known| known.listed.clone());
+        if entry.has_list() && captured.known.is_none() {
             // A frame without an id couldn't be looked for the next time: then the row isn't written.
             let Some(references) = captured.references(self.shared.writer) else { return };
             listed = Some(references);
@@ -239,7 +258,7 @@ impl Finished for Ledger<'_> {
         self.statistics.bytes_read += captured.bytes_read();
         Progress::add(&self.shared.monitor.progress().files_done, 1);
         if let Some(outcome) = &captured.outcome {
-            self.container(entry, captured, outcome);
+            self.expanded(entry, captured, outcome);
         }
         let action = match &captured.before {
             Before::New => EntryAction::New,
@@ -265,7 +284,9 @@ impl Finished for Ledger<'_> {
         if captured.is_secret && captured.origin.is_some() {
             self.secret(&captured.path, captured.names.clone());
         }
-        let dump = captured.archive.as_ref().map(|found| found.record(captured.path.clone(), size));
+        let known = captured.known.as_ref().and_then(|known| known.dump.clone());
+        let known = known.map(|dump| DumpFile { path: captured.path.clone(), ..dump });
+        let dump = captured.archive.as_ref().map(|found| found.record(captured.path.clone(), size)).or(known);
         if let Some(dump) = &dump {
             self.dump(dump);
         }
@@ -281,7 +302,7 @@ impl Finished for Ledger<'_> {
 
 impl Ledger<'_> {
     /// Counts a container that was read.
-    fn container(&mut self, entry: &Entry, captured: &Captured, outcome: &Outcome) {
+    fn expanded(&mut self, entry: &Entry, captured: &Captured, outcome: &Outcome) {
         let (size, stream) = (entry.size.unwrap_or(0), entry.recipe.as_ref().map(|recipe| recipe.stream_bytes));
         match stream {
             Some(stream) => {

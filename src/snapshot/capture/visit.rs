@@ -1,9 +1,10 @@
 //! The walking thread: decides for each entry whether it's known, known to the cache of seen files, or has to be read.
 
+use crate::repo::cbor::Time;
 use crate::repo::writer::WriteError;
 use crate::snapshot::backup::BackupError;
 use crate::snapshot::capture::assembler::Assembler;
-use crate::snapshot::capture::captured::{Before, FileSlot};
+use crate::snapshot::capture::captured::{Before, FileSlot, Known};
 use crate::snapshot::capture::database::Made;
 use crate::snapshot::capture::file::FileJob;
 use crate::snapshot::capture::ledger::{Ledger, Recalled};
@@ -13,7 +14,7 @@ use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::SourceDetail;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::monitor::EntryAction;
-use crate::snapshot::seen::SeenDir;
+use crate::snapshot::seen::{SeenDir, SeenFile};
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::{Event, Found};
 use crate::snapshot::source::excludes::Reason;
@@ -43,9 +44,20 @@ pub(super) struct Place {
     is_met: Vec<bool>,
     /// It, kept open for readers.
     handle: Option<Arc<OwnedFd>>,
+    /// By size and time, what the cache knows; made when it's asked for.
+    twins: Option<HashMap<(u64, (i64, u32)), usize>>,
 }
 
 impl Place {
+    /// A file that the cache knows and that had this size and time.
+    pub(super) fn twin(&mut self, size: u64, mtime: Time) -> Option<&SeenFile> {
+        let files = self.seen.files();
+        let facts = |size, mtime: Time| (size, (mtime.seconds, mtime.nanoseconds));
+        let of_file = |(at, file): (usize, &SeenFile)| (facts(file.stamp.size, file.stamp.mtime), at);
+        let twins = self.twins.get_or_insert_with(|| files.iter().enumerate().map(of_file).collect());
+        files.get(*twins.get(&facts(size, mtime))?)
+    }
+
     /// Notes that a file that the cache knows is still there.
     pub(super) fn meet(&mut self, name: &[u8]) {
         if let Ok(at) = self.seen.files().binary_search_by(|file| file.name.as_slice().cmp(name)) {
@@ -234,7 +246,14 @@ impl<'c> Visit<'c> {
         self.ledger.statistics.directories += u64::from(!found.path.is_top());
         let key = self.capture.cache_key(found.path);
         let seen = self.ledger.directory(&key);
-        self.places.push(Place { is_met: vec![false; seen.files().len()], key, seen, met: 0, handle: None });
+        self.places.push(Place {
+            is_met: vec![false; seen.files().len()],
+            key,
+            seen,
+            met: 0,
+            handle: None,
+            twins: None,
+        });
         let entry = found.entry(&mut self.owners);
         self.assembler.enter(entry);
     }
@@ -258,7 +277,7 @@ impl<'c> Visit<'c> {
             match first {
                 FirstName::Reading(slot) => self.assembler.add_file(entry, Arc::clone(slot), Some(found.path.clone())),
                 FirstName::Known(known) => {
-                    Ledger::copy_content(known, &mut entry);
+                    known.copy_content_to(&mut entry);
                     self.assembler.add(entry);
                 }
             }
@@ -275,18 +294,18 @@ impl<'c> Visit<'c> {
         let is_sidecar = !is_secret && part.is_some_and(|part| part.is_sidecar(found.path, found.metadata.size));
         let recalled = match self.places.last_mut() {
             Some(place) => self.ledger.recall(place, found, (is_secret, is_sidecar)),
-            None => Recalled::Unknown(Before::New),
+            None => Recalled::Unknown(Before::New, None),
         };
         let first = match recalled {
             Recalled::Known(known) => {
-                Ledger::copy_content(&known, &mut entry);
+                known.copy_content_to(&mut entry);
                 self.ledger.unmodified(found, &entry);
                 let first = group.map(|_| FirstName::Known(Box::new(entry.clone())));
                 self.assembler.add(entry);
                 first
             }
-            Recalled::Unknown(before) => {
-                let slot = self.read(found, (is_secret, is_sidecar), before)?;
+            Recalled::Unknown(before, known) => {
+                let slot = self.read(found, (is_secret, is_sidecar), (before, known))?;
                 self.assembler.add_file(entry, Arc::clone(&slot), None);
                 group.map(|_| FirstName::Reading(slot))
             }
@@ -302,7 +321,7 @@ impl<'c> Visit<'c> {
         &mut self,
         found: &Found<'_>,
         (is_secret, is_sidecar): (bool, bool),
-        before: Before,
+        (before, known): (Before, Option<Arc<Known>>),
     ) -> Result<Arc<FileSlot>, BackupError> {
         let slot = Arc::new(FileSlot::new());
         let directory = if let Some(directory) = self.places.last().and_then(|place| place.handle.clone()) {
@@ -314,15 +333,17 @@ impl<'c> Visit<'c> {
             }
             directory
         };
+        let expand = self.capture.parts.get(self.part).is_some_and(|part| part.expand);
         let job = FileJob {
             directory,
             at: found.at.to_vec(),
             path: found.path.clone(),
             metadata: found.metadata,
             is_secret,
-            expand: self.capture.parts.get(self.part).is_some_and(|part| part.expand),
+            expand,
             is_sidecar,
             before,
+            known: known.filter(|_| expand),
             slot: Arc::clone(&slot),
         };
         let mut waits = job;

@@ -223,6 +223,18 @@ pub enum Content<'a> {
 }
 
 impl Entry {
+    /// Gives another entry this one's content: that of another name of the same file, or of the same bytes seen before.
+    pub fn copy_content_to(&self, to: &mut Self) {
+        to.size = self.size;
+        to.inline.clone_from(&self.inline);
+        to.references.clone_from(&self.references);
+        to.list.clone_from(&self.list);
+        to.hash = self.hash;
+        to.flags = self.flags;
+        to.extents.clone_from(&self.extents);
+        to.recipe.clone_from(&self.recipe);
+    }
+
     /// An entry that has only what every entry has.
     pub fn new(name: impl Into<Vec<u8>>, kind: EntryType) -> Self {
         Self {
