@@ -310,7 +310,7 @@ fn secrets_and_sparse_files_are_no_containers() {
 fn a_container_whose_bytes_are_known_is_not_undone_again() {
     let world = World::new();
     let at = |name: &str| world.source().join(name);
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let touch = |name: &str| {
         let file = File::options().write(true).open(at(name)).unwrap();
         file.set_modified(file.metadata().unwrap().modified().unwrap() - day).unwrap();
@@ -324,7 +324,7 @@ fn a_container_whose_bytes_are_known_is_not_undone_again() {
     world.write("night.sql.gz", &night);
     world.write("chinook.dump", DUMPS[0].1);
     assert_eq!(back_up().statistics.containers, 2);
-    ["night.sql.gz", "chinook.dump"].map(touch);
+    ["night.sql.gz", "chinook.dump"].into_iter().for_each(touch);
     let touched = back_up();
     assert_eq!((touched.statistics.containers, touched.statistics.files_unmodified), (0, 2));
     assert_eq!(touched.statistics.bytes_read, (night.len() + DUMPS[0].1.len()) as u64);

@@ -45,17 +45,20 @@ pub(super) struct Place {
     /// It, kept open for readers.
     handle: Option<Arc<OwnedFd>>,
     /// By size and time, what the cache knows; made when it's asked for.
-    twins: Option<HashMap<(u64, (i64, u32)), usize>>,
+    twins: Option<HashMap<Looks, usize>>,
 }
+
+/// A size, and seconds and nanoseconds of a time.
+type Looks = (u64, i64, u32);
 
 impl Place {
     /// A file that the cache knows and that had this size and time.
     pub(super) fn twin(&mut self, size: u64, mtime: Time) -> Option<&SeenFile> {
         let files = self.seen.files();
-        let facts = |size, mtime: Time| (size, (mtime.seconds, mtime.nanoseconds));
-        let of_file = |(at, file): (usize, &SeenFile)| (facts(file.stamp.size, file.stamp.mtime), at);
+        let looks = |size, mtime: Time| -> Looks { (size, mtime.seconds, mtime.nanoseconds) };
+        let of_file = |(at, file): (usize, &SeenFile)| (looks(file.stamp.size, file.stamp.mtime), at);
         let twins = self.twins.get_or_insert_with(|| files.iter().enumerate().map(of_file).collect());
-        files.get(*twins.get(&facts(size, mtime))?)
+        files.get(*twins.get(&looks(size, mtime))?)
     }
 
     /// Notes that a file that the cache knows is still there.
