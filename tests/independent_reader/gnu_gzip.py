@@ -11,6 +11,7 @@ for extra in range(1, 14):
         DISTANCES.append((DISTANCES[-1][0] + (1 << DISTANCES[-1][1]), extra))
 ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 REPEATS = {16: 2, 17: 3, 18: 7}
+LEAST = {16: 3, 17: 3, 18: 11}
 LEVELS = {
     1: (4, 4, 8, 4), 2: (4, 5, 16, 8), 3: (4, 6, 32, 32), 4: (4, 4, 16, 16), 5: (8, 16, 32, 32), 6: (8, 16, 128, 128),
     7: (8, 32, 128, 256), 8: (32, 128, 258, 1024), 9: (32, 258, 258, 4096),
@@ -100,32 +101,85 @@ FIXED_LENGTHS = codes_of([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8)
 FIXED_DISTANCES = codes_of([5] * 32)
 
 
+def run_of(lengths, before):
+    """The first of these lengths, or a run of them, as a code for lengths with what follows it; `before` stood before."""
+    length, count = lengths[0], 1
+    while count < (6 if length else 138) and lengths[count : count + 1] == [length]:
+        count += 1
+    if length == 0 and count >= 3:
+        return (18, count - 11) if count >= 11 else (17, count - 3)
+    return (16, count - 3) if length and length == before and count >= 3 else (length, 0)
+
+
 def runs_of(lengths):
     """The lengths of a tree's codes as codes for lengths, with what follows each."""
-    runs, at, before = [], 0, None
+    runs, at = [], 0
     while at < len(lengths):
-        length, count = lengths[at], 1
-        most = 138 if length == 0 else 6 if length == before else 7
-        while count < most and at + count < len(lengths) and lengths[at + count] == length:
-            count += 1
-        at += count
-        if length == 0 and count >= 3:
-            runs.append((18, count - 11) if count >= 11 else (17, count - 3))
-        elif length and count >= (3 if length == before else 4):
-            if length != before:
-                runs.append((length, 0))
-                count -= 1
-            runs.append((16, count - 3))
-        else:
-            runs += [(length, 0)] * count
-        before = length
+        runs.append(run_of(lengths[at:], lengths[at - 1] if at else None))
+        at += runs[-1][1] + LEAST.get(runs[-1][0], 1)
     return runs
 
 
-class GnuGzip:
+class Bits:
+    """A stream of deflate, bit for bit."""
+
+    def __init__(self):
+        self.out, self.bits, self.count = bytearray(), 0, 0
+
+    def put(self, value, length):
+        self.bits |= value << self.count
+        self.count += length
+        while self.count >= 8:
+            self.out.append(self.bits & 255)
+            self.bits, self.count = self.bits >> 8, self.count - 8
+
+    def align(self):
+        if self.count:
+            self.out.append(self.bits & 255)
+        self.bits = self.count = 0
+
+    def taken(self):
+        data = bytes(self.out)
+        self.out.clear()
+        return data
+
+    def stored(self, last, content):
+        self.put(int(last), 3)
+        self.align()
+        self.out += len(content).to_bytes(2, "little") + (len(content) ^ 65_535).to_bytes(2, "little") + content
+
+    def fixed(self, last, tokens):
+        self.put(2 | last, 3)
+        self.write(tokens, FIXED_LENGTHS, FIXED_DISTANCES)
+
+    def dynamic(self, last, tokens, lengths, of_distances, of_lengths, named, runs):
+        self.put(4 | last, 3)
+        self.put(len(lengths) - 257, 5), self.put(len(of_distances) - 1, 5), self.put(named - 4, 4)
+        for code in ORDER[:named]:
+            self.put(of_lengths[code], 3)
+        codes = codes_of(of_lengths)
+        for code, repeat in runs:
+            self.put(*codes[code])
+            self.put(repeat, REPEATS.get(code, 0))
+        self.write(tokens, codes_of(lengths), codes_of(of_distances))
+
+    def write(self, tokens, codes, distances):
+        for distance, value in tokens:
+            if not distance:
+                self.put(*codes[value])
+                continue
+            for ranges, of, number, first in ((LENGTHS, codes, value, 257), (DISTANCES, distances, distance, 0)):
+                at = place(ranges, number)
+                self.put(*of[first + at])
+                self.put(number - ranges[at][0], ranges[at][1])
+        self.put(*codes[256])
+
+
+class GnuGzip(Bits):
     """Takes 65,536 bytes at a time and the rest at the end, as `zlib.compressobj` would."""
 
     def __init__(self, level, memory=None, rsyncable=False):
+        super().__init__()
         self.level, self.memory, self.rsyncable = level, memory, rsyncable
         self.hashes, self.shift = (1 << 15, 5) if memory is None else (1 << (memory + 7), -(-(memory + 7) // 3))
         self.sum, self.seen, self.noted = 0, 0, None
@@ -134,8 +188,7 @@ class GnuGzip:
         self.hash = self.p = self.ahead = self.start = self.s = 0
         self.begun = self.ended = self.waiting = False
         self.l = 2
-        self.input, self.out, self.bits, self.count = bytearray(), bytearray(), 0, 0
-        self.tokens, self.matches, self.spread = [], 0, 0
+        self.input, self.tokens, self.matches, self.spread = bytearray(), [], 0, 0
 
     def compress(self, data):
         self.input += data
@@ -146,9 +199,7 @@ class GnuGzip:
         if self.waiting:
             self.token(0, self.window[self.p - 1])
         self.close(True)
-        data += bytes(self.out)
-        self.out.clear()
-        return data
+        return data + self.taken()
 
     def go_on(self, last):
         while True:
@@ -160,11 +211,6 @@ class GnuGzip:
             if not self.ahead:
                 return self.taken()
             (self.quick if self.level <= 3 else self.slow)()
-
-    def taken(self):
-        data = bytes(self.out)
-        self.out.clear()
-        return data
 
     def fill(self, room):
         if self.p >= 65_274:
@@ -293,18 +339,6 @@ class GnuGzip:
                 return True
         return n == 32_767 or self.matches == 32_768
 
-    def put(self, value, length):
-        self.bits |= value << self.count
-        self.count += length
-        while self.count >= 8:
-            self.out.append(self.bits & 255)
-            self.bits, self.count = self.bits >> 8, self.count - 8
-
-    def align(self):
-        if self.count:
-            self.out.append(self.bits & 255)
-        self.bits = self.count = 0
-
     def close(self, last):
         counts, distances, extra = [0] * 286, [0] * 30, 0
         counts[256] = 1
@@ -334,33 +368,11 @@ class GnuGzip:
         fixed = (size([length for _, length in FIXED_LENGTHS], [5] * 30) + 3 + 7) // 8
         content = self.window[self.start : self.p] if self.start >= 0 else None
         if content is not None and len(content) + 4 <= min(dynamic, fixed):
-            self.put(int(last), 3)
-            self.align()
-            self.out += len(content).to_bytes(2, "little") + (len(content) ^ 65_535).to_bytes(2, "little") + content
+            self.stored(last, content)
         elif fixed <= dynamic:
-            self.put(2 | last, 3)
-            self.write(FIXED_LENGTHS, FIXED_DISTANCES)
+            self.fixed(last, self.tokens)
         else:
-            self.put(4 | last, 3)
-            self.put(used - 257, 5), self.put(used_distances - 1, 5), self.put(named - 4, 4)
-            for code in ORDER[:named]:
-                self.put(of_lengths[code], 3)
-            codes = codes_of(of_lengths)
-            for code, repeat in runs:
-                self.put(*codes[code])
-                self.put(repeat, REPEATS.get(code, 0))
-            self.write(codes_of(lengths), codes_of(of_distances))
+            self.dynamic(last, self.tokens, lengths[:used], of_distances[:used_distances], of_lengths, named, runs)
         if last:
             self.align()
         self.start, self.tokens, self.matches, self.spread = self.p, [], 0, 0
-
-    def write(self, codes, distances):
-        for distance, value in self.tokens:
-            if not distance:
-                self.put(*codes[value])
-                continue
-            for ranges, of, number, first in ((LENGTHS, codes, value, 257), (DISTANCES, distances, distance, 0)):
-                at = place(ranges, number)
-                self.put(*of[first + at])
-                self.put(number - ranges[at][0], ranges[at][1])
-        self.put(*codes[256])

@@ -24,6 +24,7 @@ from blake3 import blake3
 
 from frames import Lz4, Zstd
 from gnu_gzip import GnuGzip
+from guided import Guided, WAITING, WAITING_BYTES
 from pigz import Pigz
 from primitives import (
     BASE32, Cursor, Damage, Record, WrongPassword, base32, cbor, check, ed25519_public, hash_, hpke_open, kdf, keyed,
@@ -742,6 +743,8 @@ def in_range(code, number):
         return number >> 32 <= 1 and level <= 131_091 and level != 131_072
     if code in (20, 32):
         return 0 <= number <= (12 if code == 20 else 0)
+    if code == 30:
+        return number >> 24 in (3, 4) and 1 <= number >> 8 & 0xFFFF <= 1_024
     other, level = divmod(number, 256)
     return 1 <= level <= 9 and other in {18: range(1, 10), 28: range(6, 17)}.get(code, (0,))
 
@@ -821,6 +824,24 @@ class Rebuilder:
             self.give(bytes(self.piece[5 : 5 + length]))
             del self.piece[: 5 + length]
 
+    def bytes_of_step(self, length, most, what):
+        """What follows a step."""
+        data = self.recipe[self.at : self.at + length]
+        check(len(data) == length <= most, f"{self.what}: the length of a {what}")
+        self.at += length
+        return data
+
+    def guide(self, number):
+        size, level, length = number >> 32, number >> 24 & 255, number & 0xFF_FFFF
+        check(size <= MAX_CHUNK + 65_536, f"{self.what}: a guide to too much")
+        guide = self.bytes_of_step(length, 65_536, "guide")
+        all_guided = [stage for stage in self.stages if isinstance(stage, Guided)]
+        of_level = [stage for stage in all_guided if stage.level == level]
+        check(of_level, f"{self.what}: a guide to nothing")
+        of_level[-1].guide(size, guide)
+        count, length = map(sum, zip(*(stage.waiting() for stage in all_guided)))
+        check(count <= WAITING and length <= WAITING_BYTES, f"{self.what}: too many guides that wait")
+
     def step(self):
         """Does the next step; whether there was one."""
         if self.at == len(self.recipe):
@@ -832,21 +853,24 @@ class Rebuilder:
             check(number >= 1, f"{self.what}: a step that does nothing")
             self.taking, self.left, self.piece = code, number, bytearray()
         elif code == 5:
-            literal = self.recipe[self.at : self.at + number]
-            check(1 <= number <= 65_536 and len(literal) == number, f"{self.what}: the length of a literal")
-            self.at += number
-            self.give(literal)
-        elif code in (16, 17, 18, 19, 20, 21, 24, 25, 26, 27, 28, 32):
+            check(number >= 1, f"{self.what}: a step that does nothing")
+            self.give(self.bytes_of_step(number, 65_536, "literal"))
+        elif code in (16, 17, 18, 19, 20, 21, 24, 25, 26, 27, 28, 30, 32):
             check(len(self.stages) < 16, f"{self.what}: too many steps in each other")
             check(in_range(code, number), f"{self.what}: a number out of range")
             nested = code == 21 and any(isinstance(getattr(stage, "zlib", None), Zstd) for stage in self.stages)
             check(not nested, f"{self.what}: one frame of Zstandard in another")
             sink = self.stages[-1].push if self.stages else self.sink
-            self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number, self.what), sink))
+            if code == 30:
+                self.stages.append(Guided(number, sink, self.what))
+            else:
+                self.stages.append(Pieces(sink) if code == 32 else Deflate(compressor(code, number, self.what), sink))
         elif code == 29:
             check(number == 0, f"{self.what}: a number for nothing")
             check(self.stages and isinstance(self.stages[-1], Deflate), f"{self.what}: a flush of nothing")
             self.stages[-1].flush()
+        elif code == 31:
+            self.guide(number)
         elif code == 33:
             count, size = number >> 32, number & 0xFFFF_FFFF
             check(count >= 1 and 1 <= size < 1 << 31, f"{self.what}: pieces without a size")

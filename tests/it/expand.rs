@@ -344,14 +344,4 @@ fn a_container_whose_bytes_are_known_is_not_undone_again() {
     assert_eq!((dumps[0].path.to_string().as_str(), dumps[0].contents.is_some()), ("/data/moved.dump", true));
     // It's in the cache by its new name.
     assert_eq!(back_up().statistics.bytes_read, 0);
-
-    // Known bytes that aren't stored any more are stored anew.
-    for snapshot in nightsafe::snapshot::snapshots::snapshots(&world.repo()).unwrap().list {
-        forget(&world, snapshot.id);
-    }
-    prune(&world.repo(), &at_once(), &Silent::default()).unwrap();
-    touch("moved.dump");
-    let anew = back_up();
-    assert_eq!(anew.statistics.containers, 3);
-    assert_eq!(world.restored(anew.snapshot.unwrap()), portrait(&world.source()));
 }

@@ -5,6 +5,7 @@ use super::expander::{Expander, Outcome};
 use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
+use super::sum::Sum;
 use super::undoing::{Given, Undoing};
 
 /// What a member begins with.
@@ -33,8 +34,11 @@ enum State {
     Header(Vec<u8>),
     Body(Box<Body>),
     Trailer {
-        left: usize,
-        /// Whether the body stays as it is.
+        /// What came of it.
+        came: Vec<u8>,
+        /// What it should be, if the stream's end was found.
+        expected: Option<[u8; TRAILER]>,
+        /// Whether it belongs to the stream.
         verbatim: bool,
     },
     /// What isn't a member.
@@ -75,7 +79,8 @@ impl Gzip {
                             input = &input[length - held..];
                             header.truncate(length);
                             let (header, inner) = (std::mem::take(header), Expander::within(self.depth));
-                            let undoing = Undoing::of(Codec::Deflate(likely(&header)), self.depth).after(self.habits);
+                            let undoing = Undoing::of(Codec::Deflate(likely(&header)), self.depth);
+                            let undoing = undoing.after(self.habits).summing(Sum::CRC);
                             self.state = State::Body(Box::new(Body { undoing, inner, header, verbatim: false }));
                         }
                         Length::Unknown if header.len() < MAX_HEADER => return Ok(()),
@@ -93,19 +98,23 @@ impl Gzip {
                     if body.undoing.has_ended() {
                         outcome.note(body.undoing.left());
                         self.habits = body.undoing.habits();
-                        self.state = State::Trailer { left: TRAILER, verbatim: body.verbatim };
+                        let expected = body.undoing.sum().map(|(sum, length)| trailer(sum, length));
+                        self.state = State::Trailer { came: Vec::new(), expected, verbatim: body.verbatim };
                     }
                 }
-                State::Trailer { left, verbatim } => {
-                    let (now, later) = input.split_at(input.len().min(*left));
+                State::Trailer { came, expected, verbatim } => {
+                    let (now, later) = input.split_at(input.len().min(TRAILER - came.len()));
+                    came.extend_from_slice(now);
                     if *verbatim {
                         out.raw(now)?;
                     } else {
                         out.literal(now);
                     }
-                    *left -= now.len();
                     input = later;
-                    if *left == 0 {
+                    if came.len() == TRAILER {
+                        if expected.is_some_and(|expected| came[..] != expected) {
+                            outcome.note(Some(Left::Damaged));
+                        }
                         self.state = State::Header(Vec::new());
                     }
                 }
@@ -168,6 +177,14 @@ fn pass_on<E>(
         out.step(step);
     }
     Ok(())
+}
+
+/// What comes behind a body (RFC 1952, section 2.3.1).
+fn trailer(sum: [u8; 4], length: u64) -> [u8; TRAILER] {
+    let mut trailer = [0; TRAILER];
+    trailer[..4].copy_from_slice(&sum);
+    trailer[4..].copy_from_slice(&length.to_le_bytes()[..4]);
+    trailer
 }
 
 /// The level that a header hints at.

@@ -3,13 +3,15 @@
 use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
 use super::guided::write;
+use super::sum::Sum;
 use super::{Expansion, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
+use flate2::read::DeflateDecoder;
 use flate2::write::GzEncoder;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{Read, Write};
 
 /// What comes of bytes.
 pub(super) struct Expanded {
@@ -109,4 +111,20 @@ pub(super) fn oddly(bytes: &[u8]) -> Vec<u8> {
     write(&block, bytes, &mut bits, &mut out);
     bits.align(&mut out);
     out
+}
+
+/// What a stream of deflate is undone to.
+pub(super) fn inflated(bytes: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    DeflateDecoder::new(bytes).read_to_end(&mut read).unwrap();
+    read
+}
+
+/// A member of gzip.
+pub(super) fn member(body: &[u8]) -> Vec<u8> {
+    let content = inflated(body);
+    let mut sum = Sum::CRC;
+    sum.add(&content);
+    let length = u32::try_from(content.len()).unwrap();
+    [&gzip(b"", 6)[..10], body, &sum.bytes(), &length.to_le_bytes()].concat()
 }

@@ -34,6 +34,7 @@ mod proof;
 mod rebuild;
 mod recipe;
 mod rows;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod trial;

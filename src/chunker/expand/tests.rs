@@ -1,17 +1,16 @@
 use super::deflater::Deflater;
-use super::harness::{self, Expanded, gzip, oddly, rebuild};
+use super::harness::{self, Expanded, gzip, member, oddly, rebuild};
 use super::method::Method;
 use super::pieces::Framer;
 use super::*;
 use crate::chunker::archive::fixture::{Made, MadeBlock};
 use crate::chunker::archive::{Event, Parser};
 use crate::chunker::steps::in_steps;
-use flate2::read::DeflateDecoder;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use flate2::{Compression, GzBuilder};
 use proptest::prelude::*;
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::Write;
 
 mod encoders;
 mod frames;
@@ -228,7 +227,7 @@ fn streams_that_stop_being_zlibs_are_kept_from_there_on() {
     let body = encoder.finish().unwrap();
     let whole = [&gzip(b"", 6)[..10], &body, b"checksum", &gzip(b"another member", 6)].concat();
     let expanded = proven(&whole);
-    assert_eq!(expanded.outcome.left, [Left::Differs].into());
+    assert_eq!(expanded.outcome.left, [Left::Damaged, Left::Differs].into());
     assert_eq!(expanded.outcome.undone, 1, "the member behind it");
     assert!(expanded.stream.starts_with(&text[..2_500_000]));
     assert!(expanded.stream.len() < text.len());
@@ -281,14 +280,14 @@ proptest! {
     ) {
         let bytes = encoders::some(seed, letters, runs, length);
         let compressed = encoders::made(Method::Gnu(level), &bytes, &steps, false);
-        prop_assert!(encoders::inflated(&compressed) == bytes);
+        prop_assert!(harness::inflated(&compressed) == bytes);
     }
 }
 
 #[test]
 fn other_encoders_streams_are_kept() {
     let text = text(30_000);
-    let zipped = encoders::member(&oddly(&text));
+    let zipped = member(&oddly(&text));
     let expanded = proven(&zipped);
     assert_eq!(expanded.outcome.left, [Left::OtherEncoder].into());
     assert!(expanded.stream.len() <= zipped.len());
@@ -369,4 +368,28 @@ fn guides_are_told_apart_by_what_is_in_what() {
         let last = text(rows).split(|byte| *byte == b'\n').rev().nth(1).unwrap().to_vec();
         assert!(expanded.stream.windows(last.len()).any(|part| part == last), "{rows}");
     }
+}
+
+#[test]
+fn a_wrong_checksum_is_told_and_comes_back() {
+    let text = text(3_000);
+    let mut zipped = gzip(&text, 6);
+    let end = zipped.len();
+    for at in [end - 8, end - 1] {
+        zipped[at] ^= 0x20;
+        let expanded = proven(&zipped);
+        assert!(expanded.stream == text, "{at}");
+        assert_eq!((expanded.outcome.undone, expanded.outcome.left), (1, [Left::Damaged].into()), "{at}");
+        zipped[at] ^= 0x20;
+    }
+    assert!(proven(&zipped).outcome.left.is_empty());
+    let by = |content: &[u8]| {
+        let mut stream = zlib(content, 6);
+        *stream.last_mut().unwrap() ^= 1;
+        stream
+    };
+    let archive = archive(15, 300, true);
+    let expanded = proven(&compressed_by(&archive, 1, &by, 4_096, None));
+    assert_eq!(expanded.outcome.left, [Left::Damaged].into());
+    assert!(proven(&compressed(&archive, 6, 4_096, None)).outcome.left.is_empty());
 }

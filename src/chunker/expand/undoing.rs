@@ -11,6 +11,7 @@ use super::left::Left;
 use super::method::Method;
 use super::proof::{Proof, Unproven};
 use super::recipe::Step;
+use super::sum::Sum;
 use super::trial::{Beginning, methods_of};
 
 /// Undone bytes that do.
@@ -85,6 +86,8 @@ pub(super) struct Undoing {
     left: Option<Left>,
     compressed: u64,
     undone: u64,
+    /// Of what was undone, if its container tells.
+    sum: Option<Sum>,
 }
 
 enum State {
@@ -130,6 +133,7 @@ impl Undoing {
             left: None,
             compressed: 0,
             undone: 0,
+            sum: None,
         }
     }
 
@@ -137,6 +141,25 @@ impl Undoing {
     pub(super) const fn after(mut self, habits: Habits) -> Self {
         self.habits = habits;
         self
+    }
+
+    /// The same, with a checksum of what is undone.
+    pub(super) const fn summing(mut self, sum: Sum) -> Self {
+        self.sum = Some(sum);
+        self
+    }
+
+    /// The checksum and the length of what was undone; nothing if the stream's end wasn't found.
+    pub(super) fn sum(&self) -> Option<([u8; 4], u64)> {
+        let sum = self.sum.filter(|_| self.has_ended() && self.left != Some(Left::Truncated))?;
+        Some((sum.bytes(), self.undone))
+    }
+
+    fn count(&mut self, undone: &[u8]) {
+        self.undone += undone.len() as u64;
+        if let Some(sum) = &mut self.sum {
+            sum.add(undone);
+        }
     }
 
     /// The same, but once it [is lost](Self::is_lost) it takes nothing more.
@@ -252,7 +275,6 @@ impl Undoing {
             self.state = State::Trial { inflater, original, content, enough };
             return Ok(());
         }
-        self.undone = content.len() as u64;
         let gains = !self.codec.must_gain()
             || original.len() < SHORT
             // A container in a container doesn't shrink, and is what is to be undone.
@@ -267,6 +289,7 @@ impl Undoing {
             self.state = State::Trial { inflater, original, content, enough: self.codec.long_trial() };
             return Ok(());
         }
+        self.count(&content);
         self.method = methods.first().copied();
         let Some(method) = self.method else {
             let is_deflate = gains && matches!(self.codec, Codec::Deflate(_));
@@ -302,7 +325,7 @@ impl Undoing {
         };
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
-        self.undone += undone.len() as u64;
+        self.count(undone);
         let proven = proof.add(undone, taken);
         if self.is_bomb() {
             self.state = State::Skipping(inflater);
@@ -326,7 +349,7 @@ impl Undoing {
         };
         let taken = &before[..before.len() - input.len()];
         self.compressed += taken.len() as u64;
-        self.undone += undone.len() as u64;
+        self.count(undone);
         guider.push(taken);
         if self.is_bomb() {
             self.state = State::Skipping(inflater);
@@ -410,7 +433,9 @@ impl Undoing {
 
     fn skip_on<E>(&mut self, mut inflater: Undoer, input: &mut &[u8], sink: Sink<'_, E>) -> Result<(), E> {
         let before = *input;
-        let is_one = inflater.step(input).is_some();
+        let undone = inflater.step(input);
+        let is_one = undone.is_some();
+        self.count(undone.unwrap_or_default());
         let mut taken = &before[..before.len() - input.len()];
         self.state = match inflater {
             _ if !is_one => State::Lost,

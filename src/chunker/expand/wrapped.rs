@@ -3,8 +3,10 @@
 use super::codec::Codec;
 use super::expander::Outcome;
 use super::habits::Habits;
+use super::left::Left;
 use super::out::Out;
 use super::rows::Pieces;
+use super::sum::Sum;
 use super::undoing::Undoing;
 use crate::chunker::archive::Compression;
 
@@ -16,8 +18,9 @@ const CHECKSUM: usize = 4;
 pub(super) struct Wrapped {
     header: Vec<u8>,
     undoing: Option<Undoing>,
-    /// Bytes of the checksum that are missing.
+    /// Bytes of the checksum that are missing, and those that came.
     checksum: usize,
+    sum: Vec<u8>,
     /// What is remembered of those before.
     habits: Habits,
     /// In so many containers it is.
@@ -34,7 +37,7 @@ impl Wrapped {
         };
         // The other two tell their ends themselves, and that is all.
         let checksum = if undoing.is_none() { CHECKSUM } else { 0 };
-        Self { header: Vec::new(), undoing, checksum, habits, depth }
+        Self { header: Vec::new(), undoing, checksum, sum: Vec::new(), habits, depth }
     }
 
     /// What is to be remembered when it has ended.
@@ -57,7 +60,8 @@ impl Wrapped {
             if let [_, flags] = self.header[..] {
                 // The compressor's own words: fastest, fast, default, slowest.
                 let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
-                self.undoing = Some(Undoing::of(Codec::Deflate(Some(likely)), self.depth).after(self.habits));
+                let undoing = Undoing::of(Codec::Deflate(Some(likely)), self.depth).after(self.habits);
+                self.undoing = Some(undoing.summing(Sum::ADLER));
             }
         }
         let Some(undoing) = &mut self.undoing else { return Ok(()) };
@@ -69,6 +73,14 @@ impl Wrapped {
         }
         let (checksum, beyond) = bytes.split_at(bytes.len().min(self.checksum));
         self.checksum -= checksum.len();
+        self.sum.extend_from_slice(checksum);
+        if self.checksum == 0
+            && !checksum.is_empty()
+            && let Some((sum, _)) = undoing.sum()
+            && sum != self.sum[..]
+        {
+            outcome.note(Some(Left::Damaged));
+        }
         out.literal(checksum);
         out.raw(beyond)
     }

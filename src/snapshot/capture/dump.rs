@@ -43,6 +43,8 @@ impl FoundArchive {
         let contents = match contents {
             // A ZIP holds other things besides, and isn't a dump itself.
             _ if outcome.formats.contains(&Format::Zip) => return None,
+            // A checksum says so.
+            Ok(_) if outcome.left.contains(&Left::Damaged) => Err(Left::Damaged.to_string()),
             Ok(contents) => Ok(contents),
             Err(_) if outcome.is_cut => Err(Left::Truncated.to_string()),
             // The rest is there, in the next member or as it was.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::chunker::expand::harness::{self, Expanded, oddly, rebuild};
+use crate::chunker::expand::harness::{self, Expanded, member, oddly, rebuild};
 use crate::chunker::expand::{Expansion, Left};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
@@ -164,7 +164,7 @@ fn a_long_stream_forgets_what_is_out_of_reach() {
 
 #[test]
 fn what_guides_are_not_worth_stays() {
-    let bytes = [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], &oddly(&content(3_000)), &[0; 8]].concat();
+    let bytes = member(&oddly(&content(3_000)));
     let expanded = proven(&bytes, &[5_000]);
     assert_eq!(expanded.outcome.left, [Left::OtherEncoder].into());
     assert_eq!(expanded.stream, bytes);

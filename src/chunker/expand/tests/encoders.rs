@@ -4,6 +4,7 @@ use super::*;
 use crate::chunker::expand::codec::Codec;
 use crate::chunker::expand::deflate::reader::Token;
 use crate::chunker::expand::habits::Habits;
+use crate::chunker::expand::harness::{inflated, member};
 use crate::chunker::expand::left::Left;
 use crate::chunker::expand::look::{KEPT, Look};
 use crate::chunker::expand::pigz::Way;
@@ -25,17 +26,6 @@ pub(super) fn made(method: Method, bytes: &[u8], steps: &[usize], flushed: bool)
     }
     let Ok(()) = deflater.finish(&mut out);
     compressed
-}
-
-pub(super) fn inflated(bytes: &[u8]) -> Vec<u8> {
-    let mut read = Vec::new();
-    DeflateDecoder::new(bytes).read_to_end(&mut read).unwrap();
-    read
-}
-
-/// A member of gzip.
-pub(super) fn member(body: &[u8]) -> Vec<u8> {
-    [&gzip(b"", 6)[..10], body, b"checksum"].concat()
 }
 
 fn all() -> impl Iterator<Item = Method> {
