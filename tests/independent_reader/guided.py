@@ -187,13 +187,13 @@ class Guided:
                 tokens.append((0, self.data[p - self.origin]))
                 p, b = p + 1, 2 if length else 1
                 continue
-            distances, next_one = None, None
+            next_one, distances = None, None
             if not length or not guide.bit("G", k, w):
-                length, distance = 3 + guide.number(8, "N"), 0
+                length = 3 + guide.number(8, "N")
                 check(length <= self.end_of_block - p, f"{self.what}: a match beyond the block")
                 distances = self.distances(p, length)
-                distance = distances[0] if distances else 0
-            if not distance or not guide.bit("H", k):
+                distance = distances[0] if distances else None
+            if distance is None or not guide.bit("H", k):
                 distance = self.distance(guide, self.distances(p, length) if distances is None else distances)
             check(distance <= p, f"{self.what}: a match with nothing")
             tokens.append((distance, length))

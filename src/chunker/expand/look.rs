@@ -9,6 +9,8 @@ use super::deflater::is_flushed;
 pub(super) const KEPT: usize = 768;
 /// Bytes that these give, at most: pigz begins anew behind 128 KiB, and ends a match there that is one of 258 bytes else.
 const COVERED: usize = (128 << 10) - 258;
+/// Blocks that are looked at: empty ones have none.
+const BLOCKS: usize = 16;
 /// Those of a block that are counted. No encoder that is known gathers more, but those whose streams are guided to.
 const COUNTED: usize = 1 << 15;
 
@@ -30,7 +32,7 @@ impl Look {
         let mut look = Self::default();
         let (mut reader, mut content) = (Reader::new(), Vec::new());
         reader.push(bytes);
-        for nth in 0.. {
+        for nth in 0..BLOCKS {
             let whole = reader.next(&mut content).ok();
             // Of one that goes on beyond what there is, the part that there is.
             let Some(block) = whole.as_ref().or_else(|| reader.block()) else { break };

@@ -293,6 +293,7 @@ mod tests {
     #[test]
     fn steps_that_go_on_are_joined_and_all_come_back() {
         let mut writer = RecipeWriter::new();
+        let search = Search { depth: 1024, least: 4 };
         let all = [
             Step::Raw(3),
             Step::Raw(4),
@@ -308,6 +309,10 @@ mod tests {
             Step::Compress(Method::Lz4(0)),
             Step::Compress(Method::Zstd { level: -131_072, long: false }),
             Step::Compress(Method::Zstd { level: 19, long: true }),
+            Step::Guided(3, search),
+            Step::Guide { length: 8_454_144, level: 3, guide: vec![7; 65_536] },
+            Step::Guide { length: 0, level: 3, guide: vec![] },
+            Step::Flush,
             Step::Pieced(10),
             Step::Pieced(u64::MAX - 10),
             Step::Cut(5),
@@ -329,13 +334,17 @@ mod tests {
             Step::Compress(Method::Lz4(0)),
             Step::Compress(Method::Zstd { level: -131_072, long: false }),
             Step::Compress(Method::Zstd { level: 19, long: true }),
+            Step::Guided(3, search),
+            Step::Guide { length: 8_454_144, level: 3, guide: vec![7; 65_536] },
+            Step::Guide { length: 0, level: 3, guide: vec![] },
+            Step::Flush,
             Step::Pieced(u64::MAX),
             Step::Cut(5),
             Step::End,
         ];
         assert_eq!(steps(&bytes).unwrap(), expected);
         assert_eq!(bytes[..10], [1, 2, 7, 0, 0, 0, 0, 0, 0, 0]);
-        for length in 0..bytes.len() {
+        for length in (0..300).chain(bytes.len() - 100..bytes.len()) {
             // Between two steps it's shorter, and its end is missed by who follows it.
             assert!(steps(&bytes[..length]).map_or(true, |steps| steps.len() < expected.len()), "{length}");
         }
@@ -381,6 +390,14 @@ mod tests {
             (21, 131_092),
             (21, (1 << 32) + 131_072),
             (21, (1 << 33) + 131_075),
+            (29, 1),
+            (30, 3 << 24),
+            (30, 3 << 24 | 1025 << 8),
+            (30, 2 << 24 | 1 << 8),
+            (30, 5 << 24 | 1 << 8),
+            (30, 1 << 32 | 3 << 24 | 1 << 8),
+            (31, 8_454_145 << 32),
+            (31, 65_537),
             (32, 1),
             (33, 0),
             (33, 1 << 32),

@@ -5,7 +5,7 @@
 
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
-use super::guided::{Guider, Next, Rest, Search};
+use super::guided::{Guider, Next, Rest, Search, search_of};
 use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
@@ -292,8 +292,8 @@ impl Undoing {
         self.count(&content);
         self.method = methods.first().copied();
         let Some(method) = self.method else {
-            let is_deflate = gains && matches!(self.codec, Codec::Deflate(_));
-            if let Some(search) = is_deflate.then(|| Guider::search_of(&original, self.habits.search())).flatten() {
+            let is_deflate = gains && matches!(self.codec, Codec::Deflate(_)) && !self.habits.is_hopeless();
+            if let Some(search) = is_deflate.then(|| search_of(&original, self.habits.search())).flatten() {
                 self.search = Some(search);
                 sink(Given::Guided(self.level, search))?;
                 let mut guider = Box::new(Guider::new(search));
@@ -368,7 +368,7 @@ impl Undoing {
                     sink(Given::Guide { length, level: self.level, guide })?;
                     sink(Given::Content(content))?;
                 }
-                Next::More if !ended => {
+                Next::More | Next::End if !ended => {
                     self.state = State::Guiding { inflater, guider };
                     return Ok(());
                 }

@@ -8,6 +8,8 @@ use super::tables::{DISTANCE_RANGES, END, LENGTH_RANGES, LENGTHS, ORDER, REPEATS
 pub(in super::super) const MAX_TOKENS: usize = 1 << 20;
 /// Bytes of content that a block may have: as many as 32,768 of the longest matches give.
 pub(in super::super) const MAX_CONTENT: usize = 32_768 * 258;
+/// Bytes that may be kept though they were read.
+const KEPT: usize = 64 << 10;
 /// How far back matches reach.
 pub(in super::super) const WINDOW: usize = 1 << 15;
 /// Bits that a literal or a match may take.
@@ -122,7 +124,7 @@ enum State {
 /// Reads deflate as it arrives.
 #[derive(Debug)]
 pub(in super::super) struct Reader {
-    /// What came, from the byte on in which the block begins that is read.
+    /// What came, from some byte on.
     input: Vec<u8>,
     /// Bits of it that are read.
     at: usize,
@@ -139,14 +141,6 @@ impl Reader {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Bytes that were taken and don't belong to whole blocks.
-    pub(in super::super) const fn unread(&self) -> usize {
-        match self.state {
-            State::Within(..) => self.input.len(),
-            State::Between | State::Ended => self.input.len() - self.at / 8,
-        }
-    }
-
     /// The block that is being read.
     pub(in super::super) const fn block(&self) -> Option<&Block> {
         if let State::Within(block, _) = &self.state { Some(block) } else { None }
@@ -160,9 +154,11 @@ impl Reader {
     /// Reads on; what it's undone to is appended to `content`, which is what came before. Gives a block once it's whole.
     pub(in super::super) fn next(&mut self, content: &mut Vec<u8>) -> Result<Block, Stop> {
         if matches!(self.state, State::Between) {
-            // What is read needn't be kept.
-            self.input.drain(..self.at / 8);
-            self.at %= 8;
+            // What is read needn't be kept; it's moved once it is more than what isn't.
+            if self.at / 8 > KEPT.max(self.input.len() / 2) {
+                self.input.drain(..self.at / 8);
+                self.at %= 8;
+            }
             let mut bits = BitReader::new(&self.input, self.at);
             let (block, codes) = begin(&mut bits)?;
             self.at = bits.at;

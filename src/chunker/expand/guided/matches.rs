@@ -70,7 +70,7 @@ impl Matches {
         Some((word.wrapping_mul(0x9e37_79b1) >> (32 - HASH)) as usize)
     }
 
-    /// Puts the places before `at` into the chains, and gives the newest with its hash, and 1; or 0.
+    /// Puts the places before `at` into the chains, and gives the newest with its hash, and 1; or 0. (It may be in them itself: the place behind it was looked at.)
     fn newest(&mut self, at: usize) -> usize {
         while self.inserted < at {
             let Some(hash) = self.hash(self.inserted) else { break };
@@ -78,7 +78,8 @@ impl Matches {
             self.heads[hash] = u32::try_from(self.inserted + 1).unwrap_or(0);
             self.inserted += 1;
         }
-        self.hash(at).map_or(0, |hash| self.heads[hash]) as usize
+        let newest = self.hash(at).map_or(0, |hash| self.heads[hash]) as usize;
+        if newest == at + 1 { self.links[at % WINDOW] as usize } else { newest }
     }
 
     /// The place that a link leads to from `at`, and the next link.

@@ -4,6 +4,7 @@
 //! function, [`Model::block`](model::Model::block), both writes a guide and reads it.
 
 mod coder;
+mod draft;
 mod guider;
 mod header;
 mod matches;
@@ -12,6 +13,7 @@ mod pending;
 #[cfg(test)]
 mod tests;
 
+pub(super) use draft::search_of;
 pub(super) use guider::{Guider, Next, Rest};
 pub(super) use matches::{MAX_DEPTH, Search};
 pub(super) use pending::MAX_GUIDE;
@@ -25,6 +27,9 @@ use matches::Matches;
 use model::{MALFORMED, Model};
 use pending::Pending;
 
+/// Guides that are longer than this part of what they make aren't worth it.
+const WORTH: usize = 4;
+
 /// Makes a stream again from its content and guides.
 #[derive(Debug)]
 pub(super) struct Guided {
@@ -36,6 +41,8 @@ pub(super) struct Guided {
     held: Vec<u8>,
     room: Vec<u8>,
     given: u64,
+    /// Whether the last block was made.
+    is_last: bool,
     /// Why nothing more comes.
     failed: Option<&'static str>,
 }
@@ -50,6 +57,7 @@ impl Guided {
             held: Vec::new(),
             room: Vec::new(),
             given: 0,
+            is_last: false,
             failed: None,
         }
     }
@@ -91,7 +99,8 @@ impl Guided {
             self.matches.content.append(&mut self.held);
             let mut decoder = Decoder::new(&guide);
             match self.model.block(&mut decoder, &mut self.matches, length, None) {
-                Ok(block) if decoder.is_done() => {
+                Ok(block) if decoder.is_done() && !self.is_last => {
+                    self.is_last = block.is_last;
                     let content = &self.matches.content[self.matches.content.len() - length..];
                     write(&block, content, &mut self.bits, &mut self.room);
                 }
@@ -134,8 +143,14 @@ impl Guided {
         if let Err(why) = self.given() {
             return Ok(Err(why));
         }
-        self.bits.align(&mut self.room);
-        self.give(out).map(Ok)
+        let mut last = Vec::new();
+        self.end(&mut last);
+        if last.is_empty() { Ok(Ok(())) } else { out(&last).map(Ok) }
+    }
+
+    /// Appends the last bits, with zeros up to a byte.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.bits.align(out);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::coder::{Chance, Coder};
 use super::header::HeaderModel;
 use super::matches::{Found, Matches};
-use crate::chunker::expand::deflate::reader::{Block, Form, Token};
+use crate::chunker::expand::deflate::reader::{Block, Form, MAX_TOKENS, Token};
 use crate::chunker::expand::deflate::tables::{DISTANCE_RANGES, range_of};
 
 /// Kinds of matches that are told apart.
@@ -79,7 +79,10 @@ impl Model {
             Form::Dynamic(_) => 2,
         });
         let form = coder.number(&mut self.form[self.before], 2, form);
-        self.before = form.min(2);
+        if form > 2 || (form == 0 && length > MAX_STORED) {
+            return Err(MALFORMED);
+        }
+        self.before = form;
         let mut tokens = Vec::new();
         if form > 0 {
             let end = matches.content.len();
@@ -88,18 +91,20 @@ impl Model {
                 let actual = actual.and_then(|block| block.tokens.get(tokens.len())).copied();
                 let token = self.token(coder, matches, at, &mut before, actual)?;
                 at += token.length();
+                if tokens.len() == MAX_TOKENS {
+                    return Err(MALFORMED);
+                }
                 tokens.push(token);
             }
         }
         let form = match form {
-            0 if length <= MAX_STORED => Form::Stored,
+            0 => Form::Stored,
             1 => Form::Fixed,
-            2 => {
+            _ => {
                 let actual = actual
                     .and_then(|block| if let Form::Dynamic(header) = &block.form { Some(&**header) } else { None });
                 Form::Dynamic(Box::new(self.header.code(coder, &tokens, actual)?))
             }
-            _ => return Err(MALFORMED),
         };
         Ok(Block { is_last, form, tokens, length })
     }
@@ -168,7 +173,8 @@ impl Model {
         let range = range_of(&DISTANCE_RANGES, u16::try_from(actual).unwrap_or(0));
         let range = coder.number(&mut self.range, RANGE_BITS, range);
         let (from, extra) = *DISTANCE_RANGES.get(range).ok_or(MALFORMED)?;
-        Ok(usize::from(from) + coder.raw(extra, actual.saturating_sub(from.into())))
+        let distance = usize::from(from) + coder.raw(extra, actual.saturating_sub(from.into()));
+        if distance > at { Err(MALFORMED) } else { Ok(distance) }
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 /// Bytes of a guide.
 pub(crate) const MAX_GUIDE: usize = 64 << 10;
-/// Those of all that wait, and how many there may be: more than a row of a database has blocks.
-const MAX_WAITING: usize = 16 << 20;
-const MAX_GUIDES: usize = 1 << 20;
+/// Those of all that wait, and how many there may be: more than writers make for what a table of contents and a row hold back, 72 MiB of content.
+const MAX_WAITING: usize = 32 << 20;
+const MAX_GUIDES: usize = 1 << 21;
 
 /// Guides in their order.
 #[derive(Debug, Default)]
