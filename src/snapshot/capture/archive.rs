@@ -106,12 +106,29 @@ impl ChunkSink {
     }
 }
 
+/// BLAKE3 and SHA-256 of what is given.
+#[derive(Default)]
+pub(super) struct Hashes {
+    blake3: blake3::Hasher,
+    sha256: Sha256,
+}
+
+impl Hashes {
+    /// Takes more bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.blake3.update(bytes);
+        self.sha256.update(bytes);
+    }
+
+    /// Both hashes, in this order.
+    pub(super) fn finish(self) -> ([u8; 32], [u8; 32]) {
+        (*self.blake3.finalize().as_bytes(), self.sha256.finalize().into())
+    }
+}
+
 /// BLAKE3 and SHA-256 of all pieces.
 pub(super) fn hash(pieces: &Receiver<Arc<Vec<u8>>>) -> ([u8; 32], [u8; 32]) {
-    let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());
-    for piece in pieces {
-        blake3.update(&piece);
-        sha256.update(&*piece);
-    }
-    (*blake3.finalize().as_bytes(), sha256.finalize().into())
+    let mut hashes = Hashes::default();
+    pieces.iter().for_each(|piece| hashes.update(&piece));
+    hashes.finish()
 }

@@ -2,6 +2,7 @@
 
 use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
 use crate::chunker::expand::{Format, Left, Outcome};
+use crate::chunker::script::{ScriptContents, ScriptFault, ScriptTable};
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::manifest::database::Table;
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
@@ -18,56 +19,75 @@ const MAX_FAULT: usize = 500;
 /// Bytes of a table besides its names.
 const TABLE: usize = 40;
 
-/// An archive in a file, and the SHA-256 of the file.
+/// The dump that was found in a container.
 #[derive(Debug)]
-pub(super) struct FoundArchive {
-    /// What is in it, or why it isn't a whole archive.
-    contents: Result<Contents, String>,
+pub(super) enum DumpInside {
+    /// An archive; whether something came behind it.
+    Archive { contents: Result<Contents, ArchiveError>, more: bool },
+    /// A script. Of several members all was read.
+    Script(Result<Option<ScriptContents>, ScriptFault>),
+}
+
+/// A dump in a file, and the SHA-256 of the file.
+#[derive(Debug)]
+pub(super) struct FoundDump {
+    /// What is in it, if that can be told, or why it isn't a whole dump.
+    contents: Result<Option<DumpContents>, String>,
     /// Of the file.
     sha256: [u8; 32],
 }
 
-impl FoundArchive {
+impl FoundDump {
     /// The archive that a file with this SHA-256 is.
-    pub(super) fn plain(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
-        Self { contents: contents.map_err(|error| error.to_string()), sha256 }
+    pub(super) fn archive(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
+        let contents = contents.map(|contents| Some(of_archive(&contents))).map_err(|error| error.to_string());
+        Self { contents, sha256 }
     }
 
-    /// The archive in a container with this SHA-256. `more` came behind it. Nothing if it can't be told whether it's whole.
-    pub(super) fn expanded(
-        contents: Result<Contents, ArchiveError>,
-        more: bool,
-        outcome: &Outcome,
-        sha256: [u8; 32],
-    ) -> Option<Self> {
-        let contents = match contents {
-            // A ZIP holds other things besides, and isn't a dump itself.
-            _ if outcome.formats.contains(&Format::Zip) => return None,
-            Ok(contents) => Ok(contents),
-            Err(_) if outcome.is_cut => Err(Left::Truncated.to_string()),
+    /// The script that a file with this SHA-256 is.
+    pub(super) fn script(contents: Result<Option<ScriptContents>, ScriptFault>, sha256: [u8; 32]) -> Self {
+        let contents = contents.map(|contents| contents.map(of_script)).map_err(|fault| fault.to_string());
+        Self { contents, sha256 }
+    }
+
+    /// The dump in a container with this SHA-256. Nothing if it can't be told whether it's whole.
+    pub(super) fn expanded(inside: DumpInside, outcome: &Outcome, sha256: [u8; 32]) -> Option<Self> {
+        if outcome.formats.contains(&Format::Zip) {
+            // It holds other things besides, and isn't a dump itself.
+            return None;
+        }
+        let (found, goes_on) = match inside {
+            DumpInside::Archive { contents, more } => (Self::archive(contents, sha256), more),
+            // What stays compressed may be another one.
+            DumpInside::Script(Ok(_)) if !outcome.is_cut && !outcome.left.is_empty() => return None,
+            DumpInside::Script(contents) => (Self::script(contents, sha256), false),
+        };
+        let fault = match found.contents {
+            Ok(_) => return Some(found),
+            Err(_) if outcome.is_cut => Left::Truncated.to_string(),
             // The rest is there, in the next member or as it was.
-            Err(_) if more => return None,
-            Err(error) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
-                // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
-                Some(cause) => Err(cause.to_string()),
+            Err(_) if goes_on => return None,
+            Err(fault) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
+                // What a compressed stream lacks is the cause; what the dump lacks is what comes of it.
+                Some(cause) => cause.to_string(),
                 None if !outcome.left.is_empty() => return None,
-                None => Err(error.to_string()),
+                None => fault,
             },
         };
-        Some(Self { contents, sha256 })
+        Some(Self { contents: Err(fault), sha256 })
     }
 
     /// What the manifest says of it.
     pub(super) fn record(&self, path: SafePath, bytes: u64) -> DumpFile {
         let (contents, fault) = match &self.contents {
-            Ok(contents) => (Some(record(contents)).filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
+            Ok(contents) => (contents.clone().filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
             Err(fault) => (None, Some(fault.chars().take(MAX_FAULT).collect())),
         };
         DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None }
     }
 }
 
-fn record(found: &Contents) -> DumpContents {
+fn of_archive(found: &Contents) -> DumpContents {
     let table = |block: &DataBlock| Table {
         schema: block.schema.clone(),
         name: block.table.clone(),
@@ -98,6 +118,27 @@ fn record(found: &Contents) -> DumpContents {
         extensions,
         tables,
         large_objects: (!objects_unread).then_some(found.large_objects),
+    }
+}
+
+fn of_script(found: ScriptContents) -> DumpContents {
+    let table = |ScriptTable { schema, table, rows, bytes }| Table {
+        schema,
+        name: table,
+        rows: None,
+        dumped_rows: rows,
+        bytes,
+        first_chunk: None,
+        chunks: None,
+    };
+    DumpContents {
+        database: found.database,
+        created: found.started,
+        server: found.server,
+        client: found.client,
+        extensions: found.extensions,
+        tables: found.tables.into_iter().map(table).collect(),
+        large_objects: Some(found.large_objects),
     }
 }
 
@@ -198,14 +239,14 @@ mod tests {
         let Ok(made) = cutter.finish(&mut nowhere);
         let mut made = made.unwrap();
         let record = |contents: &Contents| {
-            FoundArchive::plain(Ok(contents.clone()), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1)
+            FoundDump::archive(Ok(contents.clone()), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1)
         };
         assert!(record(&made).contents.is_some());
         made.header.database = "x".repeat(MAX_CONTENTS);
         let dump = record(&made);
         assert_eq!((dump.contents, dump.fault), (None, None));
         let fault = ArchiveError::Missing { missing: 1, first: "x".repeat(MAX_CONTENTS) };
-        let dump = FoundArchive::plain(Err(fault), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1);
+        let dump = FoundDump::archive(Err(fault), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1);
         assert_eq!(dump.fault.map(|fault| fault.len()), Some(MAX_FAULT));
     }
 
@@ -218,7 +259,8 @@ mod tests {
             is_cut: left == [Left::Truncated],
         };
         let of = |more, outcome: &Outcome| {
-            let found = FoundArchive::expanded(Err(ArchiveError::Truncated { at: 9 }), more, outcome, [0; 32]);
+            let contents = Err(ArchiveError::Truncated { at: 9 });
+            let found = FoundDump::expanded(DumpInside::Archive { contents, more }, outcome, [0; 32]);
             found.map(|found| found.contents.unwrap_err())
         };
         let gzip = [Format::Gzip];
@@ -227,5 +269,21 @@ mod tests {
         assert_eq!(of(true, &outcome(&[Left::Differs], &gzip)), None, "behind what stays compressed");
         assert_eq!(of(true, &outcome(&[Left::Truncated], &gzip)), Some(Left::Truncated.to_string()));
         assert_eq!(of(false, &outcome(&[], &[Format::Zip])), None);
+    }
+
+    #[test]
+    fn of_a_script_all_must_have_been_read() {
+        let of = |contents: Result<_, _>, left: &[Left]| {
+            let (left, is_cut) = (left.iter().copied().collect(), left == [Left::Truncated]);
+            let outcome = Outcome { formats: vec![Format::Gzip], undone: 1, left, is_cut };
+            FoundDump::expanded(DumpInside::Script(contents), &outcome, [0; 32]).map(|found| found.contents)
+        };
+        let cut = || Err(ScriptFault::Truncated { at: 9 });
+        assert_eq!(of(Ok(None), &[]), Some(Ok(None)));
+        assert_eq!(of(Ok(None), &[Left::Truncated]), Some(Ok(None)), "the end of the container alone isn't there");
+        assert_eq!(of(Ok(None), &[Left::Differs]), None, "there may be others");
+        assert_eq!(of(cut(), &[Left::Differs]), None, "the rest may be there");
+        assert_eq!(of(cut(), &[]), Some(Err(ScriptFault::Truncated { at: 9 }.to_string())));
+        assert_eq!(of(cut(), &[Left::Truncated]), Some(Err(Left::Truncated.to_string())));
     }
 }

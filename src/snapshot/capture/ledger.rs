@@ -265,7 +265,7 @@ impl Finished for Ledger<'_> {
         if captured.is_secret && captured.origin.is_some() {
             self.secret(&captured.path, captured.names.clone());
         }
-        let dump = captured.archive.as_ref().map(|found| found.record(captured.path.clone(), size));
+        let dump = captured.dump.as_ref().map(|found| found.record(captured.path.clone(), size));
         if let Some(dump) = &dump {
             self.dump(dump);
         }

@@ -4,7 +4,7 @@ use crate::snapshot::manifest::database::Table;
 use crate::snapshot::tree::path::SafePath;
 use minicbor::{Decode, Encode};
 
-/// A file in PostgreSQL's custom format, perhaps compressed as a whole, as it was found to be.
+/// A dump in PostgreSQL's custom format or as plain SQL, perhaps compressed as a whole, as it was found to be.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DumpFile {
@@ -20,7 +20,7 @@ pub struct DumpFile {
     /// Why it isn't a whole dump, if it isn't, for people. Then nothing else is known.
     #[n(3)]
     pub fault: Option<String>,
-    /// What it's a dump of.
+    /// What it's a dump of. Nothing of one that holds several databases, or more than a manifest has room for.
     #[n(4)]
     pub contents: Option<DumpContents>,
     /// What the file beside it says that describes it.
@@ -40,7 +40,7 @@ pub struct Sidecar {
     pub fields: Vec<(String, String)>,
 }
 
-/// What is in a dump.
+/// What is in a dump. Texts are empty where it doesn't tell: plain SQL names the database only if it makes it, and the time only with `--verbose`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DumpContents {

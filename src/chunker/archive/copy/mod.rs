@@ -12,4 +12,5 @@ mod values;
 
 pub use reader::RowReader;
 pub use statement::CopyStatement;
+pub(in crate::chunker) use statement::Names;
 pub use values::{Values, values};

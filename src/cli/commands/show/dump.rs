@@ -28,11 +28,15 @@ pub(super) fn render(dump: &DumpFile, most_tables: usize, rest: &str) -> String 
 }
 
 fn facts(of: &DumpContents) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("database", name(&of.database)),
-        ("begun", format!("{}, on the clock of the host that made it", clean(&of.created))),
-        ("server", format!("PostgreSQL {}, dumped by pg_dump {}", clean(&of.server), clean(&of.client))),
-    ];
+    let mut facts = Vec::new();
+    if !of.database.is_empty() {
+        facts.push(("database", name(&of.database)));
+    }
+    if !of.created.is_empty() {
+        facts.push(("begun", format!("{}, on the clock of the host that made it", clean(&of.created))));
+    }
+    let version = |text: &str| if text.is_empty() { "of an unknown version".to_owned() } else { clean(text) };
+    facts.push(("server", format!("PostgreSQL {}, dumped by pg_dump {}", version(&of.server), version(&of.client))));
     if !of.extensions.is_empty() {
         let names: Vec<String> = of.extensions.iter().map(|extension| name(extension)).collect();
         facts.push(("extensions", names.join(", ")));
