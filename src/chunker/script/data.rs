@@ -15,9 +15,16 @@ pub(super) struct Data {
     line: u64,
     /// The first of them.
     start: [u8; 4],
+    /// Bytes that are no rows: in front of them and behind.
+    around: (usize, usize),
 }
 
 impl Data {
+    /// Bytes of what was taken, once the data has ended, that are no rows: the rest of the statement's line, and the line that ends the data.
+    pub(super) const fn around(&self) -> (usize, usize) {
+        self.around
+    }
+
     /// Takes what belongs to the data off `input`; whether it ends there.
     pub(super) fn take(&mut self, input: &mut &[u8]) -> bool {
         while !input.is_empty() {
@@ -40,10 +47,13 @@ impl Data {
     /// Whether the line that is complete ends the data. As data it would be escaped.
     fn end_line(&mut self) -> bool {
         let length = std::mem::take(&mut self.line);
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
         if !std::mem::replace(&mut self.has_begun, true) {
+            self.around.0 = bytes;
             return false;
         }
         if (length == 3 && self.start[..3] == *b"\\.\n") || (length == 4 && self.start == *b"\\.\r\n") {
+            self.around.1 = bytes;
             return true;
         }
         self.rows += 1;
@@ -70,6 +80,7 @@ mod tests {
                 }
                 assert_eq!((has_ended, &rest[..]), (true, &b"SELECT 1;"[..]), "{size}");
                 assert_eq!((data.rows, data.bytes), (4, 4 + 1 + 4 + 4), "{size}");
+                assert_eq!(data.around(), ("  \n".len(), end.len()));
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::data::Data;
 use super::lexer::Statement;
 use super::{CLUSTER_FOOT, CLUSTER_HEAD, FOOT, HEAD};
-use crate::chunker::archive::copy::{CopyStatement, Names};
+use crate::chunker::archive::copy::{CopyStatement, KeptTable, Names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that names of tables and extensions may take, each with [`ROOM`] more.
@@ -27,6 +27,8 @@ pub struct ScriptContents {
     pub tables: Vec<ScriptTable>,
     /// Large objects with their data.
     pub large_objects: u64,
+    /// Tables whose rows were to be kept, and could be.
+    pub kept: Vec<KeptTable>,
 }
 
 /// A table, and what the script holds of it.
@@ -65,8 +67,8 @@ pub(super) struct Facts {
     /// Bytes of all these names.
     names: usize,
     large_objects: u64,
-    /// The table whose data comes.
-    copying: Option<(String, String)>,
+    /// The schema of the table whose data comes, and what COPY names.
+    copying: Option<(String, CopyStatement)>,
     /// Whether something came that can't be told of.
     is_unclear: bool,
 }
@@ -86,8 +88,13 @@ impl Facts {
 
     /// The table whose data comes, for people.
     pub(super) fn copying(&self) -> Option<String> {
-        let (schema, table) = self.copying.as_ref()?;
+        let (schema, CopyStatement { table, .. }) = self.copying.as_ref()?;
         Some(if schema.is_empty() { table.clone() } else { format!("{schema}.{table}") })
+    }
+
+    /// The schema of the table whose data comes, and what COPY names.
+    pub(super) fn copy(&self) -> Option<(&str, &CopyStatement)> {
+        self.copying.as_ref().map(|(schema, copy)| (schema.as_str(), copy))
     }
 
     /// What is in it, if it's of one database and all of it is clear.
@@ -105,6 +112,7 @@ impl Facts {
             extensions: self.extensions.into_iter().collect(),
             tables: self.tables.into_iter().map(table).collect(),
             large_objects: self.large_objects,
+            kept: Vec::new(),
         })
     }
 
@@ -149,7 +157,7 @@ impl Facts {
     pub(super) fn statement(&mut self, statement: &Statement<'_>) -> bool {
         let text = String::from_utf8_lossy(statement.text);
         if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("COPY ")) {
-            return self.copy(&text, statement.is_whole);
+            return self.copies(&text, statement.is_whole);
         }
         if let Some(rest) = text.strip_prefix("INSERT INTO ") {
             self.insert(rest, statement.rows);
@@ -170,22 +178,21 @@ impl Facts {
         false
     }
 
-    fn copy(&mut self, text: &str, is_whole: bool) -> bool {
-        let copy = CopyStatement::parse(text).filter(|_| is_whole);
-        let Some(CopyStatement { schema, table, .. }) = copy else {
+    fn copies(&mut self, text: &str, is_whole: bool) -> bool {
+        let Some(mut copy) = CopyStatement::parse(text).filter(|_| is_whole) else {
             // Not as pg_dump writes it: with other options, or longer than anything that it writes.
             self.is_unclear = true;
             let text = text.to_ascii_lowercase();
             return !is_whole || text.contains("from stdin");
         };
-        self.copying = Some((schema.unwrap_or_else(|| self.search_path.clone()), table));
+        self.copying = Some((copy.schema.take().unwrap_or_else(|| self.search_path.clone()), copy));
         true
     }
 
     /// Takes the data of the table that COPY named.
     pub(super) fn copied(&mut self, data: &Data) {
-        if let Some(table) = self.copying.take() {
-            self.add(table, Some(data.rows), Some(data.bytes));
+        if let Some((schema, copy)) = self.copying.take() {
+            self.add((schema, copy.table), Some(data.rows), Some(data.bytes));
         }
     }
 

@@ -7,12 +7,13 @@
 //! | [`ScriptContents`] | what was found |
 //!
 //! Nothing here decides how a script is cut. It's read as `psql` reads it, as far as it takes to tell statements from what stands in strings, comments and data; where that gets
-//! lost, nothing is told. Memory: below 5 MiB, whatever comes.
+//! lost, nothing is told. Memory: below 10 MiB, whatever comes.
 
 mod data;
 mod facts;
 mod lexer;
 
+use crate::chunker::archive::copy::{Keeper, Wanted};
 use data::Data;
 use facts::Facts;
 pub use facts::{ScriptContents, ScriptTable};
@@ -67,7 +68,7 @@ pub enum ScriptFault {
 }
 
 /// Reads a script that is pushed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Script {
     lexer: Lexer,
     facts: Facts,
@@ -77,12 +78,15 @@ pub struct Script {
     tail: Vec<u8>,
     /// All bytes so far.
     bytes: u64,
+    /// Keeps rows that somebody wants to know.
+    keeper: Keeper,
 }
 
 impl Script {
-    /// At the start of a script.
-    pub fn new() -> Self {
-        Self::default()
+    /// At the start of a script, of which the rows of tables that are wanted are kept, in [`ScriptContents::kept`].
+    pub fn keeping(wanted: Wanted) -> Self {
+        let (lexer, facts) = Default::default();
+        Self { lexer, facts, data: None, tail: Vec::new(), bytes: 0, keeper: Keeper::new(wanted) }
     }
 
     /// Takes more bytes.
@@ -91,9 +95,13 @@ impl Script {
         self.keep_tail(input);
         loop {
             if let Some(data) = &mut self.data {
-                if !data.take(&mut input) {
+                let before = input;
+                let has_ended = data.take(&mut input);
+                self.keeper.add(&before[..before.len() - input.len()]);
+                if !has_ended {
                     return;
                 }
+                self.keeper.end(data.around());
                 self.facts.copied(data);
                 self.data = None;
             }
@@ -111,7 +119,8 @@ impl Script {
         }
         let at = self.bytes;
         if self.facts.is_whole() {
-            return Ok(self.facts.contents());
+            let kept = self.keeper.finish();
+            return Ok(self.facts.contents().map(|contents| ScriptContents { kept, ..contents }));
         }
         match self.data.and(self.facts.copying()) {
             // Whoever lost the thread doesn't know the end when it's there.
@@ -129,6 +138,9 @@ impl Script {
                 let statement = self.lexer.statement();
                 if self.facts.statement(&statement) {
                     self.data = Some(Data::default());
+                    if let Some((schema, copy)) = self.facts.copy() {
+                        self.keeper.begin(schema, copy);
+                    }
                 }
             }
         }

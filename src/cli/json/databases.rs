@@ -114,6 +114,7 @@ pub struct DumpContents {
     pub pg_dump_version: Option<String>,
     pub extensions: Vec<String>,
     pub large_objects: Option<u64>,
+    pub ledgers: Vec<Ledger>,
     pub tables: Vec<Table>,
 }
 
@@ -140,6 +141,7 @@ impl From<&dump::DumpContents> for DumpContents {
             pg_dump_version: told(&of.client),
             extensions: of.extensions.clone(),
             large_objects: of.large_objects,
+            ledgers: of.ledgers().iter().map(Ledger::from).collect(),
             tables: of.tables.iter().map(Table::from).collect(),
         }
     }

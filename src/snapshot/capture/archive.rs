@@ -12,6 +12,7 @@ use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTar
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, bounded};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
@@ -56,7 +57,7 @@ pub fn store(
         let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
         let hashes = scope.spawn(move || hash(&hashed));
         let mut sink = ChunkSink { lane: writer.lane_of_rows(), references: Vec::new(), past_head: false };
-        let mut cutter = ArchiveCutter::new(gear, RowTarget::DEFAULT);
+        let mut cutter = ArchiveCutter::new(gear, RowTarget::DEFAULT).keeping(is_wanted);
         let mut bytes = 0;
         while let Some(piece) = next_piece(input, monitor)? {
             bytes += piece.len() as u64;

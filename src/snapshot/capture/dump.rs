@@ -1,11 +1,13 @@
 //! What the manifest says of a dump that was captured as a file.
 
+use crate::chunker::archive::copy::KeptTable;
 use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
 use crate::chunker::expand::{Format, Left, Outcome};
 use crate::chunker::script::{ScriptContents, ScriptFault, ScriptTable};
 use crate::snapshot::capture::sidecar;
-use crate::snapshot::manifest::database::Table;
+use crate::snapshot::manifest::database::{Ledger, Table};
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
+use crate::snapshot::postgres::ledger::dumped;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
 
@@ -14,6 +16,8 @@ const MAX_DUMPS: usize = 1_000;
 const MAX_BYTES: usize = 16 << 20;
 /// What is in a dump is told if it takes no more bytes than this: some 40,000 tables do. Its names are what somebody wrote, who may not wish us well.
 const MAX_CONTENTS: usize = 4 << 20;
+/// Ledgers of a dump are told of if they take no more bytes than this.
+const MAX_LEDGERS: usize = 1 << 20;
 /// Bytes of a fault that are kept: it may name a table.
 const MAX_FAULT: usize = 500;
 /// Bytes of a table besides its names.
@@ -118,6 +122,7 @@ fn of_archive(found: &Contents) -> DumpContents {
         extensions,
         tables,
         large_objects: (!objects_unread).then_some(found.large_objects),
+        ledgers: ledgers(&found.kept),
     }
 }
 
@@ -139,7 +144,22 @@ fn of_script(found: ScriptContents) -> DumpContents {
         extensions: found.extensions,
         tables: found.tables.into_iter().map(table).collect(),
         large_objects: Some(found.large_objects),
+        ledgers: ledgers(&found.kept),
     }
+}
+
+/// The ledgers among these tables, unless there are none, or too much is in them.
+fn ledgers(tables: &[KeptTable]) -> Option<Vec<Ledger>> {
+    Some(dumped::ledgers(tables)).filter(|all| !all.is_empty() && bytes_of_ledgers(all) <= MAX_LEDGERS)
+}
+
+/// About how many bytes these take.
+fn bytes_of_ledgers(ledgers: &[Ledger]) -> usize {
+    let texts = |ledger: &Ledger| {
+        let lists = ledger.rows.iter().chain(&ledger.warnings).map(|text| text.len() + 1);
+        ledger.schema.len() + ledger.table.len() + lists.sum::<usize>() + TABLE
+    };
+    ledgers.iter().map(texts).sum()
 }
 
 /// About how many bytes this takes.
@@ -159,13 +179,22 @@ pub(super) struct Dumps {
 }
 
 impl Dumps {
-    /// Takes one more, unless there are too many.
-    pub(super) fn push(&mut self, dump: DumpFile) {
+    /// Takes one more, unless there are too many; without its ledgers where these are too much.
+    pub(super) fn push(&mut self, mut dump: DumpFile) {
         let bytes = dump.path.as_bytes().len() + dump.contents.as_ref().map_or(0, bytes_of);
-        if self.all.len() < MAX_DUMPS && self.bytes + bytes <= MAX_BYTES {
-            self.bytes += bytes;
-            self.all.push(dump);
+        if self.all.len() == MAX_DUMPS || self.bytes + bytes > MAX_BYTES {
+            return;
         }
+        self.bytes += bytes;
+        if let Some(contents) = &mut dump.contents {
+            let bytes = bytes_of_ledgers(contents.ledgers());
+            if self.bytes + bytes <= MAX_BYTES {
+                self.bytes += bytes;
+            } else {
+                contents.ledgers = None;
+            }
+        }
+        self.all.push(dump);
     }
 
     /// Takes what describes a dump.
@@ -214,6 +243,7 @@ mod tests {
                 extensions: Vec::new(),
                 tables: vec![table; tables],
                 large_objects: None,
+                ledgers: None,
             };
             let path = SafePath::parse(format!("{n:09}").as_bytes()).unwrap();
             DumpFile { path, bytes: 0, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
@@ -228,6 +258,23 @@ mod tests {
         (0..3).for_each(|_| dumps.push(large.clone()));
         dumps.push(small);
         assert_eq!(dumps.settled().0.len(), 3, "the third large one is too many");
+        let ledger = |bytes: usize| Ledger {
+            kind: "alembic".into(),
+            schema: "public".into(),
+            table: "alembic_version".into(),
+            rows: vec!["x".repeat(bytes)],
+            hash: [0; 32],
+            warnings: Vec::new(),
+        };
+        let mut dumps = Dumps::default();
+        for n in 0..3 {
+            let mut dump = dump(n, 1);
+            dump.contents.as_mut().unwrap().ledgers = Some(vec![ledger(MAX_BYTES / 2 - 1000)]);
+            dumps.push(dump);
+        }
+        let told: Vec<_> =
+            dumps.settled().0.iter().map(|dump| dump.contents.as_ref().unwrap().ledgers().len()).collect();
+        assert_eq!(told, [1, 1, 0], "the third one is told of without its migrations");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, 
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
 use crate::snapshot::capture::dump::{DumpInside, FoundDump};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -265,14 +266,14 @@ impl<'s> Sink<'s> {
             return Ok(());
         };
         self.cutting = if head.starts_with(ARCHIVE) {
-            Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT)))
+            Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT).keeping(is_wanted)))
         } else {
             // Scripts of a database, exports, logs: a changed line is small.
             let is_text =
                 !head.contains(&0) && std::str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| true);
             if is_text {
                 if !self.past_first && is_script(&head) {
-                    self.script = Some(Script::new());
+                    self.script = Some(Script::keeping(is_wanted));
                 }
                 Cutting::Lines(LineCutter::new(self.gear, RowTarget::DEFAULT))
             } else {

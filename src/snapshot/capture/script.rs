@@ -5,7 +5,7 @@
 //!            └─────▶ hashes, tables
 //! ```
 //!
-//! Memory: 8 pieces of 256 KiB, what the cutter keeps, and what is kept of names (below 5 MiB).
+//! Memory: 8 pieces of 256 KiB, what the cutter keeps, and what is kept of names and of ledgers (below 10 MiB).
 
 use crate::chunker::script::{Script, ScriptContents, ScriptFault};
 use crate::chunker::{Cutter, Gear, Profile};
@@ -13,6 +13,7 @@ use crate::repo::writer::Lane;
 use crate::snapshot::capture::archive::{ArchiveStreamError, Hashes, PIECES, next_piece};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, bounded};
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +59,7 @@ pub(super) fn store(
 
 /// Hashes all pieces and looks what is in them.
 fn look_through(pieces: &Receiver<Arc<Vec<u8>>>) -> (Hashes, Result<Option<ScriptContents>, ScriptFault>) {
-    let (mut hashes, mut script) = (Hashes::default(), Script::new());
+    let (mut hashes, mut script) = (Hashes::default(), Script::keeping(is_wanted));
     for piece in pieces {
         hashes.update(&piece);
         script.push(&piece);

@@ -27,7 +27,7 @@ pub(super) fn newest_of<'d>(dumps: &[&'d DumpFile]) -> Vec<State<'d>> {
         is_live: false,
         server: Version::of_number(&contents.server).map(|version| version.0),
         tables: &contents.tables,
-        ledgers: &[],
+        ledgers: contents.ledgers(),
         extensions: contents.extensions.iter().map(|name| (name.as_str(), "")).collect(),
     };
     newest.into_iter().map(state).collect()
@@ -52,12 +52,19 @@ fn without_numbers(path: &SafePath) -> String {
 mod tests {
     use super::*;
     use crate::snapshot::diff::database::{Held, Presence, compare_all};
-    use crate::snapshot::manifest::database::Table;
+    use crate::snapshot::manifest::database::{Ledger, Table};
 
     fn table(name: &str, rows: u64, bytes: u64) -> Table {
         let (schema, name) = ("public".to_owned(), name.to_owned());
         let (rows, bytes) = (Some(rows), Some(bytes));
         Table { schema, name, rows, dumped_rows: rows, bytes, first_chunk: None, chunks: None }
+    }
+
+    /// With so many migrations.
+    fn ledger(rows: u64) -> Ledger {
+        let rows = (0..rows).map(|n| n.to_string()).collect();
+        let (kind, schema, table) = ("django".to_owned(), "public".to_owned(), "django_migrations".to_owned());
+        Ledger { kind, schema, table, rows, hash: [0; 32], warnings: vec![] }
     }
 
     fn dump(path: &str, created: &str, rows: u64) -> DumpFile {
@@ -70,6 +77,7 @@ mod tests {
             extensions: vec!["hstore".to_owned()],
             tables: vec![table],
             large_objects: None,
+            ledgers: Some(vec![ledger(rows)]),
         };
         let path = SafePath::parse(path.as_bytes()).unwrap();
         DumpFile { path, bytes: 1, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
@@ -89,6 +97,7 @@ mod tests {
         let held = |rows| Some(Held { rows: Some(rows), bytes: Some(10 * rows) });
         assert_eq!((changed.source.as_str(), changed.server), ("/b", Some((150_014, 170_002))));
         assert_eq!((changed.tables[0].before, changed.tables[0].after), (held(2), held(3)));
+        assert_eq!(changed.ledgers[0].added, ["2"]);
         assert_eq!((added.source.as_str(), added.presence, added.is_live), ("/c", Presence::Added, false));
     }
 

@@ -1,6 +1,6 @@
 //! What `show` says about dumps among the files.
 
-use super::database::{SHORT_HASH, name, tables};
+use super::database::{SHORT_HASH, ledger, name, tables};
 use super::{heading, line};
 use crate::cli::json::hex;
 use crate::cli::ui::{clean, style, units};
@@ -22,6 +22,7 @@ pub(super) fn render(dump: &DumpFile, most_tables: usize, rest: &str) -> String 
         for (name, value) in facts(contents) {
             text.push_str(&line(name, &value));
         }
+        text.extend(contents.ledgers().iter().map(ledger));
         text.push_str(&tables(&contents.tables, most_tables, rest));
     }
     text
