@@ -10,6 +10,7 @@
 //! | [`LineCutter`] | the chunks of text, whose lines are what changes |
 //! | [`expand::Expansion`] | containers without their compression, and what makes them again |
 //! | [`archive::ArchiveCutter`] | the chunks of a `pg_dump` archive: tables and rows |
+//! | [`script::Script`] | what a script of `pg_dump` holds |
 //!
 //! The boundaries of a stream depend on its bytes, the gear table and the profile alone, not on how the bytes arrive
 //! (`docs/format.md`, section 5).
@@ -20,6 +21,7 @@ pub mod expand;
 mod gear;
 mod lines;
 mod profile;
+pub mod script;
 #[cfg(test)]
 mod steps;
 mod stream;

@@ -8,7 +8,7 @@ from primitives import check
 BACK = 32_768
 CLASSES = {3: ((512, 1), (4_096, 2), (8_192, 3), (BACK, 4)), 4: ((4_096, 5), (BACK, 6))}
 CLASSES_ABOVE = ((5, 7), (6, 8), (8, 9), (12, 10), (16, 11), (32, 12), (63, 13), (257, 14), (258, 15))
-WAITING, WAITING_BYTES = 1 << 20, 16 << 20
+WAITING, WAITING_BYTES, TOKENS = 1 << 21, 32 << 20, 1 << 20
 
 
 def class_of(length, distance):
@@ -72,7 +72,7 @@ class Guided:
     def __init__(self, number, sink, what):
         self.least, self.depth, self.level = number >> 24, number >> 8 & 0xFFFF, number & 255
         self.sink, self.what, self.given = sink, what, 0
-        self.guides, self.held, self.out, self.form = [], bytearray(), Bits(), 2
+        self.guides, self.held, self.out, self.form, self.last = [], bytearray(), Bits(), 2, 0
         self.chances = defaultdict(chance)
         # Places count from the beginning of the stream; `data` begins at `origin` and holds what is known.
         self.data, self.origin, self.start, self.entered = b"", 0, 0, 0
@@ -93,6 +93,7 @@ class Guided:
     def go_on(self):
         while self.guides and len(self.held) >= self.guides[0][0]:
             size, guide = self.guides.pop(0)
+            check(not self.last, f"{self.what}: a guide behind the last block's")
             content = bytes(self.held[:size])
             del self.held[:size]
             self.block(content, Guide(guide, self.chances))
@@ -116,7 +117,7 @@ class Guided:
         self.origin, self.data = self.start - len(known), known + content
         self.entered = max(self.entered, self.origin)
         self.end_of_block = self.start + len(content)
-        last = guide.bit("last")
+        self.last = last = guide.bit("last")
         self.form = guide.number(2, "F", self.form)
         check(self.form <= 2, f"{self.what}: a block of no form")
         if self.form == 0:
@@ -178,6 +179,7 @@ class Guided:
         """The literals and matches of a block, as the engine of step 17 notes them."""
         tokens, p, b, next_one = [], self.start, 0, None
         while p < self.end_of_block:
+            check(len(tokens) < TOKENS, f"{self.what}: too many literals and matches")
             length, distance = next_one or self.longest(p)
             k, w, next_one = class_of(length, distance), 0, None
             if 0 < length < 64 and p + 1 < self.end_of_block:

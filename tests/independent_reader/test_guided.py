@@ -80,6 +80,12 @@ class Guides(unittest.TestCase):
         self.reject(begin(), guide(3, level=6), step(RAW, 3), step(END, 0))
         self.reject(begin(), guide(3), step(RAW, 3), step(END, 0), guide(0))
 
+    def test_behind_the_last_block(self):
+        data, recipe = (DEFLATE / "go-1.19-6.gz").read_bytes(), (DEFLATE / "go-1.19-6.recipe").read_bytes()
+        end = recipe.index(step(END, 0) + step(5, 8))
+        with self.assertRaisesRegex(Damage, "behind the last"):
+            follow(recipe[:end] + guide(0, level=1) + recipe[end:], zlib.decompress(data, 31))
+
     def test_numbers_out_of_range(self):
         for least, depth in ((2, 1), (5, 1), (3, 0), (3, 1_025), (4 | 1 << 8, 1)):
             self.reject(begin(least, depth), guide(3), step(RAW, 3), step(END, 0))
@@ -90,7 +96,7 @@ class Guides(unittest.TestCase):
 
     def test_too_many_that_wait(self):
         one = guide(1, bytes(65_536))
-        self.reject(begin(), one * 257)
+        self.reject(begin(), one * 513)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,50 @@ fn what_is_a_dump_only_as_a_whole_is_not_called_broken() {
     assert_eq!(told, [(format!("/{NAME}/cut.dump.gz"), true)]);
 }
 
+/// A script as `pg_dump` writes it.
+fn script(rows: usize) -> String {
+    let rows: String = (0..rows).map(|n| format!("{n}\tpage {n}\\n\n")).collect();
+    format!(
+        "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped from database version 15.14\n-- Dumped by pg_dump version 17.6\n\n\
+         CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;\n\nCOPY public.page (id, title) FROM stdin;\n{rows}\\.\n\n\
+         --\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n\n"
+    )
+}
+
+#[test]
+fn a_script_tells_what_an_archive_does() {
+    let world = World::new();
+    let whole = script(50_000);
+    let cut = &whole[..whole.len() / 2];
+    world.write("a.txt", &whole);
+    world.write("b.gz", gzip(whole.as_bytes()));
+    world.write("c.gz.gz", gzip(&gzip(whole.as_bytes())));
+    let (one, other) = whole.split_at(whole.len() / 3);
+    world.write("d.members.gz", [gzip(one.as_bytes()), gzip(other.as_bytes())].concat());
+    world.write("e.cut.sql", cut);
+    world.write("f.cut.sql.gz", gzip(cut.as_bytes()));
+    world.write("g.other.sql", whole.replace("PostgreSQL database dump", "My database dump"));
+    let first = dumps(&world, world.back_up().snapshot.unwrap());
+    let paths: Vec<String> = first.iter().map(|dump| dump.path.to_string()).collect();
+    let names = ["a.txt", "b.gz", "c.gz.gz", "d.members.gz", "e.cut.sql", "f.cut.sql.gz"];
+    assert_eq!(paths, names.map(|name| format!("/{NAME}/{name}")));
+    let contents = first[0].contents.as_ref().unwrap();
+    assert_eq!((contents.server.as_str(), contents.client.as_str()), ("15.14", "17.6"));
+    assert_eq!(contents.extensions, ["pg_trgm"]);
+    let [table] = &contents.tables[..] else { panic!("{contents:?}") };
+    let bytes = whole.find("\\.\n\n--").unwrap() - whole.find("stdin;\n").unwrap() - "stdin;\n".len();
+    assert_eq!((table.schema.as_str(), table.name.as_str()), ("public", "page"));
+    assert_eq!((table.rows, table.dumped_rows, table.bytes), (None, Some(50_000), Some(bytes as u64)));
+    assert!(first[1..4].iter().all(|dump| dump.contents.as_ref() == Some(contents)), "whatever is around it");
+    assert_eq!(first[0].sha256, Sha256::digest(&whole).as_slice());
+    assert_eq!(first[1].sha256, Sha256::digest(gzip(whole.as_bytes())).as_slice());
+    for dump in &first[4..] {
+        let fault = dump.fault.as_deref().unwrap();
+        assert!(dump.contents.is_none() && fault.contains("in the middle of the data of public.page"), "{fault}");
+    }
+    assert_eq!(dumps(&world, world.back_up().snapshot.unwrap()), first, "nothing was read");
+}
+
 /// A configuration of an application with dumps.
 fn configure(scene: &Scene) {
     let text =

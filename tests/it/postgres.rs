@@ -8,6 +8,7 @@
 
 mod capture;
 mod container;
+mod facts;
 mod interrupt;
 mod ledger;
 mod newer;

@@ -17,6 +17,7 @@
 //! - From where a stream isn't an archive: a boundary if that is inside a block; then FastCDC, `text-4k`.
 
 use super::block::Block;
+use super::copy::{CopyStatement, Keeper, KeptTable, Wanted};
 use super::error::ArchiveError;
 use super::event::{BlockKind, Event};
 use super::header::Header;
@@ -29,7 +30,7 @@ use crate::chunker::{Cutter, Gear, Profile};
 /// The chunks of an archive that is pushed, and what is in it.
 ///
 /// They make up the stream in any case: what isn't an archive is cut like other text. Memory: less than 1 MiB besides the
-/// parser's.
+/// parser's, and up to 4 MiB of rows that are kept.
 pub struct ArchiveCutter<'g> {
     parser: Parser,
     failure: Option<ArchiveError>,
@@ -47,6 +48,8 @@ pub struct ArchiveCutter<'g> {
     stretches: Vec<(u64, u64)>,
     /// First chunk of the block that isn't.
     first_chunk: u64,
+    /// Keeps rows that somebody wants to know.
+    keeper: Option<Keeper>,
 }
 
 /// How the bytes that come now are cut.
@@ -96,6 +99,8 @@ pub struct Contents {
     pub large_objects: u64,
     /// Length of a second table of contents behind the data, in bytes; 0 if there is none.
     pub tail: u64,
+    /// Tables whose rows were to be kept, and could be.
+    pub kept: Vec<KeptTable>,
 }
 
 /// A block of data, and where it is.
@@ -148,7 +153,14 @@ impl<'g> ArchiveCutter<'g> {
             has_object: false,
             stretches: Vec::new(),
             first_chunk: 0,
+            keeper: None,
         }
+    }
+
+    /// Keeps the rows of tables that are wanted, in [`Contents::kept`].
+    pub fn keeping(mut self, wanted: Wanted) -> Self {
+        self.keeper = Some(Keeper::new(wanted));
+        self
     }
 
     /// Appends `bytes` to the stream and calls `each` for every chunk and border that is certain by now.
@@ -189,7 +201,9 @@ impl<'g> ArchiveCutter<'g> {
             let blocks: Vec<_> =
                 blocks.map(|(block, stretch)| DataBlock::new(block, &archive.entries, *stretch)).collect();
             let large_objects = blocks.iter().map(|block| block.objects).sum();
-            Contents { header: archive.header, entries: archive.entries, blocks, large_objects, tail: archive.tail }
+            let kept = self.keeper.take().map(Keeper::finish).unwrap_or_default();
+            let (header, entries, tail) = (archive.header, archive.entries, archive.tail);
+            Contents { header, entries, blocks, large_objects, tail, kept }
         }))
     }
 
@@ -201,10 +215,16 @@ impl<'g> ArchiveCutter<'g> {
     #[inline]
     fn apply<E>(&mut self, event: Event<'_>, window: &mut Window<'_>, each: Each<'_, E>) -> Result<(), E> {
         match event {
-            Event::Row { part, .. } => self.rows.rule.add(part),
-            Event::BlockStart { kind, .. } => {
+            Event::Row { part, .. } => {
+                self.rows.rule.add(part);
+                if let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.is_open()) {
+                    keeper.add(part);
+                }
+            }
+            Event::BlockStart { entry, kind } => {
                 self.end_region(window, each)?;
                 each(Cut::Border)?;
+                self.keep(entry, kind);
                 (self.region, self.first_chunk, self.has_object) = (Region::of(kind), self.chunks, false);
             }
             Event::ObjectStart { .. } => self.start_object(window, each)?,
@@ -215,10 +235,24 @@ impl<'g> ArchiveCutter<'g> {
             Event::Row { ends: true, .. } => self.end_row(window, each),
             Event::BlockEnd => {
                 self.end_region(window, each)?;
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.end((0, 0));
+                }
                 self.stretches.push((self.first_chunk, self.chunks - self.first_chunk));
                 each(Cut::Border)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Keeps the rows of the block that begins, if they are wanted.
+    fn keep(&mut self, entry: usize, kind: BlockKind) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let entry = self.parser.entries().get(entry).filter(|_| kind == BlockKind::Rows);
+        if let Some(entry) = entry
+            && let Some(copy) = CopyStatement::parse(&entry.copy_statement)
+        {
+            keeper.begin(&entry.schema, &copy);
         }
     }
 

@@ -133,6 +133,7 @@ pub(crate) fn dumps() -> Vec<DumpFile> {
         extensions: vec!["pg_trgm".to_owned()],
         tables: vec![Table { rows: None, ..table("public", "page", 120) }],
         large_objects: None,
+        ledgers: Some(vec![ledger()]),
     };
     let whole = DumpFile {
         path: path("/backups/wiki.dump.gz"),

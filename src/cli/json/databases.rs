@@ -108,12 +108,13 @@ impl From<&dump::Sidecar> for Sidecar {
 /// What is in a dump.
 #[derive(Debug, Clone, Serialize)]
 pub struct DumpContents {
-    pub database: String,
-    pub created: String,
-    pub server_version: String,
-    pub pg_dump_version: String,
+    pub database: Option<String>,
+    pub created: Option<String>,
+    pub server_version: Option<String>,
+    pub pg_dump_version: Option<String>,
     pub extensions: Vec<String>,
     pub large_objects: Option<u64>,
+    pub ledgers: Vec<Ledger>,
     pub tables: Vec<Table>,
 }
 
@@ -132,13 +133,15 @@ impl From<&dump::DumpFile> for DumpFile {
 
 impl From<&dump::DumpContents> for DumpContents {
     fn from(of: &dump::DumpContents) -> Self {
+        let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         Self {
-            database: of.database.clone(),
-            created: of.created.clone(),
-            server_version: of.server.clone(),
-            pg_dump_version: of.client.clone(),
+            database: told(&of.database),
+            created: told(&of.created),
+            server_version: told(&of.server),
+            pg_dump_version: told(&of.client),
             extensions: of.extensions.clone(),
             large_objects: of.large_objects,
+            ledgers: of.ledgers().iter().map(Ledger::from).collect(),
             tables: of.tables.iter().map(Table::from).collect(),
         }
     }

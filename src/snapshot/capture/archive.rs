@@ -12,6 +12,7 @@ use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTar
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::monitor::{Monitor, Progress};
+use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, bounded};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
@@ -56,7 +57,7 @@ pub fn store(
         let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
         let hashes = scope.spawn(move || hash(&hashed));
         let mut sink = ChunkSink { lane: writer.lane_of_rows(), references: Vec::new(), past_head: false };
-        let mut cutter = ArchiveCutter::new(gear, RowTarget::DEFAULT);
+        let mut cutter = ArchiveCutter::new(gear, RowTarget::DEFAULT).keeping(is_wanted);
         let mut bytes = 0;
         while let Some(piece) = next_piece(input, monitor)? {
             bytes += piece.len() as u64;
@@ -106,12 +107,29 @@ impl ChunkSink {
     }
 }
 
+/// BLAKE3 and SHA-256 of what is given.
+#[derive(Default)]
+pub(super) struct Hashes {
+    blake3: blake3::Hasher,
+    sha256: Sha256,
+}
+
+impl Hashes {
+    /// Takes more bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.blake3.update(bytes);
+        self.sha256.update(bytes);
+    }
+
+    /// Both hashes, in this order.
+    pub(super) fn finish(self) -> ([u8; 32], [u8; 32]) {
+        (*self.blake3.finalize().as_bytes(), self.sha256.finalize().into())
+    }
+}
+
 /// BLAKE3 and SHA-256 of all pieces.
 pub(super) fn hash(pieces: &Receiver<Arc<Vec<u8>>>) -> ([u8; 32], [u8; 32]) {
-    let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());
-    for piece in pieces {
-        blake3.update(&piece);
-        sha256.update(&*piece);
-    }
-    (*blake3.finalize().as_bytes(), sha256.finalize().into())
+    let mut hashes = Hashes::default();
+    pieces.iter().for_each(|piece| hashes.update(&piece));
+    hashes.finish()
 }

@@ -4,7 +4,7 @@ use crate::chunker::expand::Outcome as Expansion;
 use crate::repo::cbor::Time;
 use crate::repo::writer::{PendingRef, Writer};
 use crate::snapshot::capture::content::{self, PendingStream, StoredStream};
-use crate::snapshot::capture::dump::FoundArchive;
+use crate::snapshot::capture::dump::FoundDump;
 use crate::snapshot::manifest::dump::{DumpFile, Sidecar};
 use crate::snapshot::source::metadata::Metadata;
 use crate::snapshot::tree::entry::{Entry, Flags, Xattr};
@@ -40,8 +40,8 @@ pub struct Captured {
     pub is_secret: bool,
     /// What came of expanding it, if it's a container.
     pub outcome: Option<Expansion>,
-    /// The archive of `pg_dump` that it is, perhaps compressed.
-    pub(super) archive: Option<FoundArchive>,
+    /// The dump of `pg_dump` that it is, perhaps compressed.
+    pub(super) dump: Option<FoundDump>,
     /// What it says of the dump beside it.
     pub(super) sidecar: Option<Sidecar>,
     /// Whether it was to say something of one.
@@ -121,7 +121,7 @@ impl Captured {
             names: Vec::new(),
             is_secret,
             outcome: None,
-            archive: None,
+            dump: None,
             sidecar: None,
             is_sidecar: false,
         }

@@ -1,13 +1,14 @@
 //! Storing bytes of class data, whatever they are: containers, archives, others.
 
 use crate::chunker::expand::Format;
+use crate::chunker::script;
 use crate::chunker::{Buffer, Chunks, Gear, Profile};
 use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::captured::{Captured, Expanded};
 use crate::snapshot::capture::content::PendingStream;
-use crate::snapshot::capture::dump::FoundArchive;
-use crate::snapshot::capture::expanded;
+use crate::snapshot::capture::dump::FoundDump;
+use crate::snapshot::capture::{expanded, script as scripts};
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +42,10 @@ impl DataSink<'_> {
         if head.starts_with(ARCHIVE_MAGIC) {
             return self.archive(&mut Cursor::new(head).chain(reader), captured);
         }
-        let profile = profile(&head, length);
+        if script::is_script(&head) {
+            return self.script(&mut Cursor::new(head).chain(reader), length, captured);
+        }
+        let profile = Profile::for_opaque(length);
         let mut references = Vec::new();
         let mut hasher = blake3::Hasher::new();
         let mut bytes = 0;
@@ -75,7 +79,7 @@ impl DataSink<'_> {
         captured.expanded =
             stored.recipe.map(|recipe| Expanded { recipe, hash: stored.hash, is_whole: stored.outcome.is_whole() });
         captured.outcome = Some(stored.outcome);
-        captured.archive = stored.archive;
+        captured.dump = stored.dump;
         Ok(())
     }
 
@@ -84,16 +88,21 @@ impl DataSink<'_> {
         let stored = archive::store(reader, self.writer, self.gear, self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);
-        captured.archive = Some(FoundArchive::plain(stored.contents, stored.sha256));
+        captured.dump = Some(FoundDump::archive(stored.contents, stored.sha256));
         Ok(())
     }
-}
 
-/// How a stream is cut: dumps as plain text finely, since a changed row is small; all else by size.
-fn profile(head: &[u8], length: Option<u64>) -> Profile {
-    if head.starts_with(b"--\n-- PostgreSQL database") {
-        Profile::for_text(length)
-    } else {
-        Profile::for_opaque(length)
+    /// A dump as plain text: cut finely, since a changed row is small.
+    fn script(
+        &self,
+        reader: &mut dyn Read,
+        length: Option<u64>,
+        captured: &mut Captured,
+    ) -> Result<(), ArchiveStreamError> {
+        let stored = scripts::store(reader, Profile::for_text(length), (self.gear, self.lane), self.monitor)?;
+        let PendingStream { references, bytes, hash } = stored.stream;
+        captured.set_stream(references, bytes, hash);
+        captured.dump = Some(FoundDump::script(stored.contents, stored.sha256));
+        Ok(())
     }
 }

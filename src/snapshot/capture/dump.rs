@@ -1,10 +1,13 @@
 //! What the manifest says of a dump that was captured as a file.
 
+use crate::chunker::archive::copy::KeptTable;
 use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
 use crate::chunker::expand::{Format, Left, Outcome};
+use crate::chunker::script::{ScriptContents, ScriptFault, ScriptTable};
 use crate::snapshot::capture::sidecar;
-use crate::snapshot::manifest::database::Table;
+use crate::snapshot::manifest::database::{Ledger, Table};
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
+use crate::snapshot::postgres::ledger::dumped;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
 
@@ -13,63 +16,86 @@ const MAX_DUMPS: usize = 1_000;
 const MAX_BYTES: usize = 16 << 20;
 /// What is in a dump is told if it takes no more bytes than this: some 40,000 tables do. Its names are what somebody wrote, who may not wish us well.
 const MAX_CONTENTS: usize = 4 << 20;
+/// Ledgers of a dump are told of if they take no more bytes than this.
+const MAX_LEDGERS: usize = 1 << 20;
 /// Bytes of a fault that are kept: it may name a table.
 const MAX_FAULT: usize = 500;
 /// Bytes of a table besides its names.
 const TABLE: usize = 40;
 
-/// An archive in a file, and the SHA-256 of the file.
+/// The dump that was found in a container.
 #[derive(Debug)]
-pub(super) struct FoundArchive {
-    /// What is in it, or why it isn't a whole archive.
-    contents: Result<Contents, String>,
+pub(super) enum DumpInside {
+    /// An archive; whether something came behind it.
+    Archive { contents: Result<Contents, ArchiveError>, more: bool },
+    /// A script. Of several members all was read.
+    Script(Result<Option<ScriptContents>, ScriptFault>),
+}
+
+/// A dump in a file, and the SHA-256 of the file.
+#[derive(Debug)]
+pub(super) struct FoundDump {
+    /// What is in it, if that can be told, or why it isn't a whole dump.
+    contents: Result<Option<DumpContents>, String>,
     /// Of the file.
     sha256: [u8; 32],
 }
 
-impl FoundArchive {
+impl FoundDump {
     /// The archive that a file with this SHA-256 is.
-    pub(super) fn plain(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
-        Self { contents: contents.map_err(|error| error.to_string()), sha256 }
+    pub(super) fn archive(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
+        let contents = contents.map(|contents| Some(of_archive(&contents))).map_err(|error| error.to_string());
+        Self { contents, sha256 }
     }
 
-    /// The archive in a container with this SHA-256. `more` came behind it. Nothing if it can't be told whether it's whole.
-    pub(super) fn expanded(
-        contents: Result<Contents, ArchiveError>,
-        more: bool,
-        outcome: &Outcome,
-        sha256: [u8; 32],
-    ) -> Option<Self> {
-        let contents = match contents {
-            // A ZIP holds other things besides, and isn't a dump itself.
-            _ if outcome.formats.contains(&Format::Zip) => return None,
+    /// The script that a file with this SHA-256 is.
+    pub(super) fn script(contents: Result<Option<ScriptContents>, ScriptFault>, sha256: [u8; 32]) -> Self {
+        let contents = contents.map(|contents| contents.map(of_script)).map_err(|fault| fault.to_string());
+        Self { contents, sha256 }
+    }
+
+    /// The dump in a container with this SHA-256. Nothing if it can't be told whether it's whole.
+    pub(super) fn expanded(inside: DumpInside, outcome: &Outcome, sha256: [u8; 32]) -> Option<Self> {
+        if outcome.formats.contains(&Format::Zip) {
+            // It holds other things besides, and isn't a dump itself.
+            return None;
+        }
+        let (found, goes_on) = match inside {
+            DumpInside::Archive { contents, more } => (Self::archive(contents, sha256), more),
+            // What stays compressed may be another one.
+            DumpInside::Script(Ok(_)) if !outcome.is_cut && outcome.left.iter().any(|why| *why != Left::Damaged) => {
+                return None;
+            }
+            DumpInside::Script(contents) => (Self::script(contents, sha256), false),
+        };
+        let fault = match found.contents {
             // A checksum says so.
-            Ok(_) if outcome.left.contains(&Left::Damaged) => Err(Left::Damaged.to_string()),
-            Ok(contents) => Ok(contents),
-            Err(_) if outcome.is_cut => Err(Left::Truncated.to_string()),
+            Ok(_) if outcome.left.contains(&Left::Damaged) => Left::Damaged.to_string(),
+            Ok(_) => return Some(found),
+            Err(_) if outcome.is_cut => Left::Truncated.to_string(),
             // The rest is there, in the next member or as it was.
-            Err(_) if more => return None,
-            Err(error) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
-                // What a compressed stream lacks is the cause; what the archive lacks is what comes of it.
-                Some(cause) => Err(cause.to_string()),
+            Err(_) if goes_on => return None,
+            Err(fault) => match outcome.left.iter().find(|why| matches!(why, Left::Truncated | Left::Damaged)) {
+                // What a compressed stream lacks is the cause; what the dump lacks is what comes of it.
+                Some(cause) => cause.to_string(),
                 None if !outcome.left.is_empty() => return None,
-                None => Err(error.to_string()),
+                None => fault,
             },
         };
-        Some(Self { contents, sha256 })
+        Some(Self { contents: Err(fault), sha256 })
     }
 
     /// What the manifest says of it.
     pub(super) fn record(&self, path: SafePath, bytes: u64) -> DumpFile {
         let (contents, fault) = match &self.contents {
-            Ok(contents) => (Some(record(contents)).filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
+            Ok(contents) => (contents.clone().filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
             Err(fault) => (None, Some(fault.chars().take(MAX_FAULT).collect())),
         };
         DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None }
     }
 }
 
-fn record(found: &Contents) -> DumpContents {
+fn of_archive(found: &Contents) -> DumpContents {
     let table = |block: &DataBlock| Table {
         schema: block.schema.clone(),
         name: block.table.clone(),
@@ -100,7 +126,44 @@ fn record(found: &Contents) -> DumpContents {
         extensions,
         tables,
         large_objects: (!objects_unread).then_some(found.large_objects),
+        ledgers: ledgers(&found.kept),
     }
+}
+
+fn of_script(found: ScriptContents) -> DumpContents {
+    let table = |ScriptTable { schema, table, rows, bytes }| Table {
+        schema,
+        name: table,
+        rows: None,
+        dumped_rows: rows,
+        bytes,
+        first_chunk: None,
+        chunks: None,
+    };
+    DumpContents {
+        database: found.database,
+        created: found.started,
+        server: found.server,
+        client: found.client,
+        extensions: found.extensions,
+        tables: found.tables.into_iter().map(table).collect(),
+        large_objects: Some(found.large_objects),
+        ledgers: ledgers(&found.kept),
+    }
+}
+
+/// The ledgers among these tables, unless there are none, or too much is in them.
+fn ledgers(tables: &[KeptTable]) -> Option<Vec<Ledger>> {
+    Some(dumped::ledgers(tables)).filter(|all| !all.is_empty() && bytes_of_ledgers(all) <= MAX_LEDGERS)
+}
+
+/// About how many bytes these take.
+fn bytes_of_ledgers(ledgers: &[Ledger]) -> usize {
+    let texts = |ledger: &Ledger| {
+        let lists = ledger.rows.iter().chain(&ledger.warnings).map(|text| text.len() + 1);
+        ledger.schema.len() + ledger.table.len() + lists.sum::<usize>() + TABLE
+    };
+    ledgers.iter().map(texts).sum()
 }
 
 /// About how many bytes this takes.
@@ -120,13 +183,22 @@ pub(super) struct Dumps {
 }
 
 impl Dumps {
-    /// Takes one more, unless there are too many.
-    pub(super) fn push(&mut self, dump: DumpFile) {
+    /// Takes one more, unless there are too many; without its ledgers where these are too much.
+    pub(super) fn push(&mut self, mut dump: DumpFile) {
         let bytes = dump.path.as_bytes().len() + dump.contents.as_ref().map_or(0, bytes_of);
-        if self.all.len() < MAX_DUMPS && self.bytes + bytes <= MAX_BYTES {
-            self.bytes += bytes;
-            self.all.push(dump);
+        if self.all.len() == MAX_DUMPS || self.bytes + bytes > MAX_BYTES {
+            return;
         }
+        self.bytes += bytes;
+        if let Some(contents) = &mut dump.contents {
+            let bytes = bytes_of_ledgers(contents.ledgers());
+            if self.bytes + bytes <= MAX_BYTES {
+                self.bytes += bytes;
+            } else {
+                contents.ledgers = None;
+            }
+        }
+        self.all.push(dump);
     }
 
     /// Takes what describes a dump.
@@ -175,6 +247,7 @@ mod tests {
                 extensions: Vec::new(),
                 tables: vec![table; tables],
                 large_objects: None,
+                ledgers: None,
             };
             let path = SafePath::parse(format!("{n:09}").as_bytes()).unwrap();
             DumpFile { path, bytes: 0, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
@@ -189,6 +262,23 @@ mod tests {
         (0..3).for_each(|_| dumps.push(large.clone()));
         dumps.push(small);
         assert_eq!(dumps.settled().0.len(), 3, "the third large one is too many");
+        let ledger = |bytes: usize| Ledger {
+            kind: "alembic".into(),
+            schema: "public".into(),
+            table: "alembic_version".into(),
+            rows: vec!["x".repeat(bytes)],
+            hash: [0; 32],
+            warnings: Vec::new(),
+        };
+        let mut dumps = Dumps::default();
+        for n in 0..3 {
+            let mut dump = dump(n, 1);
+            dump.contents.as_mut().unwrap().ledgers = Some(vec![ledger(MAX_BYTES / 2 - 1000)]);
+            dumps.push(dump);
+        }
+        let told: Vec<_> =
+            dumps.settled().0.iter().map(|dump| dump.contents.as_ref().unwrap().ledgers().len()).collect();
+        assert_eq!(told, [1, 1, 0], "the third one is told of without its migrations");
     }
 
     #[test]
@@ -200,14 +290,14 @@ mod tests {
         let Ok(made) = cutter.finish(&mut nowhere);
         let mut made = made.unwrap();
         let record = |contents: &Contents| {
-            FoundArchive::plain(Ok(contents.clone()), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1)
+            FoundDump::archive(Ok(contents.clone()), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1)
         };
         assert!(record(&made).contents.is_some());
         made.header.database = "x".repeat(MAX_CONTENTS);
         let dump = record(&made);
         assert_eq!((dump.contents, dump.fault), (None, None));
         let fault = ArchiveError::Missing { missing: 1, first: "x".repeat(MAX_CONTENTS) };
-        let dump = FoundArchive::plain(Err(fault), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1);
+        let dump = FoundDump::archive(Err(fault), [0; 32]).record(SafePath::parse(b"x").unwrap(), 1);
         assert_eq!(dump.fault.map(|fault| fault.len()), Some(MAX_FAULT));
     }
 
@@ -220,7 +310,8 @@ mod tests {
             is_cut: left == [Left::Truncated],
         };
         let of = |more, outcome: &Outcome| {
-            let found = FoundArchive::expanded(Err(ArchiveError::Truncated { at: 9 }), more, outcome, [0; 32]);
+            let contents = Err(ArchiveError::Truncated { at: 9 });
+            let found = FoundDump::expanded(DumpInside::Archive { contents, more }, outcome, [0; 32]);
             found.map(|found| found.contents.unwrap_err())
         };
         let gzip = [Format::Gzip];
@@ -229,5 +320,21 @@ mod tests {
         assert_eq!(of(true, &outcome(&[Left::Differs], &gzip)), None, "behind what stays compressed");
         assert_eq!(of(true, &outcome(&[Left::Truncated], &gzip)), Some(Left::Truncated.to_string()));
         assert_eq!(of(false, &outcome(&[], &[Format::Zip])), None);
+    }
+
+    #[test]
+    fn of_a_script_all_must_have_been_read() {
+        let of = |contents: Result<_, _>, left: &[Left]| {
+            let (left, is_cut) = (left.iter().copied().collect(), left == [Left::Truncated]);
+            let outcome = Outcome { formats: vec![Format::Gzip], undone: 1, left, is_cut };
+            FoundDump::expanded(DumpInside::Script(contents), &outcome, [0; 32]).map(|found| found.contents)
+        };
+        let cut = || Err(ScriptFault::Truncated { at: 9 });
+        assert_eq!(of(Ok(None), &[]), Some(Ok(None)));
+        assert_eq!(of(Ok(None), &[Left::Truncated]), Some(Ok(None)), "the end of the container alone isn't there");
+        assert_eq!(of(Ok(None), &[Left::Differs]), None, "there may be others");
+        assert_eq!(of(cut(), &[Left::Differs]), None, "the rest may be there");
+        assert_eq!(of(cut(), &[]), Some(Err(ScriptFault::Truncated { at: 9 }.to_string())));
+        assert_eq!(of(cut(), &[Left::Truncated]), Some(Err(Left::Truncated.to_string())));
     }
 }

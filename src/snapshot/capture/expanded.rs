@@ -7,14 +7,16 @@
 //!
 //! Memory: that of the expansion, what the cutters keep (below 1 MiB), and some 4 MiB of pieces between the threads.
 
-use crate::chunker::archive::{ArchiveCutter, ArchiveError, Contents, Cut, RowTarget};
+use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
 use crate::chunker::expand::{Expansion, Format, Inner, Outcome};
+use crate::chunker::script::{Script, is_script};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
-use crate::snapshot::capture::dump::FoundArchive;
+use crate::snapshot::capture::dump::{DumpInside, FoundDump};
 use crate::snapshot::monitor::Monitor;
+use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,8 +42,8 @@ pub(super) struct StoredExpansion {
     pub bytes: u64,
     /// What came of it.
     pub outcome: Outcome,
-    /// The archive of `pg_dump` that the stream begins with.
-    pub archive: Option<FoundArchive>,
+    /// The dump of `pg_dump` that is in it.
+    pub dump: Option<FoundDump>,
 }
 
 /// What the thread that undoes tells the one that stores.
@@ -73,10 +75,10 @@ pub(super) fn store(
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (outcome, bytes) = undone?.ok_or(WriteError::Stopped)?;
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let Stored { stream, recipe, archive, more } = stored;
+        let Stored { stream, recipe, inside } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
-        let archive = archive.and_then(|contents| FoundArchive::expanded(contents, more, &outcome, sha256));
-        Ok(StoredExpansion { stream, recipe, hash, bytes, outcome, archive })
+        let dump = inside.and_then(|inside| FoundDump::expanded(inside, &outcome, sha256));
+        Ok(StoredExpansion { stream, recipe, hash, bytes, outcome, dump })
     })
 }
 
@@ -181,10 +183,8 @@ enum Cutting<'g> {
 struct Stored {
     stream: PendingStream,
     recipe: PendingStream,
-    /// The archive that the stream begins with, its chunks counted from the first.
-    archive: Option<Result<Contents, ArchiveError>>,
-    /// Whether something came behind that.
-    more: bool,
+    /// The dump that the stream begins with; chunks of an archive are counted from the first.
+    inside: Option<DumpInside>,
 }
 
 /// Cuts and puts.
@@ -196,11 +196,11 @@ struct Sink<'s> {
     hasher: blake3::Hasher,
     bytes: u64,
     recipe: GrowingStream<'s>,
-    archive: Option<Result<Contents, ArchiveError>>,
+    inside: Option<DumpInside>,
+    /// The script that the stream begins with. It goes on in the next member, as it does for whoever unpacks it.
+    script: Option<Script>,
     /// Whether something has been cut to its end.
     past_first: bool,
-    /// Whether something came behind that.
-    more: bool,
     /// Where the recipe goes.
     lane: &'s Mutex<Lane>,
 }
@@ -216,9 +216,9 @@ impl<'s> Sink<'s> {
             hasher: blake3::Hasher::new(),
             bytes: 0,
             recipe: GrowingStream::new(gear),
-            archive: None,
+            inside: None,
+            script: None,
             past_first: false,
-            more: false,
             lane,
         }
     }
@@ -240,16 +240,16 @@ impl<'s> Sink<'s> {
         self.place.close(1)?;
         let hash = *self.hasher.finalize().as_bytes();
         let stream = PendingStream { references: self.references, bytes: self.bytes, hash };
-        Ok(Stored {
-            stream,
-            recipe: self.recipe.finish(&mut locked(self.lane))?,
-            archive: self.archive,
-            more: self.more,
-        })
+        let recipe = self.recipe.finish(&mut locked(self.lane))?;
+        let script = self.script.map(|script| DumpInside::Script(script.finish()));
+        Ok(Stored { stream, recipe, inside: script.or(self.inside) })
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let Self { place, references, .. } = self;
+        if let (Some(script), false) = (&mut self.script, matches!(self.cutting, Cutting::Undecided(_))) {
+            script.push(bytes);
+        }
         match &mut self.cutting {
             Cutting::Undecided(head) => {
                 head.extend_from_slice(bytes);
@@ -266,12 +266,15 @@ impl<'s> Sink<'s> {
             return Ok(());
         };
         self.cutting = if head.starts_with(ARCHIVE) {
-            Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT)))
+            Cutting::Archive(Box::new(ArchiveCutter::new(self.gear, RowTarget::DEFAULT).keeping(is_wanted)))
         } else {
             // Scripts of a database, exports, logs: a changed line is small.
             let is_text =
                 !head.contains(&0) && std::str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| true);
             if is_text {
+                if !self.past_first && is_script(&head) {
+                    self.script = Some(Script::keeping(is_wanted));
+                }
                 Cutting::Lines(LineCutter::new(self.gear, RowTarget::DEFAULT))
             } else {
                 Cutting::Other(Cutter::new(self.gear, Profile::Opaque64k))
@@ -291,13 +294,15 @@ impl<'s> Sink<'s> {
             Cutting::Archive(cutter) => {
                 let contents = cutter.finish(&mut |cut| take(cut, place, references))?;
                 if !self.past_first {
-                    self.archive = Some(contents);
+                    self.inside = Some(DumpInside::Archive { contents, more: false });
                 }
             }
             Cutting::Lines(cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
             Cutting::Other(mut cutter) => cutter.finish(&mut |chunk| place.put(chunk, references))?,
         }
-        self.more |= self.past_first;
+        if let (Some(DumpInside::Archive { more, .. }), true) = (&mut self.inside, self.past_first) {
+            *more = true;
+        }
         self.past_first = true;
         Ok(())
     }

@@ -155,7 +155,7 @@ impl FileReaderThread<'_> {
             names: Vec::new(),
             is_secret: job.is_secret,
             outcome: None,
-            archive: None,
+            dump: None,
             sidecar: None,
             is_sidecar: job.is_sidecar,
         };

@@ -286,7 +286,7 @@ impl Finished for Ledger<'_> {
         }
         let known = captured.known.as_ref().and_then(|known| known.dump.clone());
         let known = known.map(|dump| DumpFile { path: captured.path.clone(), ..dump });
-        let dump = captured.archive.as_ref().map(|found| found.record(captured.path.clone(), size)).or(known);
+        let dump = captured.dump.as_ref().map(|found| found.record(captured.path.clone(), size)).or(known);
         if let Some(dump) = &dump {
             self.dump(dump);
         }

@@ -26,6 +26,7 @@ mod measured;
 mod part;
 mod pipe;
 mod problems;
+mod script;
 mod secret;
 mod sidecar;
 mod visit;

@@ -2,16 +2,14 @@
 
 use crate::snapshot::diff::application::pairs;
 use crate::snapshot::manifest::database::{Database, Ledger, Table};
-use crate::snapshot::manifest::dump::{DumpContents, DumpFile};
-use crate::snapshot::postgres::programs::Version;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What differs of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseDiff {
-    /// The source that it belongs to; of a dump among the files the folder that it's in.
+    /// The source that it belongs to; of a dump among the files the folder that it's in, or, if the dump doesn't name its database, its path with `*` for each number.
     pub source: String,
-    /// Its name.
+    /// Its name; empty if the dump doesn't tell.
     pub name: String,
     /// Whether it was captured live, or is the newest dump in its folder.
     pub is_live: bool,
@@ -85,13 +83,13 @@ impl LedgerDiff {
 /// What is compared of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State<'d> {
-    source: String,
-    name: &'d str,
-    is_live: bool,
-    server: Option<u32>,
-    tables: &'d [Table],
-    ledgers: &'d [Ledger],
-    extensions: BTreeMap<&'d str, &'d str>,
+    pub(super) source: String,
+    pub(super) name: &'d str,
+    pub(super) is_live: bool,
+    pub(super) server: Option<u32>,
+    pub(super) tables: &'d [Table],
+    pub(super) ledgers: &'d [Ledger],
+    pub(super) extensions: BTreeMap<&'d str, &'d str>,
 }
 
 impl<'d> State<'d> {
@@ -106,32 +104,6 @@ impl<'d> State<'d> {
             ledgers: &of.ledgers,
             extensions: of.extensions.iter().map(|e| (e.name.as_str(), e.version.as_str())).collect(),
         }
-    }
-
-    /// Of the newest dump of each database in each folder: from one night to the next they're called otherwise.
-    pub(super) fn newest_of(dumps: &[&'d DumpFile]) -> Vec<Self> {
-        let mut newest: BTreeMap<(String, &str), (&DumpFile, &DumpContents)> = BTreeMap::new();
-        for &dump in dumps {
-            let Some(contents) = &dump.contents else { continue };
-            let folder = dump.path.parent().unwrap_or_default().to_string();
-            let key = (folder, contents.database.as_str());
-            let age =
-                |(dump, contents): &(&'d DumpFile, &'d DumpContents)| (contents.created.as_str(), dump.path.as_bytes());
-            let is_newer = newest.get(&key).is_none_or(|other| age(other) < age(&(dump, contents)));
-            if is_newer {
-                newest.insert(key, (dump, contents));
-            }
-        }
-        let state = |((folder, name), (_, contents)): ((String, &'d str), (&'d DumpFile, &'d DumpContents))| Self {
-            source: folder,
-            name,
-            is_live: false,
-            server: Version::of_number(&contents.server).map(|version| version.0),
-            tables: &contents.tables,
-            ledgers: &[],
-            extensions: contents.extensions.iter().map(|name| (name.as_str(), "")).collect(),
-        };
-        newest.into_iter().map(state).collect()
     }
 }
 
@@ -340,37 +312,5 @@ mod tests {
         let all = compare_all(before, after);
         let shown: Vec<_> = all.iter().map(|diff| (diff.source.as_str(), diff.presence)).collect();
         assert_eq!(shown, [("db", Presence::Removed), ("db2", Presence::Added)]);
-    }
-
-    fn dump(path: &str, created: &str, rows: u64) -> DumpFile {
-        let table = Table { rows: None, ..table("t", rows, 10 * rows) };
-        let contents = DumpContents {
-            database: "wiki".to_owned(),
-            created: created.to_owned(),
-            server: "15.14 (Debian 15.14-1)".to_owned(),
-            client: "17.2".to_owned(),
-            extensions: vec!["hstore".to_owned()],
-            tables: vec![table],
-            large_objects: None,
-        };
-        let path = SafePath::parse(path.as_bytes()).unwrap();
-        DumpFile { path, bytes: 1, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
-    }
-
-    #[test]
-    fn of_dumps_the_newest_in_a_folder_is_compared() {
-        let before = [dump("b/1.dump", "2026-11-01 03:00:00", 1), dump("b/2.dump", "2026-11-02 03:00:00", 2)];
-        let cut = DumpFile { contents: None, ..dump("b/4.dump", "", 0) };
-        let mut after = [dump("b/3.dump", "2026-11-03 03:00:00", 3), before[1].clone(), cut, dump("c/1.dump", "", 1)];
-        after[0].contents.as_mut().unwrap().server = "17.2".to_owned();
-        let states = |dumps: &[DumpFile]| compare_all(Vec::new(), State::newest_of(&dumps.iter().collect::<Vec<_>>()));
-        assert_eq!(states(&before).len(), 1);
-        let (before, after): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
-        let diff = compare_all(State::newest_of(&before), State::newest_of(&after));
-        let [changed, added] = &diff[..] else { panic!("{diff:?}") };
-        let held = |rows| Some(Held { rows: Some(rows), bytes: Some(10 * rows) });
-        assert_eq!((changed.source.as_str(), changed.server), ("/b", Some((150_014, 170_002))));
-        assert_eq!((changed.tables[0].before, changed.tables[0].after), (held(2), held(3)));
-        assert_eq!((added.source.as_str(), added.presence, added.is_live), ("/c", Presence::Added, false));
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod application;
 pub mod database;
+mod dump;
 pub mod entry;
 pub mod tree;
 
@@ -44,7 +45,7 @@ impl<'s> Part<'s> {
         let manifest = &self.snapshot.manifest;
         let live = manifest.databases.iter().filter(|database| database.dump.below(&path).is_some()).map(State::live);
         let dumps: Vec<_> = manifest.dumps.iter().filter(|dump| dump.path.below(&path).is_some()).collect();
-        live.chain(State::newest_of(&dumps)).collect()
+        live.chain(dump::newest_of(&dumps)).collect()
     }
 
     /// The names that a secret file sets; nothing if it isn't known as one.

@@ -1,10 +1,10 @@
 //! What a manifest knows of a dump that somebody made and that was captured as a file (`docs/format.md`, section 8).
 
-use crate::snapshot::manifest::database::Table;
+use crate::snapshot::manifest::database::{Ledger, Table};
 use crate::snapshot::tree::path::SafePath;
 use minicbor::{Decode, Encode};
 
-/// A file in PostgreSQL's custom format, perhaps compressed as a whole, as it was found to be.
+/// A dump in PostgreSQL's custom format or as plain SQL, perhaps compressed as a whole, as it was found to be.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DumpFile {
@@ -20,7 +20,7 @@ pub struct DumpFile {
     /// Why it isn't a whole dump, if it isn't, for people. Then nothing else is known.
     #[n(3)]
     pub fault: Option<String>,
-    /// What it's a dump of.
+    /// What it's a dump of. Nothing of one that holds several databases, or more than a manifest has room for.
     #[n(4)]
     pub contents: Option<DumpContents>,
     /// What the file beside it says that describes it.
@@ -40,7 +40,7 @@ pub struct Sidecar {
     pub fields: Vec<(String, String)>,
 }
 
-/// What is in a dump.
+/// What is in a dump. Texts are empty where it doesn't tell: plain SQL names the database only if it makes it, and the time only with `--verbose`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DumpContents {
@@ -65,12 +65,20 @@ pub struct DumpContents {
     /// How many large objects there are, where their data could be read.
     #[n(6)]
     pub large_objects: Option<u64>,
+    /// Migration ledgers, as a live database has them: those that could be read. Nothing if there is none.
+    #[n(7)]
+    pub ledgers: Option<Vec<Ledger>>,
 }
 
 impl DumpContents {
     /// Rows of all tables, as far as they could be counted.
     pub fn rows(&self) -> u64 {
         self.tables.iter().filter_map(|table| table.dumped_rows).sum()
+    }
+
+    /// Migration ledgers that could be read.
+    pub fn ledgers(&self) -> &[Ledger] {
+        self.ledgers.as_deref().unwrap_or_default()
     }
 }
 
@@ -98,6 +106,14 @@ mod tests {
             extensions: vec!["hstore".into()],
             tables: vec![table],
             large_objects: Some(0),
+            ledgers: Some(vec![Ledger {
+                kind: "alembic".into(),
+                schema: "public".into(),
+                table: "alembic_version".into(),
+                rows: vec!["a1".into()],
+                hash: [7; 32],
+                warnings: vec![],
+            }]),
         };
         assert_eq!(contents.rows(), 3);
         let path = SafePath::parse(b"backups/app.dump").unwrap();

@@ -1,20 +1,36 @@
 //! Migration ledgers: the tables in which frameworks note what they applied.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `kinds` | the kinds, as data |
+//! | `rule` | what their rows mean |
+//! | `value` | the order of values |
+//! | [`dumped`] | ledgers in dumps among the files |
+//!
+//! A live database is asked for the columns that a kind names, a dump has them in its COPY data; what is made of them is the same.
 
+pub mod dumped;
 mod kinds;
+mod rule;
+mod value;
 
 pub use kinds::{KINDS, Kind};
 
 use super::error::PostgresError;
-use super::quote::{literal, qualified};
-use super::session::{Session, Text};
+use super::quote::{identifier, literal, qualified};
+use super::session::Session;
 use crate::snapshot::manifest::database::Ledger;
 use kinds::Name;
+use rule::Row;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Most rows of a ledger. An application's own table may look like one.
 const MOST_ROWS: usize = 20_000;
+/// The column of a lock that tells whether it's set, and what is told then.
+const LOCKED: &str = "is_locked";
+const IS_LOCKED: &str = "its lock is set: a migration is running, or one was broken off";
 
 /// A table that may be a ledger.
 #[derive(Debug, Deserialize)]
@@ -25,6 +41,40 @@ struct Candidate {
     columns: BTreeSet<String>,
 }
 
+/// A row of such a table.
+#[derive(Deserialize)]
+struct Values {
+    row: Row,
+}
+
+impl Candidate {
+    fn kind(&self) -> Option<&'static Kind> {
+        Kind::of(&self.name, &self.columns.iter().map(String::as_str).collect())
+    }
+
+    /// Whether this is the lock of that ledger.
+    fn is_lock_of(&self, other: &Self) -> bool {
+        self.schema == other.schema && is_lock_of(&self.name, &other.name) && self.columns.contains(LOCKED)
+    }
+
+    /// So many rows of it at most: these columns as text.
+    fn rows(&self, session: &mut Session, columns: &[&str], most: usize) -> Result<Vec<Row>, PostgresError> {
+        // The text that COPY has, whatever the type: a cast gives another one for truth values and padded texts.
+        let text = |column: &&str| {
+            let column = identifier(column);
+            format!("CASE WHEN {column} IS NOT NULL THEN concat({column}) END")
+        };
+        let columns: Vec<String> = columns.iter().map(text).collect();
+        let table = qualified(&self.schema, &self.name);
+        let query = format!("SELECT ARRAY[{}] AS row FROM {table} LIMIT {most}", columns.join(", "));
+        Ok(session.query::<Values>(&query)?.into_iter().map(|values| values.row).collect())
+    }
+}
+
+fn is_lock_of(lock: &str, ledger: &str) -> bool {
+    lock.strip_suffix("_lock") == Some(ledger)
+}
+
 /// Reads the ledgers among some tables, and warns of those that are left out.
 pub fn read(session: &mut Session, tables: &[u32]) -> Result<(Vec<Ledger>, Vec<String>), PostgresError> {
     let known: BTreeSet<u32> = tables.iter().copied().collect();
@@ -32,9 +82,8 @@ pub fn read(session: &mut Session, tables: &[u32]) -> Result<(Vec<Ledger>, Vec<S
     let candidates: Vec<_> = candidates.into_iter().filter(|candidate| known.contains(&candidate.oid)).collect();
     let (mut ledgers, mut warnings) = (Vec::new(), Vec::new());
     for candidate in &candidates {
-        let Some(kind) = KINDS.iter().find(|kind| kind.is(&candidate.name, &candidate.columns)) else { continue };
-        let table = qualified(&candidate.schema, &candidate.name);
-        let rows = texts(session, &format!("{} LIMIT {}", kind.rows_of(&table), MOST_ROWS + 1))?;
+        let Some(kind) = candidate.kind() else { continue };
+        let rows = candidate.rows(session, kind.columns, MOST_ROWS + 1)?;
         if rows.len() > MOST_ROWS {
             let (schema, name) = (&candidate.schema, &candidate.name);
             warnings.push(format!(
@@ -43,21 +92,21 @@ pub fn read(session: &mut Session, tables: &[u32]) -> Result<(Vec<Ledger>, Vec<S
             ));
             continue;
         }
-        let mut found = Vec::new();
-        if let Some(query) = kind.warnings_of(&table) {
-            found = texts(session, &format!("{query} LIMIT 20"))?;
-        }
-        let lock = format!("{}_lock", candidate.name);
-        let is_lock = |other: &&Candidate| {
-            other.schema == candidate.schema && other.name == lock && other.columns.contains("is_locked")
-        };
-        if let Some(lock) = candidates.iter().filter(|_| kind.has_lock).find(is_lock) {
-            found.extend(texts(session, &locked(lock))?);
-        }
-        let (schema, table) = (candidate.schema.clone(), candidate.name.clone());
-        ledgers.push(Ledger { kind: kind.name.to_owned(), schema, table, hash: hash(&rows), rows, warnings: found });
+        let lock = candidates.iter().filter(|_| kind.has_lock).find(|other| other.is_lock_of(candidate));
+        let lock = lock.map_or(Ok(Vec::new()), |lock| lock.rows(session, &[LOCKED], MOST_ROWS))?;
+        ledgers.push(ledger(kind, (&candidate.schema, &candidate.name), &rows, &lock));
     }
     Ok((ledgers, warnings))
+}
+
+/// The ledger that a table of this kind is, with these rows of it and of its lock.
+fn ledger(kind: &'static Kind, (schema, table): (&str, &str), rows: &[Row], lock: &[Row]) -> Ledger {
+    let (rows, mut warnings) = rule::read(kind, rows);
+    if lock.iter().flatten().flatten().any(|value| rule::is_true(value)) {
+        warnings.push(IS_LOCKED.to_owned());
+    }
+    let (schema, table) = (schema.to_owned(), table.to_owned());
+    Ledger { kind: kind.name.to_owned(), schema, table, hash: hash(&rows), rows, warnings }
 }
 
 /// SHA-256 of rows, sorted by their bytes and joined by line feeds.
@@ -67,18 +116,6 @@ pub fn hash(rows: &[String]) -> [u8; 32] {
     let mut sorted: Vec<&str> = rows.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     Sha256::digest(sorted.join("\n")).into()
-}
-
-fn texts(session: &mut Session, sql: &str) -> Result<Vec<String>, PostgresError> {
-    Ok(session.query::<Text>(sql)?.into_iter().map(|row| row.text).collect())
-}
-
-fn locked(lock: &Candidate) -> String {
-    format!(
-        "SELECT 'its lock is set: a migration is running, or one was broken off' AS text FROM {}
-        WHERE is_locked::text IN ('1', 'true') LIMIT 1",
-        qualified(&lock.schema, &lock.name)
-    )
 }
 
 /// The query of all tables that can be ledgers or locks of ledgers, by their names or by columns that are rare enough.
@@ -122,8 +159,7 @@ mod tests {
     }
 
     fn kind_of(name: &str, columns: &[&str]) -> Option<&'static str> {
-        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        KINDS.iter().find(|kind| kind.is(name, &columns)).map(|kind| kind.name)
+        Kind::of(name, &columns.iter().copied().collect()).map(|kind| kind.name)
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Ledgers of all kinds, as their frameworks make them.
 
+use super::server::succeed;
 use super::world::World;
+use crate::world::World as Host;
 use nightsafe::snapshot::manifest::database::Ledger;
 use nightsafe::snapshot::postgres::dump::DumpOptions;
 use nightsafe::snapshot::postgres::ledger::{KINDS, hash};
@@ -187,12 +189,62 @@ fn hash_by_server(world: &World, ledger: &Ledger) -> String {
     world.sql(&sql).trim().to_owned()
 }
 
-#[test]
-fn all_kinds_are_read_in_their_own_order() {
-    let Some(world) = World::find("") else { return };
+/// A database with ledgers of all kinds, each in a schema of its own.
+fn all_kinds() -> Option<World> {
+    let world = World::find("")?;
     for (kind, tables, _, _) in CASES {
         world.sql(&format!("CREATE SCHEMA \"{kind}\"; SET search_path = \"{kind}\"; {tables}"));
     }
+    Some(world)
+}
+
+/// What is told live is told of dumps among the files as well, whatever their format and in whatever zone they were made.
+#[test]
+fn dumps_among_the_files_have_the_ledgers_of_the_live_database() {
+    let Some(world) = all_kinds() else { return };
+    // Values that the two could read otherwise: escapes, padded texts, times on both sides of a change of the clock, NULL.
+    world.sql(
+        r#"CREATE TABLE django_migrations (id numeric, app char(8), name text);
+        INSERT INTO django_migrations VALUES (10, 'b', E'tab\t back\\ feed\n'), (9, 'a', NULL), (NULL, NULL, '\N'), (9.5, 'c', '');
+        CREATE TABLE _data_migrations (name text, finished_at timestamptz);
+        INSERT INTO _data_migrations VALUES ('second', '2026-10-25 01:15:00Z'), ('first', '2026-10-25 00:30:00Z'),
+            ('last', 'infinity'), ('third', '2026-10-25 01:15:00.5Z');
+        CREATE TABLE "odd._sqlx_migrations" (version text, checksum text, success text, "a, b) FROM stdin;" int);
+        INSERT INTO "odd._sqlx_migrations" VALUES ('x', '\xAB', 'true'), ('', 'c', '1'), ('y', NULL, 'f'), ('z', NULL, NULL)"#,
+    );
+    let live = world.begin(&DumpOptions::default()).count().unwrap().ledgers;
+    assert_eq!(live.len(), CASES.len() + 3);
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::new();
+    for (name, zone, arguments) in [
+        ("a.dump", "UTC", &["-Fc"][..]),
+        ("b.dump", "Europe/Berlin", &["-Fc", "-Z0"]),
+        ("c.sql", "America/New_York", &[]),
+        ("d.sql", "Europe/Berlin", &["--data-only"]),
+        ("e.sql", "UTC", &["--inserts"]),
+    ] {
+        let mut command = world.server.command("pg_dump");
+        command.env("PGTZ", zone).env("PGDATABASE", &world.database).args(arguments);
+        command.arg("-f").arg(folder.path().join(name));
+        succeed(command);
+        host.write(name, std::fs::read(folder.path().join(name)).unwrap());
+    }
+    host.write("f.sql.gz", crate::expand::gzip(&std::fs::read(folder.path().join("c.sql")).unwrap(), 6));
+    let dumps = host.snapshot(host.back_up().snapshot.unwrap()).manifest.dumps;
+    assert_eq!(dumps.len(), 6, "{dumps:?}");
+    for dump in dumps {
+        let contents = dump.contents.unwrap();
+        if dump.path.to_string().ends_with("e.sql") {
+            assert_eq!(contents.ledgers, None, "INSERT statements aren't read");
+        } else {
+            assert_eq!(contents.ledgers(), live, "{}", dump.path);
+        }
+    }
+}
+
+#[test]
+fn all_kinds_are_read_in_their_own_order() {
+    let Some(world) = all_kinds() else { return };
     // Tables of an application that only look like one.
     world.sql(
         "CREATE TABLE migrations (id int, title text); CREATE TABLE _prisma_migrations (id int);

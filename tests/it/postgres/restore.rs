@@ -28,7 +28,7 @@ const FINGERPRINT: &str = "
     UNION ALL SELECT count(*), md5(string_agg(o::text, E'\\n' ORDER BY a)) FROM \"My Schema\".\"Odd \"\"Table\" o";
 
 impl World {
-    fn new() -> Result<Self, String> {
+    pub(super) fn new() -> Result<Self, String> {
         let server = Server::find()?;
         let base = tempfile::tempdir().unwrap();
         std::fs::create_dir(base.path().join("dumps")).unwrap();

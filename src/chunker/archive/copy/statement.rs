@@ -17,15 +17,15 @@ pub struct CopyStatement {
 impl CopyStatement {
     /// Reads a statement as `pg_dump` writes it; `None` if it isn't one.
     pub fn parse(statement: &str) -> Option<Self> {
-        let mut rest = Scanner { chars: statement.strip_prefix("COPY ")?.chars().peekable() };
-        let first = rest.identifier()?;
-        let (schema, table) = if rest.eat('.') { (Some(first), rest.identifier()?) } else { (None, first) };
+        let mut rest = Names::of(statement.strip_prefix("COPY ")?);
+        let first = rest.name()?;
+        let (schema, table) = if rest.eat('.') { (Some(first), rest.name()?) } else { (None, first) };
         rest.skip_spaces();
         let mut columns = Vec::new();
         if rest.eat('(') {
             loop {
                 rest.skip_spaces();
-                columns.push(rest.identifier()?);
+                columns.push(rest.name()?);
                 rest.skip_spaces();
                 if rest.eat(')') {
                     break;
@@ -39,12 +39,19 @@ impl CopyStatement {
     }
 }
 
-struct Scanner<'s> {
+/// Reads names off a statement.
+pub(in crate::chunker) struct Names<'s> {
     chars: Peekable<Chars<'s>>,
 }
 
-impl Scanner<'_> {
-    fn eat(&mut self, expected: char) -> bool {
+impl<'s> Names<'s> {
+    /// Those that `text` begins with.
+    pub(in crate::chunker) fn of(text: &'s str) -> Self {
+        Self { chars: text.chars().peekable() }
+    }
+
+    /// Takes this character off, if it's the next one.
+    pub(in crate::chunker) fn eat(&mut self, expected: char) -> bool {
         self.chars.next_if_eq(&expected).is_some()
     }
 
@@ -52,8 +59,8 @@ impl Scanner<'_> {
         while self.chars.next_if(char::is_ascii_whitespace).is_some() {}
     }
 
-    /// An identifier as it is meant: without quotes, doubled ones being one.
-    fn identifier(&mut self) -> Option<String> {
+    /// A name as it is meant: without quotes, doubled ones being one. Nothing if none comes next.
+    pub(in crate::chunker) fn name(&mut self) -> Option<String> {
         let mut name = String::new();
         if !self.eat('"') {
             let plain = |c: &char| c.is_alphanumeric() || ['_', '$'].contains(c);

@@ -17,8 +17,12 @@ pub(super) fn database(d: &DatabaseDiff) -> String {
         Presence::Added => ": only in the second",
         Presence::Removed => ": only in the first",
     };
-    let whence = if d.is_live { format!("source {source}") } else { format!("newest dump in {source}") };
-    let mut lines = vec![style::paint(style::HEADING, &format!("database {name} ({whence}){presence}"))];
+    let whence = match (d.is_live, name.is_empty()) {
+        (true, _) => format!("database {name} (source {source})"),
+        (false, false) => format!("database {name} (newest dump in {source})"),
+        (false, true) => format!("database in the newest of {source}"),
+    };
+    let mut lines = vec![style::paint(style::HEADING, &format!("{whence}{presence}"))];
     if let Some((before, after)) = d.server {
         lines.push(format!("server: PostgreSQL {} → {}", Version(before), Version(after)));
     }

@@ -91,7 +91,8 @@ fn role(role: &Role) -> String {
     if traits.is_empty() { name } else { format!("{name} ({})", traits.join("; ")) }
 }
 
-fn ledger(ledger: &Ledger) -> String {
+/// The migrations that a framework noted.
+pub(super) fn ledger(ledger: &Ledger) -> String {
     let last = ledger.last().map(|last| format!(", the last one {}", clean(last))).unwrap_or_default();
     let mut text = line(
         "ledger",

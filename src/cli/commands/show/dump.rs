@@ -1,6 +1,6 @@
 //! What `show` says about dumps among the files.
 
-use super::database::{SHORT_HASH, name, tables};
+use super::database::{SHORT_HASH, ledger, name, tables};
 use super::{heading, line};
 use crate::cli::json::hex;
 use crate::cli::ui::{clean, style, units};
@@ -22,17 +22,22 @@ pub(super) fn render(dump: &DumpFile, most_tables: usize, rest: &str) -> String 
         for (name, value) in facts(contents) {
             text.push_str(&line(name, &value));
         }
+        text.extend(contents.ledgers().iter().map(ledger));
         text.push_str(&tables(&contents.tables, most_tables, rest));
     }
     text
 }
 
 fn facts(of: &DumpContents) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("database", name(&of.database)),
-        ("begun", format!("{}, on the clock of the host that made it", clean(&of.created))),
-        ("server", format!("PostgreSQL {}, dumped by pg_dump {}", clean(&of.server), clean(&of.client))),
-    ];
+    let mut facts = Vec::new();
+    if !of.database.is_empty() {
+        facts.push(("database", name(&of.database)));
+    }
+    if !of.created.is_empty() {
+        facts.push(("begun", format!("{}, on the clock of the host that made it", clean(&of.created))));
+    }
+    let version = |text: &str| if text.is_empty() { "of an unknown version".to_owned() } else { clean(text) };
+    facts.push(("server", format!("PostgreSQL {}, dumped by pg_dump {}", version(&of.server), version(&of.client))));
     if !of.extensions.is_empty() {
         let names: Vec<String> = of.extensions.iter().map(|extension| name(extension)).collect();
         facts.push(("extensions", names.join(", ")));

@@ -1,7 +1,8 @@
-//! The kinds of ledgers.
+//! The kinds of ledgers, as data: how a table is recognised, and what its rows mean. Both a live database and a dump are read by this one list.
 //!
-//! All columns are read as text, so that a table of an application that only looks like a ledger can't make a query fail. Whatever a query names is among the columns that the table must have.
+//! Every value is the text that PostgreSQL writes, so that a table of an application that only looks like a ledger can't make anything fail. Whatever a rule names is among the columns that the table must have.
 
+use super::rule::{Failure, Last, Order, Part, Test};
 use std::collections::BTreeSet;
 
 /// What a ledger's table is called.
@@ -24,17 +25,23 @@ pub struct Kind {
     pub(super) columns: &'static [&'static str],
     /// Whether it mustn't have others.
     exactly: bool,
-    /// What follows `SELECT`; `TABLE` stands for the table. One column `text`, in the order in which the framework applied them.
-    rows: &'static str,
-    /// A query of what is wrong with it, likewise.
-    warnings: Option<&'static str>,
+    /// If a migration may be there more than once: which row counts.
+    pub(super) last: Option<Last>,
+    /// What a row must be to count as applied.
+    pub(super) applied: &'static [Test],
+    /// What is told of it.
+    pub(super) told: &'static [Part],
+    /// The order in which the framework applied them.
+    pub(super) order: &'static [Order],
+    /// Rows that are wrong.
+    pub(super) failure: Option<Failure>,
     /// Whether a table of its name with `_lock` behind it tells that a migration runs.
     pub(super) has_lock: bool,
 }
 
 impl Kind {
     /// Whether a table is such a ledger.
-    pub(super) fn is(&self, name: &str, columns: &BTreeSet<String>) -> bool {
+    pub(super) fn is(&self, name: &str, columns: &BTreeSet<&str>) -> bool {
         let named = match self.table {
             Name::Is(own) => name == own,
             Name::Begins(start) => name.starts_with(start),
@@ -45,196 +52,177 @@ impl Kind {
         named && has && !(self.exactly && columns.len() != self.columns.len())
     }
 
-    /// The query of its rows; `table` is quoted.
-    pub(super) fn rows_of(&self, table: &str) -> String {
-        format!("SELECT {}", self.rows.replace("TABLE", table))
-    }
-
-    /// The query of what is wrong with it.
-    pub(super) fn warnings_of(&self, table: &str) -> Option<String> {
-        self.warnings.map(|query| format!("SELECT {}", query.replace("TABLE", table)))
+    /// The kind of a table; nothing if it's no ledger.
+    pub(super) fn of(name: &str, columns: &BTreeSet<&str>) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.is(name, columns))
     }
 }
 
-/// A kind without anything special.
-const fn kind(name: &'static str, table: &'static str, columns: &'static [&'static str], rows: &'static str) -> Kind {
-    Kind { name, table: Name::Is(table), columns, exactly: false, rows, warnings: None, has_lock: false }
+/// A kind without anything special: each row is a migration that was applied.
+const fn kind(
+    name: &'static str,
+    table: &'static str,
+    columns: &'static [&'static str],
+    told: &'static [Part],
+    order: &'static [Order],
+) -> Kind {
+    Kind {
+        name,
+        table: Name::Is(table),
+        columns,
+        exactly: false,
+        last: None,
+        applied: &[],
+        told,
+        order,
+        failure: None,
+        has_lock: false,
+    }
 }
+
+use Order::{Bytes, Value};
+use Part::{Column, Hex};
+use Test::{BeginsWithNone, IsNot, IsSet, IsTrue, IsntSet, IsntTrue};
 
 /// All kinds. The first that fits a table is its kind.
 pub const KINDS: &[Kind] = &[
     Kind {
-        warnings: Some(
-            "concat('the migration ', migration_name, ' began and did not end: it failed, or is still running') AS text
-            FROM TABLE WHERE finished_at IS NULL AND rolled_back_at IS NULL ORDER BY started_at",
-        ),
         // Names repeat after a migration was rolled back.
+        applied: &[IsSet("finished_at"), IsntSet("rolled_back_at")],
+        failure: Some(Failure {
+            when: &[IsntSet("finished_at"), IsntSet("rolled_back_at")],
+            column: "migration_name",
+            what: "began and did not end: it failed, or is still running",
+        }),
         ..kind(
             "prisma",
             "_prisma_migrations",
             &["checksum", "finished_at", "migration_name", "rolled_back_at", "started_at"],
-            "concat_ws(' ', migration_name, checksum) AS text FROM TABLE
-            WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL ORDER BY started_at, migration_name",
+            &[Column("migration_name"), Column("checksum")],
+            &[Value("started_at"), Value("migration_name")],
         )
     },
-    kind(
-        "affine-data",
-        "_data_migrations",
-        &["name", "finished_at"],
-        "concat(name) AS text FROM TABLE WHERE finished_at IS NOT NULL ORDER BY finished_at, name",
-    ),
-    kind(
-        "django",
-        "django_migrations",
-        &["id", "app", "name"],
-        "concat_ws(' ', app, name) AS text FROM TABLE ORDER BY id",
-    ),
+    Kind {
+        applied: &[IsSet("finished_at")],
+        ..kind(
+            "affine-data",
+            "_data_migrations",
+            &["name", "finished_at"],
+            &[Column("name")],
+            &[Value("finished_at"), Value("name")],
+        )
+    },
+    kind("django", "django_migrations", &["id", "app", "name"], &[Column("app"), Column("name")], &[Value("id")]),
     kind(
         "diesel",
         "__diesel_schema_migrations",
         &["version", "run_on"],
-        "concat(version) AS text FROM TABLE ORDER BY run_on, version::text COLLATE \"C\"",
+        &[Column("version")],
+        &[Value("run_on"), Bytes("version")],
     ),
     kind(
         "seaorm",
         "seaql_migrations",
         &["version", "applied_at"],
-        "concat(version) AS text FROM TABLE ORDER BY applied_at, version::text COLLATE \"C\"",
+        &[Column("version")],
+        &[Value("applied_at"), Bytes("version")],
     ),
     Kind {
         table: Name::Ends("_sqlx_migrations"),
-        warnings: Some(
-            "concat('the migration ', version, ' failed') AS text FROM TABLE
-            WHERE success::text NOT IN ('true', '1') ORDER BY version",
-        ),
+        applied: &[IsTrue("success")],
+        failure: Some(Failure { when: &[IsntTrue("success")], column: "version", what: "failed" }),
         ..kind(
             "sqlx",
             "",
             &["version", "checksum", "success"],
-            "concat_ws(' ', version, regexp_replace(checksum::text, '^\\\\x', '')) AS text FROM TABLE
-            WHERE success::text IN ('true', '1') ORDER BY version",
+            &[Column("version"), Hex("checksum")],
+            &[Value("version")],
         )
     },
     kind(
         "refinery",
         "refinery_schema_history",
         &["version", "name", "checksum"],
-        "concat_ws(' ', version, name, checksum) AS text FROM TABLE ORDER BY version",
+        &[Column("version"), Column("name"), Column("checksum")],
+        &[Value("version")],
     ),
     Kind {
         table: Name::Any,
-        warnings: Some(
-            "concat('the migration ', script, ' failed') AS text FROM (
-                SELECT DISTINCT ON (coalesce(version::text, script::text)) * FROM TABLE
-                ORDER BY coalesce(version::text, script::text), installed_rank DESC) last
-            WHERE success::text NOT IN ('true', '1') ORDER BY installed_rank",
-        ),
         // A migration may be there more than once: repeated, repaired, undone. Those to be repeated have no version.
+        last: Some(Last { of: &["version", "script"], by: "installed_rank" }),
+        applied: &[IsTrue("success"), BeginsWithNone("type", &["UNDO", "DELETE"])],
+        failure: Some(Failure { when: &[IsntTrue("success")], column: "script", what: "failed" }),
         ..kind(
             "flyway",
             "",
             &["installed_rank", "version", "type", "script", "checksum", "success"],
-            "concat_ws(' ', version, script, checksum) AS text FROM (
-                SELECT DISTINCT ON (coalesce(version::text, script::text)) * FROM TABLE
-                ORDER BY coalesce(version::text, script::text), installed_rank DESC) last
-            WHERE success::text IN ('true', '1') AND type::text !~ '^(UNDO|DELETE)' ORDER BY installed_rank",
+            &[Column("version"), Column("script"), Column("checksum")],
+            &[Value("installed_rank")],
         )
     },
     kind(
         "liquibase",
         "databasechangelog",
         &["id", "author", "filename", "md5sum", "orderexecuted"],
-        "concat_ws(' ', filename, author, id, md5sum) AS text FROM TABLE ORDER BY orderexecuted, id",
+        &[Column("filename"), Column("author"), Column("id"), Column("md5sum")],
+        &[Value("orderexecuted"), Value("id")],
     ),
     Kind {
         table: Name::Begins("alembic_version"),
         exactly: true,
         // Only the heads: there may be several.
-        ..kind(
-            "alembic",
-            "",
-            &["version_num"],
-            "concat(version_num) AS text FROM TABLE ORDER BY version_num::text COLLATE \"C\"",
-        )
+        ..kind("alembic", "", &["version_num"], &[Column("version_num")], &[Bytes("version_num")])
     },
-    kind("laravel", "migrations", &["id", "migration", "batch"], "concat(migration) AS text FROM TABLE ORDER BY id"),
-    kind(
-        "typeorm",
-        "migrations",
-        &["id", "timestamp", "name"],
-        "concat_ws(' ', \"timestamp\", name) AS text FROM TABLE ORDER BY id",
-    ),
+    kind("laravel", "migrations", &["id", "migration", "batch"], &[Column("migration")], &[Value("id")]),
+    kind("typeorm", "migrations", &["id", "timestamp", "name"], &[Column("timestamp"), Column("name")], &[Value("id")]),
     Kind {
-        warnings: Some(
-            "concat('the migration ', version, ' failed halfway (dirty)') AS text FROM TABLE
-            WHERE dirty::text IN ('true', '1')",
-        ),
-        ..kind(
-            "golang-migrate",
-            "schema_migrations",
-            &["version", "dirty"],
-            "concat(version) AS text FROM TABLE ORDER BY version",
-        )
+        failure: Some(Failure { when: &[IsTrue("dirty")], column: "version", what: "failed halfway (dirty)" }),
+        ..kind("golang-migrate", "schema_migrations", &["version", "dirty"], &[Column("version")], &[Value("version")])
     },
     kind(
         "ecto",
         "schema_migrations",
         &["version", "inserted_at"],
-        "concat(version) AS text FROM TABLE ORDER BY inserted_at, version",
+        &[Column("version")],
+        &[Value("inserted_at"), Value("version")],
     ),
     Kind {
         exactly: true,
-        // Numbers as text: shorter ones are smaller.
+        ..kind("rails/dbmate", "schema_migrations", &["version"], &[Column("version")], &[Value("version")])
+    },
+    kind("ory-pop", "schema_migration", &["version", "version_self"], &[Column("version")], &[Bytes("version")]),
+    Kind {
+        // What is applied is told by the last row of a version; the first version, 0, is none.
+        last: Some(Last { of: &["version_id"], by: "id" }),
+        applied: &[IsTrue("is_applied"), IsNot("version_id", "0")],
         ..kind(
-            "rails/dbmate",
-            "schema_migrations",
-            &["version"],
-            "concat(version) AS text FROM TABLE ORDER BY length(version::text), version::text COLLATE \"C\"",
+            "goose",
+            "goose_db_version",
+            &["id", "version_id", "is_applied"],
+            &[Column("version_id")],
+            &[Value("id")],
         )
     },
-    kind(
-        "ory-pop",
-        "schema_migration",
-        &["version", "version_self"],
-        "concat(version) AS text FROM TABLE ORDER BY version::text COLLATE \"C\"",
-    ),
-    // What is applied is told by the last row of a version; the first version, 0, is none.
-    kind(
-        "goose",
-        "goose_db_version",
-        &["id", "version_id", "is_applied"],
-        "concat(version_id) AS text FROM (
-            SELECT DISTINCT ON (version_id) * FROM TABLE ORDER BY version_id, id DESC) last
-        WHERE is_applied::text IN ('true', '1') AND version_id::text <> '0' ORDER BY id",
-    ),
     Kind {
         table: Name::Any,
         has_lock: true,
-        ..kind("knex", "", &["migration_time", "id", "name", "batch"], "concat(name) AS text FROM TABLE ORDER BY id")
+        ..kind("knex", "", &["migration_time", "id", "name", "batch"], &[Column("name")], &[Value("id")])
     },
     kind(
         "drizzle",
         "__drizzle_migrations",
         &["id", "hash", "created_at"],
-        "concat_ws(' ', created_at, hash) AS text FROM TABLE ORDER BY created_at, id",
+        &[Column("created_at"), Column("hash")],
+        &[Value("created_at"), Value("id")],
     ),
-    kind("sequelize", "SequelizeMeta", &["name"], "concat(name) AS text FROM TABLE ORDER BY name::text COLLATE \"C\""),
-    kind(
-        "kysely",
-        "kysely_migration",
-        &["name", "timestamp"],
-        "concat(name) AS text FROM TABLE ORDER BY \"timestamp\", name",
-    ),
+    kind("sequelize", "SequelizeMeta", &["name"], &[Column("name")], &[Bytes("name")]),
+    kind("kysely", "kysely_migration", &["name", "timestamp"], &[Column("name")], &[Value("timestamp"), Value("name")]),
     kind(
         "node-pg-migrate",
         "pgmigrations",
         &["id", "name", "run_on"],
-        "concat(name) AS text FROM TABLE ORDER BY run_on, id",
+        &[Column("name")],
+        &[Value("run_on"), Value("id")],
     ),
-    kind(
-        "efcore",
-        "__EFMigrationsHistory",
-        &["MigrationId"],
-        "concat(\"MigrationId\") AS text FROM TABLE ORDER BY \"MigrationId\"::text COLLATE \"C\"",
-    ),
+    kind("efcore", "__EFMigrationsHistory", &["MigrationId"], &[Column("MigrationId")], &[Bytes("MigrationId")]),
 ];
