@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
 
-mod facts;
+pub mod facts;
 mod many;
 pub mod mount;
 mod others;

@@ -1,7 +1,9 @@
 //! kill -9 at random moments of every verb that writes, while two other hosts back up: nothing is lost, and nothing has to be unlocked.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 #![expect(clippy::print_stdout, reason = "totals for the documents")]
+#![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
 
+mod last;
 mod restore;
 
 use crate::disk::{Disk, in_memory};

@@ -31,6 +31,7 @@ mod postgres;
 mod power;
 mod prune;
 mod recovery;
+mod refused;
 mod repair;
 mod restore;
 mod roundtrip;

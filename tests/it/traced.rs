@@ -3,6 +3,7 @@
 
 use crate::binary::{Said, Scene};
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A system call that has returned.
@@ -30,6 +31,21 @@ impl Call {
         String::from_utf8_lossy(&self.arguments[n]).into_owned()
     }
 
+    /// The path of what it changes, reads or makes, where its arguments tell.
+    pub fn subject(&self) -> Option<String> {
+        let below = |dir: usize| {
+            let name = self.text(dir + 1);
+            // Of `AT_FDCWD` strace tells the path, too.
+            if name.starts_with('/') { Some(name) } else { Some(format!("{}/{name}", self.path(dir)?)) }
+        };
+        match self.name.as_str() {
+            "openat" | "mkdirat" | "mknodat" | "unlinkat" => below(0),
+            "symlinkat" => below(1),
+            "linkat" | "renameat" | "renameat2" => below(2),
+            _ => self.path(0),
+        }
+    }
+
     pub fn failed(&self) -> bool {
         self.result.starts_with(b"-1") || self.result.starts_with(b"?")
     }
@@ -55,6 +71,18 @@ pub fn run_on(
     inject: &[String],
     paths: &[String],
 ) -> Option<(Said, Vec<Call>)> {
+    run_program(&Command::new(env!("CARGO_BIN_EXE_nightsafe")), scene, arguments, calls, inject, paths)
+}
+
+/// [`run_on`], where another command leads to the program.
+pub fn run_program(
+    program: &Command,
+    scene: &Scene,
+    arguments: &[&str],
+    calls: &str,
+    inject: &[String],
+    paths: &[String],
+) -> Option<(Said, Vec<Call>)> {
     let log = scene.at("trace");
     let mut command = Command::new("strace");
     command
@@ -64,7 +92,7 @@ pub fn run_on(
         command.args(["-e", &format!("inject={what}")]);
     }
     command.args(paths.iter().flat_map(|path| ["-P", path.as_str()]));
-    command.arg("-o").arg(&log).arg(env!("CARGO_BIN_EXE_nightsafe"));
+    command.arg("-o").arg(&log).arg(place_of(program.get_program())).args(program.get_args());
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     let _ = std::fs::remove_file(&log);
     let said: Option<Said> = scene.complete(command, &arguments).output().ok().map(Into::into);
@@ -78,6 +106,13 @@ pub fn run_on(
             None
         }
     }
+}
+
+/// Where a program is: strace, which gets an empty environment, doesn't find it by its name.
+fn place_of(program: &OsStr) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.unwrap_or_else(|| program.into())
 }
 
 /// Reads what strace wrote.

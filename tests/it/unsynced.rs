@@ -16,23 +16,23 @@ const STRIDE: usize = 3;
 /// No thread of a backup as small as these makes more of them.
 const MOST: usize = 60;
 
-fn backup(scene: &Scene) -> Vec<String> {
+pub fn backup(scene: &Scene) -> Vec<String> {
     ["backup", "--json", "--as", "data", scene.at("source").to_str().unwrap()].map(str::to_owned).to_vec()
 }
 
-fn change(scene: &Scene) {
+pub fn change(scene: &Scene) {
     std::fs::create_dir_all(scene.at("source/folder")).unwrap();
     std::fs::write(scene.at("source/file"), noise(50_000)).unwrap();
     std::fs::write(scene.at("source/folder/new"), noise(3_000)).unwrap();
 }
 
-fn snapshots(scene: &Scene) -> usize {
+pub fn snapshots(scene: &Scene) -> usize {
     let said = scene.run(["snapshots", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     said.json().as_array().unwrap().len()
 }
 
-fn assert_latest_is_the_source(scene: &Scene) {
+pub fn assert_latest_is_the_source(scene: &Scene) {
     let target = scene.at("restored");
     let said = scene.run(["restore", "latest:/data", "--target", target.to_str().unwrap()]);
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -42,11 +42,7 @@ fn assert_latest_is_the_source(scene: &Scene) {
 
 /// The folder, below the repository, that a failed call was about; the keys of its objects begin with it.
 fn struck(scene: &Scene, call: &Call) -> Option<String> {
-    let path = match call.name.as_str() {
-        "mkdirat" => format!("{}/{}/x", call.path(0)?, call.text(1)),
-        "linkat" => format!("{}/{}", call.path(2)?, call.text(3)),
-        _ => call.path(0)?,
-    };
+    let path = if call.name == "mkdirat" { format!("{}/x", call.subject()?) } else { call.subject()? };
     let root = scene.at("repository");
     let below = path.strip_prefix(root.to_str().unwrap())?.trim_start_matches('/');
     let folder =

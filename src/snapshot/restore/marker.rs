@@ -125,8 +125,12 @@ impl Marker {
         Ok(file)
     }
 
-    /// Removes it, if it is this one.
-    pub(super) fn remove(&self, target: &Directory) -> io::Result<()> {
-        if self.is_in(target).is_some() { target.remove(self.name.as_bytes()) } else { Ok(()) }
+    /// Removes it, if it is this one; tells whether it was.
+    pub(super) fn remove(&self, target: &Directory) -> io::Result<bool> {
+        let is_there = self.is_in(target).is_some();
+        if is_there {
+            target.remove(self.name.as_bytes())?;
+        }
+        Ok(is_there)
     }
 }

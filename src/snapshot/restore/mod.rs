@@ -239,38 +239,57 @@ pub fn restore(
     for directory in walked.directories.iter().rev() {
         finish(&session, &mut branch, wanted, directory);
     }
+    session.go_on()?;
     synchronise(walked.systems.values().chain([&*root]), &root, &marker, options)?;
     let attributed = (top.kind == EntryType::Directory && !path.is_top() && is_own_root).then_some(&top);
     if let Some(top) = attributed {
-        session.apply(Subject::Open(root.as_fd()), &path, top);
+        let lent = if marker.is_in(&root).is_some() { lent_mode(top) } else { 0 };
+        session.apply(Subject::Open(root.as_fd()), &path, &Entry { mode: top.mode | lent, ..top.clone() });
     }
     // A rule that keeps files unseen doesn't make up for what an interrupted restore left.
     let looks_closely = !matches!(session.rule, Rule::Existing(Overwrite::Never | Overwrite::IfNewer));
     if looks_closely && lock(&session.problems).count == 0 {
         // The last thing of all. With problems it stays: the same command tries again what is missing.
-        remove_marker(&marker, &root, attributed).map_err(failed)?;
+        remove_marker(&marker, &root, attributed).map_err(|error| {
+            if marker.is_in(&root).is_none() {
+                // Also if only the folder's own time is lacking, the same command shall go on.
+                let _ = marker.leave(&root);
+            }
+            failed(error)
+        })?;
     }
     let mut summary = summary(session, walked.directories.len() as u64, deletion);
     summary.seconds = begun.elapsed().as_secs_f64();
     Ok(summary)
 }
 
+/// What a folder's own mode lacks so that its owner finds the marker in it, to go on or to remove it: lent until it's removed. (Not where an access list says the same once more.)
+fn lent_mode(top: &Entry) -> u32 {
+    let is_listed = top.xattrs.iter().any(|xattr| xattr.name.as_slice() == b"system.posix_acl_access");
+    if is_listed { 0 } else { 0o500 & !top.mode }
+}
+
 /// Removes the marker from a folder that has its attributes already, and keeps these. (A kill between the removal and the time leaves the folder, itself, with the wrong time: no call
-/// does both.)
+/// does both. One that came back closed to its owner, for a user who isn't root, also stays open to them then.)
 fn remove_marker(marker: &Marker, root: &Directory, attributed: Option<&Entry>) -> io::Result<()> {
-    let Some(entry) = attributed else { return marker.remove(root) };
+    let Some(entry) = attributed else { return marker.remove(root).map(drop) };
     let before = root.metadata()?;
-    // It may have come back as one that its owner may not write to.
-    let is_opened = before.mode & 0o300 != 0o300 && root.set_mode(before.mode | 0o300).is_ok();
-    let removed = marker.remove(root);
+    let mut removed = marker.remove(root);
+    // It may have come back as one that its owner may not write to. Root may all the same.
+    let is_closed = !matches!(removed, Ok(true)) && before.mode & 0o300 != 0o300;
+    let is_opened = is_closed && root.set_mode(before.mode | 0o300).is_ok();
     if is_opened {
-        root.set_mode(before.mode)?;
+        removed = marker.remove(root);
     }
-    // A time that couldn't be set was told already.
+    // A time that couldn't be set was told already. It comes before the mode, so that where it fails the marker can be left again.
     if removed.is_ok() && before.mtime == entry.mtime {
         AttributeWriter::touch(Subject::Open(root.as_fd()), entry)?;
     }
-    removed
+    let mode = if removed.is_ok() { before.mode & !lent_mode(entry) } else { before.mode };
+    if is_opened || mode != before.mode {
+        root.set_mode(mode)?;
+    }
+    removed.map(drop)
 }
 
 /// Walks, fetches and writes.

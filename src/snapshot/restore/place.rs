@@ -119,8 +119,11 @@ pub(super) fn open(
         (root, marker)
     };
     // It gets its attributes last. Until then nobody else looks into what may be private: also if it was there, since it is empty.
-    if (is_new || found.rule == Rule::Fresh) && wanted.top.kind == EntryType::Directory && !wanted.path.is_top() {
+    let gets_attributes = wanted.top.kind == EntryType::Directory && !wanted.path.is_top();
+    if (is_new || found.rule == Rule::Fresh) && gets_attributes {
         root.close().map_err(failed)?;
+    } else if matches!(found.rule, Rule::GoOn { .. }) && gets_attributes {
+        root.reopen().map_err(failed)?;
     }
     if found.rule == Rule::Fresh {
         marker.leave(&root).map_err(failed)?;

@@ -222,6 +222,9 @@ impl Walker<'_, '_, '_> {
             }
         };
         let opened = open().and_then(|directory| {
+            if placement.is_none() && matches!(self.session.rule, Rule::GoOn { .. }) {
+                directory.reopen()?;
+            }
             let metadata = directory.metadata()?;
             let is_own = placement.is_some() || directory.is_unfinished()?;
             if metadata.device != self.device && !self.walked.systems.contains_key(&metadata.device) {

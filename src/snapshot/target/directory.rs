@@ -76,7 +76,10 @@ impl Directory {
     pub fn create_child_over(&self, name: &[u8]) -> io::Result<Self> {
         let name = checked(name)?;
         let temporary = temporary_name()?;
-        let child = self.create_child(temporary.as_bytes())?;
+        let child = self.create_child(temporary.as_bytes()).inspect_err(|_| {
+            // It may have been made, and then not be opened.
+            let _ = self.remove_directory(temporary.as_bytes());
+        })?;
         let exchanged = rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, name, RenameFlags::EXCHANGE);
         let placed = match exchanged {
             Ok(()) => return self.remove_any(temporary.as_bytes()).map(|()| child),
@@ -169,6 +172,11 @@ impl Directory {
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::OPNOTSUPP)) => Ok(()),
             answer => answer,
         }
+    }
+
+    /// [`close`](Self::close), if its owner may not change what is in it: an earlier restore gave it its mode already, and this one goes on in it.
+    pub fn reopen(&self) -> io::Result<()> {
+        if self.metadata()?.mode & 0o300 == 0o300 { Ok(()) } else { self.close() }
     }
 
     /// The names in it, sorted.

@@ -83,7 +83,9 @@ impl NewNode {
     pub(super) fn new(dir: Directory, create: impl Fn(&Directory, &[u8]) -> io::Result<()>) -> io::Result<Self> {
         let temporary = temporary_name()?;
         create(&dir, temporary.as_bytes())?;
-        let pinned = dir.pin(temporary.as_bytes())?;
+        let pinned = dir.pin(temporary.as_bytes()).inspect_err(|_| {
+            let _ = dir.remove(temporary.as_bytes());
+        })?;
         let node = Self { dir, temporary: Some(temporary), pinned };
         // What gets attributes must be what was just made, and not what somebody put in its place.
         let metadata = node.pinned.metadata()?;

@@ -54,6 +54,12 @@ impl Facts {
         matches!(self.kind(), 0o020_000 | 0o060_000)
     }
 
+    /// Whether this is the same file, but for its attributes and names; of anything else, whether it is of the same kind.
+    pub fn has_the_bytes_of(&self, other: &Self) -> bool {
+        let bytes = |facts: &Self| (facts.size, facts.content.clone());
+        self.kind() == other.kind() && (!self.is_file() || bytes(self) == bytes(other))
+    }
+
     pub fn has_holes(&self) -> bool {
         self.is_file() && self.data.iter().map(|(start, end)| end - start).sum::<u64>() < self.size
     }

@@ -83,7 +83,7 @@ fn kill_restores(base: &Path, kills: u32) -> (u32, u32) {
         let mut found = portrait(&target);
         if is_done {
             // Removing the marker is the last thing but one: it changes the time of the folder, which is then set again. A run that was killed just between the two (once in CI)
-            // left everything right but that, and the same command says that the folder isn't empty, as after any restore that is done.
+            // left everything right but that, and the same command says that the folder isn't empty, as after any restore that is done. `last.rs` kills there on purpose.
             found.get_mut(Path::new("")).unwrap().mtime = good[Path::new("")].mtime;
         }
         assert_eq!(found, good, "round {round}");
@@ -92,7 +92,7 @@ fn kill_restores(base: &Path, kills: u32) -> (u32, u32) {
     (killed, finished)
 }
 
-fn has_marker(target: &Path) -> bool {
+pub fn has_marker(target: &Path) -> bool {
     std::fs::read_dir(target)
         .is_ok_and(|mut entries| entries.any(|e| e.unwrap().file_name().to_string_lossy().starts_with(".nightsafe-")))
 }
