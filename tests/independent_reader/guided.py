@@ -1,6 +1,6 @@
 """Makes the streams of other encoders by guides (section 6 of docs/format.md, steps 30 and 31); slow, and written from there alone."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 
 from gnu_gzip import DISTANCES, LEAST, LENGTHS, ORDER, REPEATS, Bits, lengths_of, place, run_of
 from primitives import check
@@ -72,17 +72,18 @@ class Guided:
     def __init__(self, number, sink, what):
         self.least, self.depth, self.level = number >> 24, number >> 8 & 0xFFFF, number & 255
         self.sink, self.what, self.given = sink, what, 0
-        self.guides, self.held, self.out, self.form, self.last = [], bytearray(), Bits(), 2, 0
+        self.guides, self.waiting_bytes, self.held, self.out, self.form, self.last = deque(), 0, bytearray(), Bits(), 2, 0
         self.chances = defaultdict(chance)
         # Places count from the beginning of the stream; `data` begins at `origin` and holds what is known.
         self.data, self.origin, self.start, self.entered = b"", 0, 0, 0
         self.heads, self.links = {}, [None] * (2 * BACK)
 
     def waiting(self):
-        return len(self.guides), sum(len(guide) for _, guide in self.guides)
+        return len(self.guides), self.waiting_bytes
 
     def guide(self, size, guide):
         self.guides.append((size, guide))
+        self.waiting_bytes += len(guide)
         self.go_on()
 
     def push(self, data):
@@ -92,7 +93,8 @@ class Guided:
 
     def go_on(self):
         while self.guides and len(self.held) >= self.guides[0][0]:
-            size, guide = self.guides.pop(0)
+            size, guide = self.guides.popleft()
+            self.waiting_bytes -= len(guide)
             check(not self.last, f"{self.what}: a guide behind the last block's")
             content = bytes(self.held[:size])
             del self.held[:size]

@@ -158,6 +158,7 @@ impl<'g> ArchiveCutter<'g> {
     }
 
     /// Keeps the rows of tables that are wanted, in [`Contents::kept`].
+    #[must_use]
     pub fn keeping(mut self, wanted: Wanted) -> Self {
         self.keeper = Some(Keeper::new(wanted));
         self

@@ -175,7 +175,7 @@ fn what_pg_dump_does_not_write_is_not_guessed_at() {
         format!("copy t from stdin;\n{rows}"),
         format!("COPY public.t ({}) FROM stdin;\n{rows}", "a, ".repeat(100_000)),
     ] {
-        assert_eq!(read(&script(&body)), Ok(None), "{:.60}", body);
+        assert_eq!(read(&script(&body)), Ok(None), "{body:.60}");
     }
     // It gets lost in a string, but the end is there.
     assert_eq!(read(&script("SELECT 'a;\n")), Ok(None));

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn what_is_too_long_for_a_ledger_is_left_out() {
         let table = |name: &str, rows: usize, length: usize| {
-            let rows: String = (0..rows).map(|n| format!("{n}{}\n", "x".repeat(length))).collect();
+            let rows = (0..rows).map(|n| format!("{n}{}\n", "x".repeat(length))).collect::<Vec<_>>().concat();
             format!("COPY public.{name} (version_num) FROM stdin;\n{rows}\\.\n")
         };
         let counts = |body: &str| of(body).iter().map(|ledger| ledger.rows.len()).collect::<Vec<_>>();

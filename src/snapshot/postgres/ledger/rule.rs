@@ -208,8 +208,12 @@ mod tests {
         for kind in super::super::KINDS {
             let tests = kind.applied.iter().chain(kind.failure.iter().flat_map(|failure| failure.when));
             let tested = tests.map(|test| match test {
-                Test::IsSet(column) | Test::IsntSet(column) | Test::IsTrue(column) | Test::IsntTrue(column) => column,
-                Test::IsNot(column, _) | Test::BeginsWithNone(column, _) => column,
+                Test::IsSet(column)
+                | Test::IsntSet(column)
+                | Test::IsTrue(column)
+                | Test::IsntTrue(column)
+                | Test::IsNot(column, _)
+                | Test::BeginsWithNone(column, _) => column,
             });
             let told = kind.told.iter().map(|(Part::Column(column) | Part::Hex(column))| column);
             let ordered = kind.order.iter().map(|(Order::Value(column) | Order::Bytes(column))| column);
