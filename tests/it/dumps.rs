@@ -137,7 +137,7 @@ fn what_is_a_dump_only_as_a_whole_is_not_called_broken() {
 
 /// A script as `pg_dump` writes it.
 fn script(rows: usize) -> String {
-    let rows: String = (0..rows).map(|n| format!("{n}\tpage {n}\\n\n")).collect();
+    let rows = (0..rows).map(|n| format!("{n}\tpage {n}\\n\n")).collect::<Vec<_>>().concat();
     format!(
         "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped from database version 15.14\n-- Dumped by pg_dump version 17.6\n\n\
          CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;\n\nCOPY public.page (id, title) FROM stdin;\n{rows}\\.\n\n\
