@@ -25,7 +25,10 @@ fn repository(text: &str) {
         assert!(!folder.as_os_str().is_empty() && !folder.as_os_str().as_encoded_bytes().contains(&0));
         return;
     }
-    let (_, rest) = text.split_once(':').unwrap_or(("", text));
+    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
+    if scheme == "fs" {
+        return; // A path, in which anything may be.
+    }
     let address = ["//", "https://", "http://"].iter().find_map(|before| rest.strip_prefix(before));
     if let Some(address) = address {
         // As RFC 3986 has it: the last `@` before the path ends the user.

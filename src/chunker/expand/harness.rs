@@ -2,7 +2,7 @@
 
 use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
-use super::guided::write;
+use super::deflate::writer::write;
 use super::sum::Sum;
 use super::{Expansion, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;

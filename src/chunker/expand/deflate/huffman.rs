@@ -33,6 +33,13 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The lengths of its codes, up to the last one that is used.
+    pub(in super::super) fn lengths(&self) -> Vec<u8> {
+        self.codes[..self.used].iter().map(|code| code.length).collect()
+    }
+}
+
 /// Nodes that wait to be joined: the one with the smallest count first, the shallowest among equals.
 struct Heap {
     nodes: Vec<usize>,

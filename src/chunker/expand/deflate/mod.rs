@@ -3,4 +3,6 @@
 pub(super) mod bits;
 pub(super) mod huffman;
 pub(super) mod reader;
+pub(super) mod runs;
 pub(super) mod tables;
+pub(super) mod writer;

@@ -4,9 +4,11 @@ use super::coder::{Chance, Coder};
 use super::model::MALFORMED;
 use crate::chunker::expand::deflate::huffman::Tree;
 use crate::chunker::expand::deflate::reader::{Header, Token};
+use crate::chunker::expand::deflate::runs::run;
 use crate::chunker::expand::deflate::tables::{
-    CODES, DISTANCE_RANGES, DISTANCES, END, LENGTH_RANGES, LENGTHS, ORDER, REPEATS, range_of, repeated,
+    CODES, DISTANCE_RANGES, DISTANCES, END, LENGTHS, ORDER, REPEATS, range_of, repeated,
 };
+use crate::chunker::expand::deflate::writer::length_range;
 
 /// Lengths are at most 15, those of codes for lengths at most 7.
 const LONGEST: u8 = 15;
@@ -157,23 +159,10 @@ fn trees(tokens: &[Token]) -> [Tree; 2] {
         match token {
             Token::Literal(byte) => codes[usize::from(*byte)] += 1,
             Token::Match { distance, length } => {
-                codes[END + 1 + range_of(&LENGTH_RANGES, *length)] += 1;
+                codes[END + 1 + length_range(*length)] += 1;
                 distances[range_of(&DISTANCE_RANGES, *distance)] += 1;
             }
         }
     }
     [Tree::of(&codes, LONGEST), Tree::of(&distances, LONGEST)]
-}
-
-/// How the length at a place is expected to be written.
-fn run(lengths: &[u8], at: usize) -> (u8, u8) {
-    let length = lengths[at];
-    let count = lengths[at..].iter().take_while(|other| **other == length).count();
-    let repeats = at.checked_sub(1).is_some_and(|before| lengths[before] == length);
-    match (length, count) {
-        (0, 11..) => (18, byte(count.min(138) - 11)),
-        (0, 3..) => (17, byte(count - 3)),
-        (1.., 3..) if repeats => (16, byte(count.min(6) - 3)),
-        _ => (length, 0),
-    }
 }

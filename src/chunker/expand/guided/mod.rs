@@ -19,9 +19,7 @@ pub(super) use matches::{MAX_DEPTH, Search};
 pub(super) use pending::MAX_GUIDE;
 
 use super::deflate::bits::BitWriter;
-use super::deflate::huffman::{self, Code};
-use super::deflate::reader::{Block, Form, Token};
-use super::deflate::tables::{DISTANCE_RANGES, END, LENGTH_RANGES, ORDER, REPEATS, Range, range_of};
+use super::deflate::writer::write;
 use coder::Decoder;
 use matches::Matches;
 use model::{MALFORMED, Model};
@@ -152,68 +150,4 @@ impl Guided {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.bits.align(out);
     }
-}
-
-/// Writes a block.
-pub(super) fn write(block: &Block, content: &[u8], bits: &mut BitWriter, out: &mut Vec<u8>) {
-    let form = match block.form {
-        Form::Stored => 0,
-        Form::Fixed => 1,
-        Form::Dynamic(_) => 2,
-    };
-    bits.put(u32::from(block.is_last) | form << 1, 3, out);
-    match &block.form {
-        Form::Stored => {
-            bits.align(out);
-            let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
-            out.extend_from_slice(&length.to_le_bytes());
-            out.extend_from_slice(&(!length).to_le_bytes());
-            out.extend_from_slice(content);
-        }
-        Form::Fixed => {
-            let (codes, distances) = huffman::fixed();
-            tokens(&block.tokens, &codes, &distances, bits, out);
-        }
-        Form::Dynamic(header) => {
-            let number = |number: usize| u32::try_from(number).unwrap_or(0);
-            bits.put(number(header.codes - 257), 5, out);
-            bits.put(number(header.lengths.len() - header.codes - 1), 5, out);
-            bits.put(number(header.named - 4), 4, out);
-            for place in &ORDER[..header.named] {
-                bits.put(header.of_lengths[*place].into(), 3, out);
-            }
-            let of_lengths = huffman::codes(&header.of_lengths);
-            for (code, repeat) in &header.runs {
-                put(of_lengths[usize::from(*code)], bits, out);
-                bits.put((*repeat).into(), REPEATS[usize::from(*code)], out);
-            }
-            let (codes, distances) = header.lengths.split_at(header.codes);
-            tokens(&block.tokens, &huffman::codes(codes), &huffman::codes(distances), bits, out);
-        }
-    }
-}
-
-fn put(code: Code, bits: &mut BitWriter, out: &mut Vec<u8>) {
-    bits.put(code.bits.into(), code.length, out);
-}
-
-/// Writes a length or a distance; what has no code gives nothing.
-fn value(value: u16, ranges: &[Range], codes: &[Code], bits: &mut BitWriter, out: &mut Vec<u8>) {
-    let range = range_of(ranges, value);
-    let (from, extra) = ranges[range];
-    put(codes.get(range).copied().unwrap_or_default(), bits, out);
-    bits.put(u32::from(value - from), extra, out);
-}
-
-fn tokens(tokens: &[Token], codes: &[Code], distances: &[Code], bits: &mut BitWriter, out: &mut Vec<u8>) {
-    for token in tokens {
-        match *token {
-            Token::Literal(byte) => put(codes[usize::from(byte)], bits, out),
-            Token::Match { distance, length } => {
-                value(length, &LENGTH_RANGES, &codes[END + 1..], bits, out);
-                value(distance, &DISTANCE_RANGES, distances, bits, out);
-            }
-        }
-    }
-    put(codes[END], bits, out);
 }
