@@ -3,9 +3,11 @@
 //! Who compressed them and at which level isn't said anywhere that can be relied on, so the first part of a stream is compressed in each way until one gives its bytes. From there on everything is compressed again while it's
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
+mod guiding;
+
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
-use super::guided::{Guider, Next, Rest, Search, search_of};
+use super::guided::{Guider, Search, search_of};
 use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
@@ -332,60 +334,6 @@ impl Undoing {
             return self.break_off(*proof, Left::Bomb, sink);
         }
         self.go_on(inflater, proof, proven, sink)
-    }
-
-    /// Undoes and guides.
-    fn guide_on<E>(
-        &mut self,
-        mut inflater: Undoer,
-        mut guider: Box<Guider>,
-        input: &mut &[u8],
-        sink: Sink<'_, E>,
-    ) -> Result<(), E> {
-        let before = *input;
-        let Some(undone) = inflater.step(input) else {
-            self.state = State::Lost;
-            return self.keep_rest(&guider.rest(), Left::Damaged, sink);
-        };
-        let taken = &before[..before.len() - input.len()];
-        self.compressed += taken.len() as u64;
-        self.count(undone);
-        guider.push(taken);
-        if self.is_bomb() {
-            self.state = State::Skipping(inflater);
-            return self.keep_rest(&guider.rest(), Left::Bomb, sink);
-        }
-        self.guide(inflater, guider, sink)
-    }
-
-    /// Gives the blocks that are whole.
-    fn guide<E>(&mut self, inflater: Undoer, mut guider: Box<Guider>, sink: Sink<'_, E>) -> Result<(), E> {
-        let ended = inflater.has_ended();
-        loop {
-            match guider.next() {
-                Next::Block { guide, content } => {
-                    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
-                    sink(Given::Guide { length, level: self.level, guide })?;
-                    sink(Given::Content(content))?;
-                }
-                Next::More | Next::End if !ended => {
-                    self.state = State::Guiding { inflater, guider };
-                    return Ok(());
-                }
-                Next::End if ended => return sink(Given::End),
-                Next::More | Next::End | Next::Unproven => {
-                    self.state = if ended { State::Ended } else { State::Skipping(inflater) };
-                    return self.keep_rest(&guider.rest(), Left::OtherEncoder, sink);
-                }
-            }
-        }
-    }
-
-    /// What follows isn't made again.
-    fn keep_rest<E>(&mut self, rest: &Rest, why: Left, sink: Sink<'_, E>) -> Result<(), E> {
-        self.left = Some(why);
-        sink(Given::Cut(rest.given))?;
-        if rest.bytes.is_empty() { Ok(()) } else { sink(Given::Verbatim(&rest.bytes)) }
     }
 
     /// Whether what came of it is out of proportion.
