@@ -312,6 +312,16 @@ impl Undoing {
         self.go_on(inflater, proof, added, sink)
     }
 
+    /// Undoes some more, and counts it: what came of which bytes.
+    fn step<'u, 'i>(&mut self, inflater: &'u mut Undoer, input: &mut &'i [u8]) -> Option<(&'u [u8], &'i [u8])> {
+        let before = *input;
+        let undone = inflater.step(input)?;
+        let taken = &before[..before.len() - input.len()];
+        self.compressed += taken.len() as u64;
+        self.count(undone);
+        Some((undone, taken))
+    }
+
     /// Undoes and proves.
     fn prove_on<E>(
         &mut self,
@@ -320,14 +330,10 @@ impl Undoing {
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        let before = *input;
-        let Some(undone) = inflater.step(input) else {
+        let Some((undone, taken)) = self.step(&mut inflater, input) else {
             self.state = State::Lost;
             return self.break_off(*proof, Left::Damaged, sink);
         };
-        let taken = &before[..before.len() - input.len()];
-        self.compressed += taken.len() as u64;
-        self.count(undone);
         let proven = proof.add(undone, taken);
         if self.is_bomb() {
             self.state = State::Skipping(inflater);

@@ -217,14 +217,9 @@ fn without(all: &[String], others: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::repo::cbor::Time;
+    use crate::snapshot::diff::fixture::table;
     use crate::snapshot::manifest::database::Extension;
     use crate::snapshot::tree::path::SafePath;
-
-    fn table(name: &str, rows: u64, bytes: u64) -> Table {
-        let (schema, name) = ("public".to_owned(), name.to_owned());
-        let (rows, bytes) = (Some(rows), Some(bytes));
-        Table { schema, name, rows, dumped_rows: rows, bytes, first_chunk: None, chunks: None }
-    }
 
     fn ledger(rows: &[&str]) -> Ledger {
         let rows = rows.iter().map(|&row| row.to_owned()).collect();

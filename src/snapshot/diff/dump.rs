@@ -52,13 +52,8 @@ fn without_numbers(path: &SafePath) -> String {
 mod tests {
     use super::*;
     use crate::snapshot::diff::database::{Held, Presence, compare_all};
+    use crate::snapshot::diff::fixture::table;
     use crate::snapshot::manifest::database::{Ledger, Table};
-
-    fn table(name: &str, rows: u64, bytes: u64) -> Table {
-        let (schema, name) = ("public".to_owned(), name.to_owned());
-        let (rows, bytes) = (Some(rows), Some(bytes));
-        Table { schema, name, rows, dumped_rows: rows, bytes, first_chunk: None, chunks: None }
-    }
 
     /// With so many migrations.
     fn ledger(rows: u64) -> Ledger {

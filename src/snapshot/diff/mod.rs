@@ -13,6 +13,8 @@ pub mod application;
 pub mod database;
 mod dump;
 pub mod entry;
+#[cfg(test)]
+mod fixture;
 pub mod tree;
 
 use crate::repo::repository::{Full, Repo};

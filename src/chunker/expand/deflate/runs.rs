@@ -1,6 +1,10 @@
 //! How the lengths of codes are written: as the classical implementations do.
 
-use super::tables::repeated;
+use super::huffman::Tree;
+use super::tables::{LENGTHS, ORDER, repeated};
+
+/// Codes for lengths have at most so many bits.
+const LONGEST: u8 = 7;
 
 /// All of them, of literals and lengths, or of distances.
 pub(in super::super) fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
@@ -11,6 +15,19 @@ pub(in super::super) fn runs(lengths: &[u8]) -> Vec<(u8, u8)> {
         runs.push((code, repeat));
     }
     runs
+}
+
+/// The lengths of the codes for lengths that such runs want, and how many of these lengths are written.
+pub(in super::super) fn codes_of(runs: &[(u8, u8)]) -> ([u8; LENGTHS], usize) {
+    let (mut counts, mut lengths) = ([0; LENGTHS], [0; LENGTHS]);
+    for (code, _) in runs {
+        counts[usize::from(*code)] += 1;
+    }
+    for (length, code) in lengths.iter_mut().zip(Tree::of(&counts, LONGEST).codes) {
+        *length = code.length;
+    }
+    let named = ORDER.iter().rposition(|code| lengths[*code] > 0).map_or(0, |at| at + 1).max(4);
+    (lengths, named)
 }
 
 /// How the length at a place is written: in as long a run as goes.

@@ -5,9 +5,9 @@ use super::matcher::{Ending, Tokens};
 use crate::chunker::expand::deflate::bits::BitWriter;
 use crate::chunker::expand::deflate::huffman::{self, Code, Tree};
 use crate::chunker::expand::deflate::reader::{Header, Token};
-use crate::chunker::expand::deflate::runs::runs;
+use crate::chunker::expand::deflate::runs::{codes_of, runs};
 use crate::chunker::expand::deflate::tables::{
-    CODES, DISTANCE_RANGES, DISTANCES, END, LENGTH_RANGES, LENGTHS, ORDER, REPEATS, range_of,
+    CODES, DISTANCE_RANGES, DISTANCES, END, LENGTH_RANGES, REPEATS, range_of,
 };
 use crate::chunker::expand::deflate::writer::{self, length_range};
 
@@ -108,16 +108,7 @@ impl Tokens for BlockWriter {
         let distances = Tree::of(&self.distances, 15);
         let [used, used_distances] = [&codes, &distances].map(Tree::lengths);
         let runs = [runs(&used), runs(&used_distances)].concat();
-        let mut of_lengths = [0u32; LENGTHS];
-        for (code, _) in &runs {
-            of_lengths[usize::from(*code)] += 1;
-        }
-        let tree = Tree::of(&of_lengths, 7);
-        let mut of_lengths = [0; LENGTHS];
-        for (length, code) in of_lengths.iter_mut().zip(&tree.codes) {
-            *length = code.length;
-        }
-        let named = ORDER.iter().rposition(|code| of_lengths[*code] > 0).map_or(0, |at| at + 1).max(4);
+        let (of_lengths, named) = codes_of(&runs);
         let extra = self.extra_bits();
         let header = 14
             + 3 * named

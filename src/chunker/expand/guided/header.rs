@@ -4,15 +4,14 @@ use super::coder::{Chance, Coder};
 use super::model::MALFORMED;
 use crate::chunker::expand::deflate::huffman::Tree;
 use crate::chunker::expand::deflate::reader::{Header, Token};
-use crate::chunker::expand::deflate::runs::run;
+use crate::chunker::expand::deflate::runs::{codes_of, run};
 use crate::chunker::expand::deflate::tables::{
     CODES, DISTANCE_RANGES, DISTANCES, END, LENGTHS, ORDER, REPEATS, range_of, repeated,
 };
 use crate::chunker::expand::deflate::writer::length_range;
 
-/// Lengths are at most 15, those of codes for lengths at most 7.
+/// Bits of a code.
 const LONGEST: u8 = 15;
-const LONGEST_OF_LENGTHS: u8 = 7;
 
 /// Chances of what can be said.
 #[derive(Debug)]
@@ -124,18 +123,12 @@ impl HeaderModel {
         runs: &[(u8, u8)],
         actual: Option<&Header>,
     ) -> Result<([u8; LENGTHS], usize), &'static str> {
-        let mut counts = [0; LENGTHS];
-        for (code, _) in runs {
-            counts[usize::from(*code)] += 1;
-        }
-        let tree = Tree::of(&counts, LONGEST_OF_LENGTHS);
-        let expected = |place: usize| tree.codes[place].length;
-        let named = ORDER.iter().rposition(|place| expected(*place) > 0).map_or(0, |at| at + 1).max(4);
+        let (expected, named) = codes_of(runs);
         let named = self.number(coder, 2, named - 4, actual.map_or(0, |header| header.named - 4)) + 4;
         let mut lengths = [0; LENGTHS];
         for place in ORDER.get(..named).ok_or(MALFORMED)? {
             let actual = actual.map_or(0, |header| header.of_lengths[*place]);
-            let expected = usize::from(expected(*place));
+            let expected = usize::from(expected[*place]);
             lengths[*place] = if coder.bit(&mut self.is_of_lengths[expected], usize::from(actual) == expected) {
                 byte(expected)
             } else {

@@ -14,14 +14,10 @@ impl Undoing {
         input: &mut &[u8],
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        let before = *input;
-        let Some(undone) = inflater.step(input) else {
+        let Some((_, taken)) = self.step(&mut inflater, input) else {
             self.state = State::Lost;
             return self.keep_rest(&guider.rest(), Left::Damaged, sink);
         };
-        let taken = &before[..before.len() - input.len()];
-        self.compressed += taken.len() as u64;
-        self.count(undone);
         guider.push(taken);
         if self.is_bomb() {
             self.state = State::Skipping(inflater);
