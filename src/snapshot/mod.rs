@@ -16,6 +16,7 @@ pub mod monitor;
 pub mod notes;
 pub mod policy;
 pub mod postgres;
+pub mod proofs;
 pub mod prune;
 pub mod reach;
 pub mod rebuilt;

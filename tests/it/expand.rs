@@ -1,6 +1,8 @@
 //! Containers are stored without their compression, and every one comes back bit for bit.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod ahead;
+
 use crate::prune::{at_once, forget};
 use crate::world::{NAME, World, noise, noisy_text, portrait};
 use flate2::Compression;

@@ -7,7 +7,7 @@ use super::token::{Integer, Token};
 
 /// Reads a block behind its head.
 #[derive(Debug)]
-pub(super) struct BlockReader {
+pub(in crate::chunker) struct BlockReader {
     kind: BlockKind,
     state: State,
     token: Token,
@@ -31,14 +31,14 @@ enum State {
 
 impl BlockReader {
     /// A reader of a block of this kind, whose head ends at `at`.
-    pub(super) fn new(kind: BlockKind, at: u64) -> Self {
+    pub(in crate::chunker) fn new(kind: BlockKind, at: u64) -> Self {
         let state = if matches!(kind, BlockKind::Objects { .. }) { State::Oid } else { State::Length };
         Self { kind, state, token: Token::default(), lines: Lines::default(), bytes: 0, objects: 0, at }
     }
 
     /// What comes next; `None` if that takes more bytes. [`Event::BlockEnd`] is the last.
     #[inline]
-    pub(super) fn next<'b>(&mut self, input: &mut &'b [u8]) -> Result<Option<Event<'b>>, ArchiveError> {
+    pub(in crate::chunker) fn next<'b>(&mut self, input: &mut &'b [u8]) -> Result<Option<Event<'b>>, ArchiveError> {
         let event = match self.state {
             State::Payload(left) => self.payload(left, input)?,
             State::Length => match self.token.take(input) {

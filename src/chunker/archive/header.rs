@@ -76,6 +76,13 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// Whether streams are zlib's (RFC 1950).
+    pub const fn is_zlib(self) -> bool {
+        matches!(self, Self::Gzip { .. })
+    }
+}
+
 /// When an archive was begun, in the local time of where `pg_dump` ran. The archive doesn't tell the zone.
 ///
 /// The numbers are as they stand there: nobody says that they make up a date.

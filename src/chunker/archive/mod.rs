@@ -34,6 +34,7 @@ pub(super) mod token;
 pub(super) mod window;
 
 pub use block::Block;
+pub(in crate::chunker) use block::BlockReader;
 pub use cutter::{ArchiveCutter, Contents, Cut, DataBlock};
 pub use error::ArchiveError;
 pub use event::{BlockKind, Event};

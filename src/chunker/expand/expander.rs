@@ -6,6 +6,7 @@ use super::gzip::{self, Gzip};
 use super::left::Left;
 use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
+use super::proven::Ahead;
 use super::recipe::RecipeWriter;
 use super::zip::{self, Zip};
 use std::collections::BTreeSet;
@@ -70,6 +71,8 @@ pub struct Outcome {
     pub formats: Vec<Format>,
     /// Streams that were undone to their ends.
     pub undone: u64,
+    /// Of these, streams that were proven another time. [`Ahead`] knows which, so whoever brings it counts them.
+    pub known: u64,
     /// Why others stay as they are, wholly or in part.
     pub left: BTreeSet<Left>,
     /// Whether the outermost container ends in the middle of a stream.
@@ -203,6 +206,7 @@ pub struct Expansion {
     recipe: RecipeWriter,
     outcome: Outcome,
     allowance: Allowance,
+    ahead: Option<Box<dyn Ahead>>,
 }
 
 impl Default for Expansion {
@@ -215,7 +219,14 @@ impl Expansion {
     /// At the start of a stream.
     pub fn new() -> Self {
         let (recipe, outcome, allowance) = (RecipeWriter::new(), Outcome::default(), Allowance::default());
-        Self { expander: Expander::within(0), recipe, outcome, allowance }
+        Self { expander: Expander::within(0), recipe, outcome, allowance, ahead: None }
+    }
+
+    /// The same, with somebody who knows streams of it. See [`Ahead`] for what follows from that.
+    #[must_use]
+    pub fn with(mut self, ahead: Box<dyn Ahead>) -> Self {
+        self.ahead = Some(ahead);
+        self
     }
 
     /// At the start of a stream that is of this format, of which its caller has seen more than the first bytes. Only a ZIP can stand behind something else, which stays as it is.
@@ -232,7 +243,8 @@ impl Expansion {
     ///
     /// After `each` failed nothing more may be asked of it.
     pub fn push<E>(&mut self, bytes: &[u8], each: Each<'_, E>) -> Result<(), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
+        let ahead = self.ahead.as_deref_mut();
+        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance, ahead };
         self.expander.push_into(bytes, &mut self.outcome, &mut out)
     }
 
@@ -243,7 +255,8 @@ impl Expansion {
 
     /// Ends the stream; the rest of the recipe, and what came of it.
     pub fn finish<E>(mut self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
+        let ahead = self.ahead.as_deref_mut();
+        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance, ahead };
         self.expander.finish_into(&mut self.outcome, &mut out)?;
         Ok((self.recipe.finish(), self.outcome))
     }

@@ -1,6 +1,7 @@
 //! Where expansion goes: the stream that is stored, and the recipe that makes the container of it.
 
 use super::allowance::Allowance;
+use super::proven::Ahead;
 use super::recipe::{RecipeWriter, Step};
 
 /// The next part of the stream that is stored instead of a container.
@@ -20,6 +21,8 @@ pub(super) struct Out<'o, E> {
     pub(super) recipe: &'o mut RecipeWriter,
     pub(super) stream: Each<'o, E>,
     pub(super) allowance: &'o mut Allowance,
+    /// Who knows streams of the outermost container.
+    pub(super) ahead: Option<&'o mut (dyn Ahead + 'static)>,
 }
 
 impl<E> Out<'_, E> {

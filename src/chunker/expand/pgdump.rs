@@ -27,6 +27,8 @@ const ALGORITHMS: RangeInclusive<u8> = 1..=3;
 const OFFSET_NOT_SET: u8 = 1;
 /// Where it is is known.
 const OFFSET_SET: u8 = 2;
+/// An archive that is in no other container.
+const OUTERMOST: usize = 1;
 /// The head is kept until it's complete.
 const MAX_HEAD: usize = 64 << 20;
 
@@ -58,6 +60,8 @@ pub(super) struct PgDump {
     lost: bool,
     /// In so many containers its blocks are.
     depth: usize,
+    /// Where the events so far end, in bytes.
+    at: u64,
 }
 
 /// A compressed stream in a block.
@@ -112,6 +116,7 @@ impl PgDump {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         let length = event.length();
+        self.at += length as u64;
         if !matches!(event, Event::Head(_) | Event::Tail(_)) {
             self.pass_head(out)?;
         }
@@ -127,17 +132,17 @@ impl PgDump {
                 window.take(length, &mut |part| out.raw(part))?;
                 if kind == BlockKind::Compressed {
                     let has_rows = self.parser.entries().get(entry).is_some_and(|e| !e.copy_statement.is_empty());
-                    self.begin(if has_rows { Pieces::rows() } else { Pieces::other() });
+                    self.begin(if has_rows { Pieces::rows() } else { Pieces::other() }, out);
                 }
                 Ok(())
             }
             Event::ObjectStart { .. } => {
-                self.begin(Pieces::other());
+                self.begin(Pieces::other(), out);
                 window.take(length, &mut |part| out.raw(part))
             }
             Event::Piece { length: size } => {
                 if let Some(block) = &mut self.block {
-                    block.piece(size, out);
+                    self.lost |= !block.piece(size, out);
                     window.take(length, &mut |_| Ok(()))
                 } else {
                     window.take(length, &mut |part| out.raw(part))
@@ -165,11 +170,13 @@ impl PgDump {
     }
 
     /// A compressed stream begins.
-    fn begin(&mut self, pieces: Pieces) {
-        self.block = self
-            .parser
-            .header()
-            .map(|header| Block::new(Wrapped::new(header.compression, self.habits, self.depth), pieces));
+    fn begin<E>(&mut self, pieces: Pieces, out: &mut Out<'_, E>) {
+        let Some(header) = self.parser.header() else { return };
+        let mut wrapped = Wrapped::new(header.compression, self.habits, self.depth);
+        if let Some(ahead) = out.ahead.as_mut().filter(|_| self.depth == OUTERMOST) {
+            wrapped = wrapped.watched(ahead.stream(self.at));
+        }
+        self.block = Some(Block::new(wrapped, pieces));
     }
 
     /// Passes on a head that is complete: as one of an archive without compression, whose data is anywhere.
@@ -232,11 +239,15 @@ impl Block {
         }
     }
 
-    /// A piece of so many bytes comes.
-    fn piece<E>(&mut self, size: u32, out: &mut Out<'_, E>) {
+    /// A piece of so many bytes comes. False if they are too small for an archive.
+    fn piece<E>(&mut self, size: u32, out: &mut Out<'_, E>) -> bool {
         self.frame(out);
         self.framed_bytes += INTEGER as u64;
-        out.step(Step::Sizes { count: 1, size });
+        let is_sane = self.pieces.frame(size, self.wrapped.come());
+        if self.wrapped.has_ended() {
+            self.pieces.tell_all(out);
+        }
+        is_sane
     }
 
     fn data<E>(&mut self, bytes: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
@@ -248,6 +259,7 @@ impl Block {
     fn end<E>(mut self, end: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         self.frame(out);
         self.wrapped.finish(&mut self.pieces, outcome, out)?;
+        self.pieces.tell_all(out);
         let zero = Integer::of(0);
         if end == zero {
             out.step(Step::End);
@@ -263,6 +275,7 @@ impl Block {
             return Ok(());
         }
         self.wrapped.finish(&mut self.pieces, outcome, out)?;
+        self.pieces.tell_all(out);
         out.step(Step::Cut(self.framed_bytes));
         Ok(())
     }

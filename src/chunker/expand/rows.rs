@@ -1,14 +1,23 @@
 //! The data of an archive of `pg_dump`, in the pieces that it has there without compression.
+//!
+//! The pieces that it came in, of compressed bytes, are told to the recipe with the content that was in them, many at once. When exactly follows from the content alone, not from when it was certain: so that a recipe is the
+//! same whether a stream was proven or known to be.
 
 use super::out::Out;
+use super::recipe::Step;
 use super::undoing::Given;
 use crate::chunker::archive::token::Integer;
 use memchr::memchr;
+use std::collections::VecDeque;
 
 /// A piece isn't longer than this, whatever a row is.
 const MAX_PIECE: usize = 8 << 20;
 /// What large objects are read in (`LOBBUFSIZE`).
 const OBJECT_PIECE: usize = 16 << 10;
+/// Sizes of pieces are told each time that so many bytes of content have passed: the compressed bytes of these wait for them when it's rebuilt.
+const TELLING: u64 = 256 << 10;
+/// No more sizes are kept, and half of what may wait when it's rebuilt.
+const MAX_FRAMES: usize = 1 << 19;
 
 /// Puts content into the pieces that a dump without compression has.
 pub(super) struct Pieces {
@@ -18,23 +27,57 @@ pub(super) struct Pieces {
     of_rows: bool,
     /// The line that ends rows has come: what follows is one piece.
     past_rows: bool,
+    /// The pieces of compressed bytes that aren't told yet: how much content had come when each began, and its size.
+    frames: VecDeque<(u64, u32)>,
+    /// Bytes of content that were passed on.
+    passed: u64,
 }
 
 impl Pieces {
     pub(super) const fn rows() -> Self {
-        Self { held: Vec::new(), of_rows: true, past_rows: false }
+        Self::new(true)
     }
 
     pub(super) const fn other() -> Self {
-        Self { held: Vec::new(), of_rows: false, past_rows: false }
+        Self::new(false)
+    }
+
+    const fn new(of_rows: bool) -> Self {
+        Self { held: Vec::new(), of_rows, past_rows: false, frames: VecDeque::new(), passed: 0 }
+    }
+
+    /// A piece of so many compressed bytes begins, when this much content has come. False if there are too many.
+    pub(super) fn frame(&mut self, size: u32, come: u64) -> bool {
+        self.frames.push_back((come, size));
+        self.frames.len() < MAX_FRAMES
+    }
+
+    /// Tells the sizes of the pieces that began before so much content had come.
+    fn tell<E>(&mut self, before: u64, out: &mut Out<'_, E>) {
+        while let Some((_, size)) = self.frames.pop_front_if(|(come, _)| *come < before) {
+            out.step(Step::Sizes { count: 1, size });
+        }
+    }
+
+    /// Tells all sizes.
+    pub(super) fn tell_all<E>(&mut self, out: &mut Out<'_, E>) {
+        self.tell(u64::MAX, out);
     }
 
     pub(super) fn take<E>(&mut self, given: &Given<'_>, out: &mut Out<'_, E>) -> Result<(), E> {
         match given {
             Given::Content(bytes) => self.push(bytes, out)?,
-            Given::Flush | Given::End | Given::Cut(_) => self.flush(out)?,
-            Given::Verbatim(bytes) => out.raw(bytes)?,
-            Given::Begin(_) | Given::Guided(..) | Given::Guide { .. } => {}
+            Given::Flush | Given::End | Given::Cut(_) => {
+                self.flush(out)?;
+                self.tell_all(out);
+            }
+            Given::Verbatim(bytes) => {
+                self.tell_all(out);
+                out.raw(bytes)?;
+            }
+            // A guide may be to any number of bytes without content.
+            Given::Guide { .. } => self.tell_all(out),
+            Given::Begin(_) | Given::Guided(..) => {}
         }
         if let Some(step) = given.step() {
             out.step(step);
@@ -50,7 +93,7 @@ impl Pieces {
             if is_whole && self.held.is_empty() {
                 self.past_rows |= self.of_rows && now == b"\\.\n";
                 if !self.past_rows {
-                    Self::give(now, out)?;
+                    self.give(now, out)?;
                     continue;
                 }
             }
@@ -76,10 +119,16 @@ impl Pieces {
 
     fn flush<E>(&mut self, out: &mut Out<'_, E>) -> Result<(), E> {
         let held = std::mem::take(&mut self.held);
-        if held.is_empty() { Ok(()) } else { Self::give(&held, out) }
+        if held.is_empty() { Ok(()) } else { self.give(&held, out) }
     }
 
-    fn give<E>(piece: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+    fn give<E>(&mut self, piece: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+        let told = self.passed / TELLING;
+        self.passed += piece.len() as u64;
+        if self.passed / TELLING > told {
+            // Before it, since it may be long, and a piece isn't interrupted.
+            self.tell(self.passed, out);
+        }
         out.pieced(&Integer::of(u32::try_from(piece.len()).unwrap_or(u32::MAX)))?;
         out.pieced(piece)
     }

@@ -4,6 +4,7 @@
 //! undone, and compared: what counts as proven gave just the bytes that there were. Where they differ, the rest of the stream stays as it is.
 
 mod guiding;
+mod trusting;
 
 use super::codec::{Codec, Undoer};
 use super::expander::Format;
@@ -12,6 +13,7 @@ use super::habits::Habits;
 use super::left::Left;
 use super::method::Method;
 use super::proof::{Proof, Unproven};
+use super::proven::Proven;
 use super::recipe::Step;
 use super::sum::Sum;
 use super::trial::{Beginning, methods_of};
@@ -78,6 +80,8 @@ pub(super) struct Undoing {
     habits: Habits,
     /// What made it, once that is known.
     method: Option<Method>,
+    /// Whether it's flushed before its end.
+    flushed: bool,
     /// How what made it looks for matches, if it's guided to.
     search: Option<Search>,
     /// Which of the streams in each other it is.
@@ -108,6 +112,8 @@ enum State {
         inflater: Undoer,
         guider: Box<Guider>,
     },
+    /// Known to be made again.
+    Trusting(Undoer, Proven),
     /// Only looked at to find its end.
     Skipping(Undoer),
     /// Without an end that could be found.
@@ -129,6 +135,7 @@ impl Undoing {
             codec,
             habits,
             method,
+            flushed: false,
             search: None,
             level: u8::try_from(depth).unwrap_or(u8::MAX),
             gives_back: false,
@@ -187,6 +194,14 @@ impl Undoing {
         matches!(self.state, State::Lost)
     }
 
+    /// Bytes of content that have come, whether they were passed on or not.
+    pub(super) const fn come(&self) -> u64 {
+        match &self.state {
+            State::Trial { content, .. } => content.len() as u64,
+            _ => self.undone,
+        }
+    }
+
     /// Why it stays as it is, if it does.
     pub(super) const fn left(&self) -> Option<Left> {
         self.left
@@ -201,6 +216,7 @@ impl Undoing {
                 }
                 State::Proving { inflater, proof } => self.prove_on(inflater, proof, input, sink)?,
                 State::Guiding { inflater, guider } => self.guide_on(inflater, guider, input, sink)?,
+                State::Trusting(inflater, proven) => self.trust_on(inflater, proven, input, sink)?,
                 State::Skipping(inflater) => self.skip_on(inflater, input, sink)?,
                 State::Lost => {
                     self.state = State::Lost;
@@ -219,6 +235,7 @@ impl Undoing {
             State::Trial { inflater, .. }
             | State::Proving { inflater, .. }
             | State::Guiding { inflater, .. }
+            | State::Trusting(inflater, _)
             | State::Skipping(inflater) => inflater.may_hold_more(),
             State::Lost | State::Ended => false,
         }
@@ -233,6 +250,7 @@ impl Undoing {
             }
             State::Proving { proof, .. } => self.break_off(*proof, Left::Truncated, sink),
             State::Guiding { guider, .. } => self.keep_rest(&guider.rest(), Left::Truncated, sink),
+            State::Trusting(..) => self.distrust(sink),
             State::Skipping(_) | State::Lost | State::Ended => Ok(()),
         }
     }
@@ -361,10 +379,7 @@ impl Undoing {
         match (whole, ended) {
             (Ok(flushed), true) => {
                 proof.all(&mut |content| sink(Given::Content(content)))?;
-                if flushed {
-                    sink(Given::Flush)?;
-                }
-                sink(Given::End)
+                self.end(flushed, sink)
             }
             (Ok(_), false) => {
                 self.state = State::Proving { inflater, proof };
@@ -375,6 +390,15 @@ impl Undoing {
                 self.break_off(*proof, Left::Differs, sink)
             }
         }
+    }
+
+    /// It came to its end, and is made again.
+    fn end<E>(&mut self, flushed: bool, sink: Sink<'_, E>) -> Result<(), E> {
+        self.flushed = flushed;
+        if flushed {
+            sink(Given::Flush)?;
+        }
+        sink(Given::End)
     }
 
     fn break_off<E>(&mut self, mut proof: Proof, why: Left, sink: Sink<'_, E>) -> Result<(), E> {

@@ -5,18 +5,30 @@ use super::expander::Outcome;
 use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
+use super::proven::{Ahead, Proven, Trusted};
 use super::rows::Pieces;
 use super::sum::Sum;
 use super::undoing::Undoing;
 use crate::chunker::archive::Compression;
 
 /// What zlib puts before a stream of deflate, and behind it (RFC 1950).
-const ZLIB_HEADER: usize = 2;
+pub(super) const ZLIB_HEADER: usize = 2;
 const CHECKSUM: usize = 4;
+
+/// What a stream of an archive is compressed with; of zlib's the flags in its header tell more.
+pub(super) fn codec_of(compression: Compression, flags: u8) -> Codec {
+    match compression {
+        Compression::Lz4 => Codec::Lz4,
+        Compression::Zstd => Codec::Zstd,
+        // The compressor's own words: fastest, fast, default, slowest.
+        Compression::None | Compression::Gzip { .. } => Codec::Deflate(Some([1, 5, 6, 9][usize::from(flags >> 6)])),
+    }
+}
 
 /// A stream as a block holds it: with what its format puts around it.
 pub(super) struct Wrapped {
     header: Vec<u8>,
+    compression: Compression,
     undoing: Option<Undoing>,
     /// Bytes of the checksum that are missing, and those that came.
     checksum: usize,
@@ -25,24 +37,37 @@ pub(super) struct Wrapped {
     habits: Habits,
     /// In so many containers it is.
     depth: usize,
+    /// If somebody knows streams: the hash of its bytes, and what is known of it.
+    watched: Option<(blake3::Hasher, Option<Trusted>)>,
 }
 
 impl Wrapped {
     /// At the start of a stream of an archive, of which so much is known.
     pub(super) fn new(compression: Compression, habits: Habits, depth: usize) -> Self {
-        let undoing = match compression {
-            Compression::Lz4 => Some(Undoing::of(Codec::Lz4, depth).after(habits)),
-            Compression::Zstd => Some(Undoing::of(Codec::Zstd, depth).after(habits)),
-            Compression::None | Compression::Gzip { .. } => None,
-        };
-        // The other two tell their ends themselves, and that is all.
-        let checksum = if undoing.is_none() { CHECKSUM } else { 0 };
-        Self { header: Vec::new(), undoing, checksum, sum: Vec::new(), habits, depth }
+        // The others tell their ends themselves, and that is all.
+        let checksum = if compression.is_zlib() { CHECKSUM } else { 0 };
+        Self { header: Vec::new(), compression, undoing: None, checksum, sum: Vec::new(), habits, depth, watched: None }
+    }
+
+    /// The same, as one of which somebody may know what makes it.
+    pub(super) fn watched(mut self, known: Option<Trusted>) -> Self {
+        self.watched = Some((blake3::Hasher::new(), known));
+        self
     }
 
     /// What is to be remembered when it has ended.
     pub(super) fn habits(&self) -> Habits {
         self.undoing.as_ref().map_or(self.habits, Undoing::habits)
+    }
+
+    /// Bytes of content that have come, whether they were passed on or not.
+    pub(super) fn come(&self) -> u64 {
+        self.undoing.as_ref().map_or(0, Undoing::come)
+    }
+
+    /// Whether the stream's end has come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.undoing.as_ref().is_some_and(Undoing::has_ended)
     }
 
     pub(super) fn push<E>(
@@ -52,17 +77,19 @@ impl Wrapped {
         outcome: &mut Outcome,
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
+        if let Some((hasher, _)) = &mut self.watched {
+            hasher.update(bytes);
+        }
         if self.undoing.is_none() {
-            let (now, later) = bytes.split_at(bytes.len().min(ZLIB_HEADER - self.header.len()));
+            let missing = if self.compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
+            let (now, later) = bytes.split_at(bytes.len().min(missing));
             self.header.extend_from_slice(now);
             out.literal(now);
             bytes = later;
-            if let [_, flags] = self.header[..] {
-                // The compressor's own words: fastest, fast, default, slowest.
-                let likely = [1, 5, 6, 9][usize::from(flags >> 6)];
-                let undoing = Undoing::of(Codec::Deflate(Some(likely)), self.depth).after(self.habits);
-                self.undoing = Some(undoing.summing(Sum::ADLER));
+            if now.len() < missing {
+                return Ok(());
             }
+            self.begin();
         }
         let Some(undoing) = &mut self.undoing else { return Ok(()) };
         if !bytes.is_empty() && !undoing.has_ended() {
@@ -85,10 +112,43 @@ impl Wrapped {
         out.raw(beyond)
     }
 
-    pub(super) fn finish<E>(self, pieces: &mut Pieces, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
-        let Some(mut undoing) = self.undoing.filter(|undoing| !undoing.has_ended()) else { return Ok(()) };
+    /// Its header is complete.
+    fn begin(&mut self) {
+        let codec = codec_of(self.compression, self.header.last().copied().unwrap_or_default());
+        let mut undoing = Undoing::of(codec, self.depth).after(self.habits);
+        if self.compression.is_zlib() {
+            undoing = undoing.summing(Sum::ADLER);
+        }
+        if let Some((_, Some(known))) = &self.watched {
+            undoing = undoing.trusting(known.proven);
+        }
+        self.undoing = Some(undoing);
+    }
+
+    pub(super) fn finish<E>(
+        mut self,
+        pieces: &mut Pieces,
+        outcome: &mut Outcome,
+        out: &mut Out<'_, E>,
+    ) -> Result<(), E> {
+        let proven = self.undoing.as_ref().and_then(Undoing::proven);
+        if let Some((hasher, known)) = self.watched
+            && let Some(ahead) = &mut out.ahead
+        {
+            tell(*ahead, *hasher.finalize().as_bytes(), known, proven);
+        }
+        let Some(undoing) = self.undoing.as_mut().filter(|undoing| !undoing.has_ended()) else { return Ok(()) };
         undoing.finish(&mut |given| pieces.take(&given, out))?;
         outcome.note(undoing.left());
         Ok(())
+    }
+}
+
+/// Tells who knows streams what came of one with this hash.
+fn tell(ahead: &mut dyn Ahead, hash: [u8; 32], known: Option<Trusted>, proven: Option<Proven>) {
+    match (known, proven) {
+        (Some(known), _) if known.hash != hash => ahead.contradicted(),
+        (None, Some(proven)) => ahead.proven(Trusted { hash, proven }),
+        _ => {}
     }
 }

@@ -58,7 +58,8 @@ pub(crate) fn statistics() -> Statistics {
 }
 
 pub(crate) fn expansion() -> Outcome {
-    Outcome { formats: vec![Format::Gzip, Format::PgDump], undone: 3, left: [Left::Truncated].into(), is_cut: true }
+    let (formats, left) = (vec![Format::Gzip, Format::PgDump], [Left::Truncated].into());
+    Outcome { formats, undone: 3, known: 2, left, is_cut: true }
 }
 
 pub(crate) fn source() -> Source {

@@ -102,6 +102,8 @@ pub struct Container {
     pub formats: Vec<&'static str>,
     pub size: u64,
     pub stored_as: Option<u64>,
+    pub streams: u64,
+    pub streams_known: u64,
     pub left: Vec<&'static str>,
 }
 
@@ -110,7 +112,8 @@ impl Container {
     pub fn new(path: &[u8], size: u64, stored_as: Option<u64>, outcome: &Outcome) -> Self {
         let formats = outcome.formats.iter().map(|format| format.name()).collect();
         let left = outcome.left.iter().map(|left| left.code()).collect();
-        Self { message_type: "container", path: name(path), formats, size, stored_as, left }
+        let (streams, streams_known) = (outcome.undone, outcome.known);
+        Self { message_type: "container", path: name(path), formats, size, stored_as, streams, streams_known, left }
     }
 }
 

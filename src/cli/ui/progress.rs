@@ -232,7 +232,11 @@ fn render_container(path: &[u8], bytes: u64, stream: Option<u64>, outcome: &Outc
         (false, None) => format!("; left as it is: {}", left.join(", ")),
         (false, Some(_)) => format!("; parts are left as they are: {}", left.join(", ")),
     };
-    format!("{what:<10}  {size:>10}  {} ({}{left})\n", escape_name(path), formats.join(" in "))
+    let known = match outcome.known {
+        0 => String::new(),
+        known => format!("; {known} of {} as before", units::counted(outcome.undone, "stream")),
+    };
+    format!("{what:<10}  {size:>10}  {} ({}{known}{left})\n", escape_name(path), formats.join(" in "))
 }
 
 /// The rate over the last seconds.

@@ -4,11 +4,13 @@ use crate::chunker::expand::Format;
 use crate::chunker::script;
 use crate::chunker::{Buffer, Chunks, Gear, Profile};
 use crate::repo::writer::{Lane, WriteError, Writer};
+use crate::snapshot::capture::ahead::Preview;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::captured::{Captured, Expanded};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::dump::FoundDump;
-use crate::snapshot::capture::{expanded, script as scripts};
+use crate::snapshot::capture::expanded::{self, Container};
+use crate::snapshot::capture::script as scripts;
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +19,17 @@ use std::sync::{Mutex, PoisonError};
 pub(super) const SNIFF: usize = 4096;
 /// What a dump in PostgreSQL's custom format begins with.
 const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+
+/// What is known of a stream before it's stored.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'k> {
+    /// How long it is.
+    pub(super) length: Option<u64>,
+    /// The container that it is, if it's to be expanded.
+    pub(super) format: Option<Format>,
+    /// The container, if it was looked through.
+    pub(super) preview: Option<&'k Preview<'k>>,
+}
 
 /// Stores bytes of class data.
 pub(super) struct DataSink<'c> {
@@ -27,17 +40,19 @@ pub(super) struct DataSink<'c> {
 }
 
 impl DataSink<'_> {
-    /// Stores what `reader` gives behind `head`, up to its end; it's `length` bytes long as far as that is known, and expanded if it's of a format. `captured` learns what came of it.
+    /// Stores what `reader` gives behind `head`, up to its end. `captured` learns what came of it.
     pub(super) fn store(
         &self,
         head: Vec<u8>,
         reader: impl Read,
-        (length, format): (Option<u64>, Option<Format>),
+        expected: Expected<'_>,
         captured: &mut Captured,
         buffer: &mut Buffer,
     ) -> Result<(), ArchiveStreamError> {
+        let Expected { length, format, preview } = expected;
         if let Some(format) = format {
-            return self.container(&mut Cursor::new(head).chain(reader), (length, format), captured);
+            let container = Container { length: length.unwrap_or(u64::MAX), format, preview };
+            return self.container(&mut Cursor::new(head).chain(reader), &container, captured);
         }
         if head.starts_with(ARCHIVE_MAGIC) {
             return self.archive(&mut Cursor::new(head).chain(reader), captured);
@@ -68,11 +83,11 @@ impl DataSink<'_> {
     fn container(
         &self,
         reader: &mut dyn Read,
-        (length, format): (Option<u64>, Format),
+        container: &Container<'_>,
         captured: &mut Captured,
     ) -> Result<(), ArchiveStreamError> {
         let places = (self.writer, self.gear, self.lane);
-        let stored = expanded::store(reader, (length.unwrap_or(u64::MAX), format), places, self.monitor)?;
+        let stored = expanded::store(reader, container, places, self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);
         captured.size = stored.bytes;

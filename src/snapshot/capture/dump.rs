@@ -306,6 +306,7 @@ mod tests {
         let outcome = |left: &[Left], formats: &[Format]| Outcome {
             formats: formats.to_vec(),
             undone: 1,
+            known: 0,
             left: left.iter().copied().collect(),
             is_cut: left == [Left::Truncated],
         };
@@ -326,7 +327,7 @@ mod tests {
     fn of_a_script_all_must_have_been_read() {
         let of = |contents: Result<_, _>, left: &[Left]| {
             let (left, is_cut) = (left.iter().copied().collect(), left == [Left::Truncated]);
-            let outcome = Outcome { formats: vec![Format::Gzip], undone: 1, left, is_cut };
+            let outcome = Outcome { formats: vec![Format::Gzip], undone: 1, known: 0, left, is_cut };
             FoundDump::expanded(DumpInside::Script(contents), &outcome, [0; 32]).map(|found| found.contents)
         };
         let cut = || Err(ScriptFault::Truncated { at: 9 });

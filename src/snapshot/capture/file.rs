@@ -4,9 +4,10 @@ use crate::chunker::expand::{Format, TAIL};
 use crate::chunker::{Buffer, Gear};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
+use crate::snapshot::capture::ahead::{Knowledge, Preview, SHORTEST_FILE};
 use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Known, Origin, Outcome};
-use crate::snapshot::capture::data::{DataSink, SNIFF};
+use crate::snapshot::capture::data::{DataSink, Expected, SNIFF};
 use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -58,6 +59,8 @@ pub struct FileReaderThread<'c> {
     pub gear: &'c Gear,
     /// This thread's lane of class data.
     pub data: &'c Mutex<Lane>,
+    /// What is known of streams in containers.
+    pub(super) knowledge: &'c Knowledge,
     /// The lane of class secret, shared.
     pub secret: &'c Mutex<Lane>,
     /// Where problems go.
@@ -103,11 +106,10 @@ impl FileReaderThread<'_> {
     }
 
     fn read_until_stable(&self, job: &FileJob, buffer: &mut Buffer) -> Result<Box<Captured>, FileError> {
-        let name = &job.at;
         let mut metadata = job.metadata;
         let mut reads = 1;
         loop {
-            match self.read(job, name, metadata, buffer) {
+            match self.read(job, metadata, (reads < MAX_READS, buffer)) {
                 Ok(Reading::Done(captured)) => return Ok(captured),
                 Ok(Reading::Changed(captured)) if reads == MAX_READS => return Ok(captured),
                 Ok(Reading::Changed(_)) => {}
@@ -116,7 +118,7 @@ impl FileReaderThread<'_> {
                 Err(error) => return Err(error),
             }
             reads += 1;
-            metadata = Metadata::of(job.directory.as_fd(), name).map_err(|error| FileError::of("look", &error))?;
+            metadata = Metadata::of(job.directory.as_fd(), &job.at).map_err(|error| FileError::of("look", &error))?;
             if job.metadata.links != 1 && metadata.identity() != job.metadata.identity() {
                 return Err(FileError::Replaced);
             }
@@ -136,10 +138,16 @@ impl FileReaderThread<'_> {
         Some(xattrs)
     }
 
-    /// Reads a file once.
-    fn read(&self, job: &FileJob, name: &[u8], metadata: Metadata, buffer: &mut Buffer) -> Result<Reading, FileError> {
+    /// Reads a file once. Of what is `trusted` it turns out while it's read whether it was rightly so.
+    fn read(
+        &self,
+        job: &FileJob,
+        metadata: Metadata,
+        (trusting, buffer): (bool, &mut Buffer),
+    ) -> Result<Reading, FileError> {
         let read_at = crate::snapshot::backup::now();
-        let mut reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
+        let mut reader = FileReader::open(job.directory.as_fd(), &job.at, &metadata)?;
+        let mut is_as_it_was = true;
         let replaced = self.xattrs_of_other(job, &metadata, &reader);
         let mut captured = Captured {
             inline: None,
@@ -169,12 +177,13 @@ impl FileReaderThread<'_> {
             captured.known = self.known(&mut reader, job)?;
             if captured.known.is_none() {
                 if job.known.is_some() {
-                    reader = FileReader::open(job.directory.as_fd(), name, &metadata)?;
+                    reader = FileReader::open(job.directory.as_fd(), &job.at, &metadata)?;
                 }
-                self.read_data(&mut reader, job, &mut captured, buffer)?;
+                is_as_it_was = self.read_data(&mut reader, job, &mut captured, (trusting, buffer))?;
             }
         }
         let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
+        let changed = changed || !is_as_it_was;
         (captured.size, captured.extents, captured.changed) = (size, extents, changed);
         Ok(if changed { Reading::Changed(Box::new(captured)) } else { Reading::Done(Box::new(captured)) })
     }
@@ -197,14 +206,14 @@ impl FileReaderThread<'_> {
         Ok(is_it.then(|| Arc::clone(known)))
     }
 
-    /// Reads a file of class data, as large as it may be.
+    /// Reads a file of class data, as large as it may be. Whether it was what it had been when it was looked through.
     fn read_data(
         &self,
         reader: &mut FileReader,
         job: &FileJob,
         captured: &mut Captured,
-        buffer: &mut Buffer,
-    ) -> Result<(), FileError> {
+        (trusting, buffer): (bool, &mut Buffer),
+    ) -> Result<bool, FileError> {
         let length = reader.stream_len();
         let mut head = Vec::with_capacity(SNIFF);
         let sniff = if job.is_sidecar { sidecar::MAX_BYTES } else { SNIFF as u64 };
@@ -215,7 +224,23 @@ impl FileReaderThread<'_> {
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
         let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader) } else { None };
         let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
-        Ok(sink.store(head, reader, (Some(length), format), captured, buffer)?)
+        let preview = if trusting && format == Some(Format::PgDump) { self.look(reader, length) } else { None };
+        let expected = Expected { length: Some(length), format, preview: preview.as_ref() };
+        sink.store(head, reader, expected, captured, buffer)?;
+        let Some(preview) = preview else { return Ok(true) };
+        let known = preview.end();
+        if let (Some(known), Some(outcome)) = (known, &mut captured.outcome) {
+            outcome.known = known;
+        }
+        Ok(known.is_some())
+    }
+
+    /// Looks through an archive, if that is worth it. What can't be read is found when it's its turn.
+    fn look(&self, reader: &FileReader, length: u64) -> Option<Preview<'_>> {
+        if length < SHORTEST_FILE {
+            return None;
+        }
+        self.knowledge.look(reader.beside().ok()?, length, self.monitor).ok().flatten()
     }
 
     /// The container that a file is, which its first bytes tell, or its last ones.

@@ -10,6 +10,7 @@
 //! Memory: one buffer per reader (1 MiB; 8 MiB for the largest files), the entries that wait for their content
 //! ([`assembler::MAX_WAITING`]), and the names and cache rows of the directories on the path.
 
+mod ahead;
 pub mod application;
 pub mod archive;
 pub mod assembler;
@@ -37,6 +38,7 @@ use crate::repo::format::Class;
 use crate::repo::repository::{Access, Repo};
 use crate::repo::writer::{Lane, WriteError, Writer};
 use crate::snapshot::backup::{BackupError, BackupOptions};
+use crate::snapshot::capture::ahead::Knowledge;
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::captured::FileSlot;
 use crate::snapshot::capture::content::StreamSink;
@@ -57,6 +59,7 @@ use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::postgres::source::PostgresSource;
+use crate::snapshot::proofs::Proofs;
 use crate::snapshot::seen::SeenFiles;
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::Event;
@@ -132,6 +135,7 @@ struct Shared<'c> {
     monitor: &'c dyn Monitor,
     data: Vec<Mutex<Lane>>,
     secret: Mutex<Lane>,
+    knowledge: &'c Knowledge,
     problems: Mutex<Problems>,
     failure: Failure<WriteError>,
 }
@@ -166,6 +170,7 @@ impl Shared<'_> {
             writer: self.writer,
             gear: self.gear,
             data: lane,
+            knowledge: self.knowledge,
             secret: &self.secret,
             problems: &problems,
             monitor: self.monitor,
@@ -294,12 +299,14 @@ impl Capture {
     ) -> Result<Captured, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
         let readers = std::thread::available_parallelism().map_or(2, usize::from);
+        let knowledge = Knowledge::new(proofs_of(repo), self.use_cache, readers - 1);
         let shared = Shared {
             writer,
             gear: &gear,
             monitor,
             data: (0..readers).map(|_| Mutex::new(writer.lane(Class::Data))).collect(),
             secret: Mutex::new(writer.lane(Class::Secret)),
+            knowledge: &knowledge,
             problems: Mutex::default(),
             failure: Failure::default(),
         };
@@ -325,7 +332,7 @@ impl Capture {
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
-        let Walked { top, ledger, databases, mut sources, elsewhere } = std::thread::scope(|scope| {
+        let walked = std::thread::scope(|scope| {
             for lane in &shared.data {
                 let (shared, jobs, done) = (&shared, jobs_out.clone(), done.clone());
                 scope.spawn(move || shared.read(lane, &jobs, &done));
@@ -342,8 +349,12 @@ impl Capture {
                 writer.abandon();
             }
             walked
-        })
-        .map_err(|error| match error {
+        });
+        // What was proven is so, whatever becomes of the run.
+        if let Err(error) = knowledge.save() {
+            repo.cache_fault().note(&error);
+        }
+        let Walked { top, ledger, databases, mut sources, elsewhere } = walked.map_err(|error| match error {
             BackupError::Write(WriteError::Stopped) => shared.failure.take().unwrap_or(WriteError::Stopped).into(),
             other => other,
         })?;
@@ -454,6 +465,12 @@ impl Capture {
         }
         progress.scanning.store(false, Ordering::Relaxed);
     }
+}
+
+/// What is known of streams that were proven before.
+fn proofs_of<A: Access>(repo: &Repo<A>) -> Proofs {
+    let key = blake3::derive_key("nightsafe 1 cache of proofs", repo.keys().domain().index().as_bytes());
+    Proofs::open(repo.cache(), &key, jiff::Timestamp::now().as_second())
 }
 
 /// Ends the counting walk.

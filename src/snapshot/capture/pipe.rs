@@ -6,7 +6,7 @@ use crate::snapshot::backup::{BackupError, now};
 use crate::snapshot::capture::MadeDirectory;
 use crate::snapshot::capture::archive::ArchiveStreamError;
 use crate::snapshot::capture::captured::{Before, Captured};
-use crate::snapshot::capture::data::{DataSink, SNIFF};
+use crate::snapshot::capture::data::{DataSink, Expected, SNIFF};
 use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
 use crate::snapshot::capture::fault::Fault;
 use crate::snapshot::capture::measured::Measured;
@@ -88,7 +88,8 @@ impl PipeCapture<'_> {
             let mut head = Vec::with_capacity(SNIFF);
             output.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(ArchiveStreamError::Read)?;
             let format = if source.no_expand { None } else { Format::of(&head) };
-            self.sink.store(head, output, (None, format), &mut captured, &mut Buffer::new())?;
+            let expected = Expected { length: None, format, preview: None };
+            self.sink.store(head, output, expected, &mut captured, &mut Buffer::new())?;
         }
         for line in pipe.finish(interrupt)? {
             self.sink.monitor.warning(&format!("{}: {line}", source.name));

@@ -94,7 +94,7 @@ fn frames_become_the_archive_without_compression() {
         assert!(expanded.stream == plain, "{nth}: another archive");
         assert_eq!(
             expanded.outcome,
-            Outcome { formats: vec![Format::PgDump], undone: 7, left: [].into(), is_cut: false },
+            Outcome { formats: vec![Format::PgDump], undone: 7, known: 0, left: [].into(), is_cut: false },
             "{nth}"
         );
         assert!(expanded.recipe.len() < 4_000, "{} bytes of a recipe", expanded.recipe.len());

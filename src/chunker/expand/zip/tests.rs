@@ -22,7 +22,7 @@ fn the_stream_is_what_members_hold_and_the_central_directory() {
     assert!(expanded.parts == [one, other.clone(), other, picture, made.end(b"a comment")]);
     assert_eq!(
         expanded.outcome,
-        Outcome { formats: vec![Format::Zip], undone: 3, left: BTreeSet::new(), is_cut: false }
+        Outcome { formats: vec![Format::Zip], undone: 3, known: 0, left: BTreeSet::new(), is_cut: false }
     );
     assert!(!expanded.outcome.is_whole(), "it's no file by itself");
     assert!(expanded.recipe.len() < 600, "{}", expanded.recipe.len());

@@ -1,0 +1,281 @@
+//! Archives that are files: looked through before they're undone, so that what was proven another time isn't proven again, and the rest is proven side by side.
+//!
+//! ```text
+//! file ── looked through ──▶ streams, hashes ── known? ──▶ cache of proofs
+//!   ├───── the longest first ──▶ proven apart, a thread for each spare core
+//!   └───── in their order ─────▶ undone; proven where nobody else did or does
+//! ```
+//!
+//! What is proven apart is undone once more, which takes an eighth of the time of compressing it, so that nothing of what comes of a stream has to be kept until it's its turn.
+
+use crate::chunker::expand::{Ahead, Proven, Prover, StreamPlace, Streams, Trusted};
+use crate::snapshot::monitor::Monitor;
+use crate::snapshot::proofs::{Proofs, ProofsError};
+use crate::snapshot::source::reader::FileParts;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Files shorter than this are proven before a look would be worth it.
+pub(super) const SHORTEST_FILE: u64 = 256 << 10;
+/// Of shorter streams it isn't told.
+const SHORTEST_STREAM: u64 = 16 << 10;
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
+/// After so many streams in a row that can't be proven apart none is tried any more: their encoder isn't known, and guides are made where they are needed.
+const PATIENCE: u32 = 4;
+
+/// What the threads of a run know together of streams in containers.
+pub(super) struct Knowledge {
+    proofs: Mutex<Proofs>,
+    /// Whether what was known before counts.
+    uses_proofs: bool,
+    /// Threads that may still be begun to prove something.
+    spare: AtomicUsize,
+}
+
+impl Knowledge {
+    /// With so many threads besides those that read files.
+    pub(super) const fn new(proofs: Proofs, uses_proofs: bool, spare: usize) -> Self {
+        Self { proofs: Mutex::new(proofs), uses_proofs, spare: AtomicUsize::new(spare) }
+    }
+
+    /// Keeps what is known for the next run.
+    pub(super) fn save(&self) -> Result<(), ProofsError> {
+        locked(&self.proofs).save()
+    }
+
+    /// Looks through an archive; nothing if it's no use.
+    ///
+    /// # Errors
+    /// The file can't be read. What is wrong with it is said when it's its turn.
+    pub(super) fn look(&self, file: FileParts, length: u64, monitor: &dyn Monitor) -> io::Result<Option<Preview<'_>>> {
+        let mut streams = Streams::of_at_least(SHORTEST_STREAM);
+        read(&mut file.part(0..length), &mut |piece| {
+            streams.push(piece);
+            !monitor.interrupted()
+        })?;
+        let places = streams.found();
+        let mut sheet = Sheet::default();
+        let mut proofs = locked(&self.proofs);
+        for place in &places {
+            let known = if self.uses_proofs { proofs.get(&place.hash) } else { None };
+            sheet.streams.insert(place.begins, known.map_or(Stream::Waiting, Stream::Known));
+        }
+        drop(proofs);
+        sheet.waiting = places.into_iter().filter(|place| sheet.is_waiting(place.begins)).collect();
+        sheet.waiting.sort_unstable_by_key(|place| place.ends - place.begins);
+        let threads = self.hire(sheet.waiting.len().saturating_sub(1));
+        if sheet.streams.is_empty() {
+            return Ok(None);
+        }
+        let board = Arc::new(Board { sheet: Mutex::new(sheet), news: Condvar::new() });
+        Ok(Some(Preview { knowledge: self, board, file, threads }))
+    }
+
+    /// Takes as many spare threads as there are, and may be.
+    fn hire(&self, most: usize) -> usize {
+        let mut hired = 0;
+        let take = |spare: usize| {
+            hired = spare.min(most);
+            Some(spare - hired)
+        };
+        // It never fails: the closure always gives a number.
+        let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        hired
+    }
+}
+
+/// An archive that was looked through.
+pub(super) struct Preview<'k> {
+    knowledge: &'k Knowledge,
+    board: Arc<Board>,
+    file: FileParts,
+    /// How many prove apart.
+    threads: usize,
+}
+
+impl Preview<'_> {
+    /// How many threads are to [help](Self::help).
+    pub(super) const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// What whoever undoes it is to know.
+    pub(super) fn ahead(&self) -> Box<dyn Ahead> {
+        Box::new(Reader(Arc::clone(&self.board)))
+    }
+
+    /// Proves streams apart as long as there are some.
+    pub(super) fn help(&self, monitor: &dyn Monitor) {
+        while let Some((place, like)) = self.board.next() {
+            // Also if it panics, somebody may wait.
+            let mut begun = Begun { board: &self.board, begins: place.begins, came: None };
+            begun.came = self.prove(place, like, monitor);
+        }
+    }
+
+    /// What can't be read can't be proven, and is found when it's its turn.
+    fn prove(&self, place: StreamPlace, like: Option<Proven>, monitor: &dyn Monitor) -> Option<Trusted> {
+        let mut prover = Prover::new(place, like);
+        read(&mut self.file.part(place.begins..place.ends), &mut |piece| {
+            prover.push(piece) && !self.board.is_closed() && !monitor.interrupted()
+        })
+        .ok()?;
+        prover.finish()
+    }
+
+    /// Nobody needs more: helpers end soon.
+    pub(super) fn close(&self) {
+        self.board.lock().closed = true;
+        self.board.news.notify_all();
+    }
+
+    /// Keeps what was proven. How many streams had been known, unless the container wasn't what it had been when it was looked through: then nothing that came of it may be used.
+    pub(super) fn end(self) -> Option<u64> {
+        let mut sheet = self.board.lock();
+        let mut proofs = locked(&self.knowledge.proofs);
+        sheet.learned.drain(..).for_each(|stream| proofs.insert(stream));
+        (!sheet.contradicted).then_some(sheet.known)
+    }
+}
+
+impl Drop for Preview<'_> {
+    fn drop(&mut self) {
+        self.knowledge.spare.fetch_add(self.threads, Ordering::Relaxed);
+    }
+}
+
+/// Reads in pieces, as long as there's a point in it.
+fn read(from: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) if each(&piece[..length]) => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is known of the streams of an archive, and who is at which.
+struct Board {
+    sheet: Mutex<Sheet>,
+    /// Something came of a stream that was begun.
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Sheet {
+    /// By where they begin.
+    streams: BTreeMap<u64, Stream>,
+    /// Those that nobody has begun, and some others; the longest last.
+    waiting: Vec<StreamPlace>,
+    /// Streams that were known from before and met.
+    known: u64,
+    /// What was proven.
+    learned: Vec<Trusted>,
+    /// So many in a row that couldn't be.
+    missed: u32,
+    contradicted: bool,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Nobody has begun.
+    Waiting,
+    /// It's being proven apart.
+    Begun,
+    /// It was proven another time.
+    Known(Trusted),
+    /// It was proven apart, or can't be.
+    Came(Option<Trusted>),
+}
+
+impl Sheet {
+    fn is_waiting(&self, begins: u64) -> bool {
+        self.streams.get(&begins) == Some(&Stream::Waiting)
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Sheet> {
+        locked(&self.sheet)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// The next stream to be proven apart, and what made another one.
+    fn next(&self) -> Option<(StreamPlace, Option<Proven>)> {
+        let mut sheet = self.lock();
+        while !sheet.closed && sheet.missed < PATIENCE {
+            let place = sheet.waiting.pop()?;
+            if sheet.is_waiting(place.begins) {
+                sheet.streams.insert(place.begins, Stream::Begun);
+                return Some((place, sheet.learned.last().map(|stream| stream.proven)));
+            }
+        }
+        None
+    }
+}
+
+/// A stream that a helper has begun.
+struct Begun<'b> {
+    board: &'b Board,
+    begins: u64,
+    came: Option<Trusted>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut sheet = self.board.lock();
+        sheet.streams.insert(self.begins, Stream::Came(self.came));
+        sheet.learned.extend(self.came);
+        sheet.missed = if self.came.is_some() { 0 } else { sheet.missed + 1 };
+        drop(sheet);
+        self.board.news.notify_all();
+    }
+}
+
+/// Whoever undoes the archive in its order.
+struct Reader(Arc<Board>);
+
+impl Ahead for Reader {
+    fn stream(&mut self, begins: u64) -> Option<Trusted> {
+        let mut sheet = self.0.lock();
+        loop {
+            match sheet.streams.get(&begins) {
+                Some(Stream::Came(came)) => return *came,
+                Some(&Stream::Known(stream)) => {
+                    sheet.known += 1;
+                    return Some(stream);
+                }
+                Some(Stream::Begun) => sheet = self.0.news.wait(sheet).unwrap_or_else(PoisonError::into_inner),
+                Some(Stream::Waiting) => {
+                    // It's done here.
+                    sheet.streams.remove(&begins);
+                    return None;
+                }
+                None => return None,
+            }
+        }
+    }
+
+    fn proven(&mut self, stream: Trusted) {
+        self.0.lock().learned.push(stream);
+    }
+
+    fn contradicted(&mut self) {
+        self.0.lock().contradicted = true;
+    }
+}
