@@ -2,15 +2,24 @@
 
 use super::input::{Input, pieces};
 use super::memory;
-use nightsafe::chunker::expand::{Expansion, Format, Inner, Rebuilder};
+use nightsafe::chunker::expand::{
+    Ahead, Expansion, Format, Inner, Proven, Prover, RebuildError, Rebuilder, StreamPlace, Streams, Trusted,
+};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What an expansion and its trials hold, whatever comes: the first part of a stream and its content, and windows.
 const HELD: usize = 32 << 20;
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 4 {
+    let choice = input.byte();
+    if choice >= 128 {
+        return known(input);
+    }
+    match choice % 4 {
         0 => {}
         // A ZIP that stands behind something else.
         3 => return container(Expansion::of(Some(Format::Zip)), input.rest()),
@@ -23,17 +32,71 @@ pub fn run(data: &[u8]) {
 
 fn container(expansion: Expansion, bytes: &[u8]) {
     let (stream, recipe) = memory::at_most(HELD + 2_000 * bytes.len(), || expand(expansion, pieces(bytes)));
-    let mut rebuilder = Rebuilder::new(&recipe[..]);
+    let rebuilt = rebuild(&recipe, &stream).expect("a recipe that was just made");
+    assert!(rebuilt == bytes, "other bytes came back");
+}
+
+fn rebuild(recipe: &[u8], stream: &[u8]) -> Result<Vec<u8>, RebuildError<Infallible>> {
+    let mut rebuilder = Rebuilder::new(recipe);
     let mut rebuilt = Vec::new();
     let mut out = |part: &[u8]| {
         rebuilt.extend_from_slice(part);
         Ok::<_, Infallible>(())
     };
-    for piece in pieces(&stream) {
-        rebuilder.push(piece, &mut out).expect("a recipe that was just made");
+    for piece in pieces(stream) {
+        rebuilder.push(piece, &mut out)?;
     }
-    rebuilder.finish(&mut out).expect("a recipe that was just made");
-    assert!(rebuilt == bytes, "other bytes came back");
+    rebuilder.finish(&mut out)?;
+    Ok(rebuilt)
+}
+
+/// An archive whose streams were proven, and that may have changed since: it comes back, or somebody says that it did.
+fn known(mut input: Input<'_>) {
+    let (changes, at, new) = (input.byte() % 3, usize::from(input.word()), usize::from(input.byte()));
+    let mut bytes = input.rest().to_vec();
+    let mut streams = Streams::of_at_least(0);
+    pieces(&bytes).for_each(|piece| streams.push(piece));
+    let found = streams.found();
+    let mut whole = Streams::of_at_least(0);
+    whole.push(&bytes);
+    assert_eq!(whole.found(), found, "pieces decide");
+    let prove = |place: &StreamPlace| {
+        let range = usize::try_from(place.begins).expect("within")..usize::try_from(place.ends).expect("within");
+        let mut prover = Prover::new(*place, None);
+        let _ = pieces(&bytes[range]).all(|piece| prover.push(piece));
+        Some((place.begins, prover.finish()?))
+    };
+    let known = Known { streams: found.iter().filter_map(prove).collect(), ..Known::default() };
+    let length = bytes.len();
+    match changes {
+        1 if length > 0 => bytes[at % length] ^= new.to_le_bytes()[0],
+        2 => bytes.truncate(at),
+        _ => {}
+    }
+    let contradicted = Arc::clone(&known.contradicted);
+    let (stream, recipe) = expand(Expansion::new().with(Box::new(known)), pieces(&bytes));
+    let contradicted = contradicted.load(Ordering::Relaxed);
+    assert!(contradicted || rebuild(&recipe, &stream).is_ok_and(|rebuilt| rebuilt == bytes), "other bytes came back");
+}
+
+#[derive(Default)]
+struct Known {
+    streams: BTreeMap<u64, Trusted>,
+    contradicted: Arc<AtomicBool>,
+}
+
+impl Ahead for Known {
+    fn stream(&mut self, begins: u64) -> Option<Trusted> {
+        self.streams.get(&begins).copied()
+    }
+
+    fn proven(&mut self, stream: Trusted) {
+        assert_eq!(Proven::from_bytes(stream.proven.to_bytes()), Some(stream.proven));
+    }
+
+    fn contradicted(&mut self) {
+        self.contradicted.store(true, Ordering::Relaxed);
+    }
 }
 
 fn expand<'a>(mut expansion: Expansion, input: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>) {

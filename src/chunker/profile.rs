@@ -12,12 +12,8 @@ const GIB: u64 = 1 << 30;
 /// rest on measurements of a real series of dumps: at 4 KiB a night added 28 MB, at 64 KiB 93 MB, at 1 MiB 303 MB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// Database text below 4 GiB.
+    /// What of database text isn't cut by its rows.
     Text4k,
-    /// Database text below 32 GiB, or of unknown size.
-    Text8k,
-    /// Larger database text.
-    Text16k,
     /// Other files below 256 MiB.
     Opaque64k,
     /// Other files below 4 GiB, or of unknown size.
@@ -38,20 +34,10 @@ pub(super) struct Masks {
 }
 
 impl Profile {
-    /// Every profile, in the order of their codes.
-    pub const ALL: [Self; 7] =
-        [Self::Text4k, Self::Text8k, Self::Text16k, Self::Opaque64k, Self::Opaque256k, Self::Opaque1m, Self::Meta];
+    /// Every profile.
+    pub const ALL: [Self; 5] = [Self::Text4k, Self::Opaque64k, Self::Opaque256k, Self::Opaque1m, Self::Meta];
 
-    /// The profile for database text of `size` bytes; `None` where the size isn't known beforehand, as of a pipe.
-    pub const fn for_text(size: Option<u64>) -> Self {
-        match size {
-            Some(size) if size < 4 * GIB => Self::Text4k,
-            Some(size) if size >= 32 * GIB => Self::Text16k,
-            Some(_) | None => Self::Text8k,
-        }
-    }
-
-    /// The profile for any other file of `size` bytes; `None` where the size isn't known beforehand.
+    /// The profile for a file of `size` bytes; `None` where the size isn't known beforehand.
     pub const fn for_opaque(size: Option<u64>) -> Self {
         match size {
             Some(size) if size < GIB / 4 => Self::Opaque64k,
@@ -60,30 +46,10 @@ impl Profile {
         }
     }
 
-    /// The number of the profile in the format: 1 to 7.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Text4k => 1,
-            Self::Text8k => 2,
-            Self::Text16k => 3,
-            Self::Opaque64k => 4,
-            Self::Opaque256k => 5,
-            Self::Opaque1m => 6,
-            Self::Meta => 7,
-        }
-    }
-
-    /// The profile with this number, if there is one.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|profile| profile.code() == code)
-    }
-
     /// The name of the profile in the format.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text4k => "text-4k",
-            Self::Text8k => "text-8k",
-            Self::Text16k => "text-16k",
             Self::Opaque64k => "opaque-64k",
             Self::Opaque256k => "opaque-256k",
             Self::Opaque1m => "opaque-1m",
@@ -100,8 +66,7 @@ impl Profile {
     pub const fn average(self) -> usize {
         match self {
             Self::Text4k => 4 * KIB,
-            Self::Text8k | Self::Meta => 8 * KIB,
-            Self::Text16k => 16 * KIB,
+            Self::Meta => 8 * KIB,
             Self::Opaque64k => 64 * KIB,
             Self::Opaque256k => 256 * KIB,
             Self::Opaque1m => MIB,
@@ -132,25 +97,16 @@ mod tests {
     fn profiles_are_those_of_the_format() {
         let rows: Vec<_> = Profile::ALL
             .iter()
-            .map(|p| format!("{} {} {} {} {}", p.code(), p.name(), p.min() / KIB, p.average() / KIB, p.max() / KIB))
+            .map(|p| format!("{} {} {} {}", p.name(), p.min() / KIB, p.average() / KIB, p.max() / KIB))
             .collect();
         let format = [
-            "1 text-4k 1 4 16",
-            "2 text-8k 2 8 32",
-            "3 text-16k 4 16 64",
-            "4 opaque-64k 16 64 256",
-            "5 opaque-256k 64 256 1024",
-            "6 opaque-1m 256 1024 4096",
-            "7 meta 2 8 64",
+            "text-4k 1 4 16",
+            "opaque-64k 16 64 256",
+            "opaque-256k 64 256 1024",
+            "opaque-1m 256 1024 4096",
+            "meta 2 8 64",
         ];
         assert_eq!(rows, format);
-    }
-
-    #[test]
-    fn codes_are_distinct_and_known() {
-        for code in 0..=255 {
-            assert_eq!(Profile::from_code(code).map(Profile::code), (1..=7).contains(&code).then_some(code));
-        }
     }
 
     #[test]
@@ -171,11 +127,6 @@ mod tests {
 
     #[test]
     fn sizes_choose_profiles() {
-        assert_eq!(Profile::for_text(Some(0)), Profile::Text4k);
-        assert_eq!(Profile::for_text(Some(4 * GIB - 1)), Profile::Text4k);
-        assert_eq!(Profile::for_text(Some(4 * GIB)), Profile::Text8k);
-        assert_eq!(Profile::for_text(None), Profile::Text8k);
-        assert_eq!(Profile::for_text(Some(32 * GIB)), Profile::Text16k);
         assert_eq!(Profile::for_opaque(Some(GIB / 4 - 1)), Profile::Opaque64k);
         assert_eq!(Profile::for_opaque(Some(GIB / 4)), Profile::Opaque256k);
         assert_eq!(Profile::for_opaque(None), Profile::Opaque256k);

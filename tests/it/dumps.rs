@@ -3,7 +3,7 @@
 
 use crate::binary::Scene;
 use crate::expand;
-use crate::world::{NAME, World};
+use crate::world::{NAME, World, portrait};
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::{BackupSummary, backup};
 use nightsafe::snapshot::manifest::dump::DumpFile;
@@ -177,6 +177,23 @@ fn a_script_tells_what_an_archive_does() {
         assert!(dump.contents.is_none() && fault.contains("in the middle of the data of public.page"), "{fault}");
     }
     assert_eq!(dumps(&world, world.back_up().snapshot.unwrap()), first, "nothing was read");
+}
+
+/// Who compresses yesterday's dump and leaves today's as it is would have stored every row twice: plain scripts were cut more coarsely.
+#[test]
+fn a_script_shares_its_rows_with_one_that_is_compressed() {
+    let world = World::new();
+    let yesterday = script(60_000);
+    world.write("dump.sql.1.gz", gzip(yesterday.as_bytes()));
+    let first = world.back_up().statistics.raw_added;
+    assert!(first > 1_000_000);
+    let today = yesterday.replacen("\n30000\tpage 30000", "\n30000\tanother title", 1);
+    assert_ne!(today, yesterday);
+    world.write("dump.sql", &today);
+    world.write("small.sql", script(100));
+    let summary = world.back_up();
+    assert!(summary.statistics.raw_added < 20_000, "{} of {first} bytes", summary.statistics.raw_added);
+    assert_eq!(world.restored(summary.snapshot.unwrap()), portrait(&world.source()));
 }
 
 /// A configuration of an application with dumps.

@@ -10,6 +10,7 @@ use crate::snapshot::capture::captured::{Captured, Expanded};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::dump::FoundDump;
 use crate::snapshot::capture::expanded::{self, Container};
+use crate::snapshot::capture::place::Place;
 use crate::snapshot::capture::script as scripts;
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::io::{Cursor, Read};
@@ -114,7 +115,8 @@ impl DataSink<'_> {
         length: Option<u64>,
         captured: &mut Captured,
     ) -> Result<(), ArchiveStreamError> {
-        let stored = scripts::store(reader, Profile::for_text(length), (self.gear, self.lane), self.monitor)?;
+        let place = Place::of(length.unwrap_or(u64::MAX), self.writer, self.lane);
+        let stored = scripts::store(reader, (self.gear, place), self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);
         captured.dump = Some(FoundDump::script(stored.contents, stored.sha256));

@@ -16,16 +16,15 @@ use crate::snapshot::capture::ahead::Preview;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
 use crate::snapshot::capture::dump::{DumpInside, FoundDump};
+use crate::snapshot::capture::place::{Place, locked};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Bytes of the stream that are passed on at once.
 const BATCH: usize = 256 << 10;
-/// Files shorter than this share frames with their neighbours: each has too little for frames of its own.
-const OWN_FRAMES: u64 = 1 << 20;
 /// Bytes by which a stream is told.
 const HEAD: usize = 512;
 /// What archives of `pg_dump` begin with.
@@ -78,11 +77,7 @@ pub(super) fn store(
         let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
         let (messages, stored) = bounded::<Message>(2 * PIECES);
         let hashes = scope.spawn(move || archive::hash(&hashed));
-        let place = if container.length < OWN_FRAMES {
-            Place::Shared(shared)
-        } else {
-            Place::Own(Box::new(writer.lane_of_rows()))
-        };
+        let place = Place::of(container.length, writer, shared);
         let storing = scope.spawn(move || Sink::new(gear, place, shared).take_all(&stored));
         let mut expansion = Expansion::of(Some(container.format));
         if let Some(preview) = container.preview {
@@ -161,33 +156,6 @@ impl Batch {
     fn send(&self, message: Message) -> Result<(), Gone> {
         self.messages.send(message).map_err(|_| Gone)
     }
-}
-
-/// Where chunks go.
-enum Place<'l> {
-    Own(Box<Lane>),
-    Shared(&'l Mutex<Lane>),
-}
-
-impl Place<'_> {
-    fn put(&mut self, chunk: &[u8], references: &mut Vec<PendingRef>) -> Result<(), WriteError> {
-        match self {
-            Self::Own(lane) => lane.put(chunk, references),
-            Self::Shared(lane) => locked(lane).put(chunk, references),
-        }
-    }
-
-    /// Closes the open frame if it has so many bytes, unless it isn't only ours.
-    fn close(&mut self, at_least: usize) -> Result<(), WriteError> {
-        match self {
-            Self::Own(lane) if lane.open_bytes() >= at_least => lane.flush(),
-            Self::Own(_) | Self::Shared(_) => Ok(()),
-        }
-    }
-}
-
-fn locked(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
-    lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the bytes that come are cut.

@@ -26,6 +26,7 @@ mod ledger;
 mod measured;
 mod part;
 mod pipe;
+mod place;
 mod problems;
 mod script;
 mod secret;

@@ -7,16 +7,17 @@
 //!
 //! Memory: 8 pieces of 256 KiB, what the cutter keeps, and what is kept of names and of ledgers (below 10 MiB).
 
+use crate::chunker::archive::RowTarget;
 use crate::chunker::script::{Script, ScriptContents, ScriptFault};
-use crate::chunker::{Cutter, Gear, Profile};
-use crate::repo::writer::Lane;
+use crate::chunker::{Gear, LineCutter};
 use crate::snapshot::capture::archive::{ArchiveStreamError, Hashes, PIECES, next_piece};
 use crate::snapshot::capture::content::PendingStream;
+use crate::snapshot::capture::place::Place;
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, bounded};
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A script that was stored; its frames may still be open.
 pub(super) struct StoredScript {
@@ -28,20 +29,18 @@ pub(super) struct StoredScript {
     pub(super) contents: Result<Option<ScriptContents>, ScriptFault>,
 }
 
-/// Stores what `input` gives, up to its end, cut by this profile.
+/// Stores what `input` gives, up to its end. It's cut as what is in a compressed script, with which it so shares its rows.
 pub(super) fn store(
     input: &mut dyn Read,
-    profile: Profile,
-    (gear, lane): (&Gear, &Mutex<Lane>),
+    (gear, mut place): (&Gear, Place<'_>),
     monitor: &dyn Monitor,
 ) -> Result<StoredScript, ArchiveStreamError> {
     std::thread::scope(|scope| {
         let (pieces, read) = bounded::<Arc<Vec<u8>>>(PIECES);
         let reading = scope.spawn(move || look_through(&read));
-        let mut cutter = Cutter::new(gear, profile);
+        let mut cutter = LineCutter::new(gear, RowTarget::DEFAULT);
         let mut references = Vec::new();
-        // For each chunk by itself: a checkpoint closes the open frame, and can't wait until a large file ends.
-        let mut put = |chunk: &[u8]| lane.lock().unwrap_or_else(PoisonError::into_inner).put(chunk, &mut references);
+        let mut put = |chunk: &[u8]| place.put(chunk, &mut references);
         let mut bytes = 0;
         while let Some(piece) = next_piece(input, monitor)? {
             bytes += piece.len() as u64;
@@ -51,6 +50,7 @@ pub(super) fn store(
         }
         drop(pieces);
         cutter.finish(&mut put)?;
+        place.close(1)?;
         let (hashes, contents) = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let (hash, sha256) = hashes.finish();
         Ok(StoredScript { stream: PendingStream { references, bytes, hash }, sha256, contents })
