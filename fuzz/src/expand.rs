@@ -54,10 +54,11 @@ fn rebuild(recipe: &[u8], stream: &[u8]) -> Result<Vec<u8>, RebuildError<Infalli
 fn known(mut input: Input<'_>) {
     let (changes, at, new) = (input.byte() % 3, usize::from(input.word()), usize::from(input.byte()));
     let mut bytes = input.rest().to_vec();
-    let mut streams = Streams::of_at_least(0);
-    pieces(&bytes).for_each(|piece| streams.push(piece));
+    let format = Format::of(&bytes).unwrap_or(Format::Zip);
+    let mut streams = Streams::of(format, 0);
+    let _ = pieces(&bytes).all(|piece| streams.push(piece));
     let found = streams.found();
-    let mut whole = Streams::of_at_least(0);
+    let mut whole = Streams::of(format, 0);
     whole.push(&bytes);
     assert_eq!(whole.found(), found, "pieces decide");
     let prove = |place: &StreamPlace| {
@@ -74,7 +75,7 @@ fn known(mut input: Input<'_>) {
         _ => {}
     }
     let contradicted = Arc::clone(&known.contradicted);
-    let (stream, recipe) = expand(Expansion::new().with(Box::new(known)), pieces(&bytes));
+    let (stream, recipe) = expand(Expansion::of(Some(format)).with(Box::new(known)), pieces(&bytes));
     let contradicted = contradicted.load(Ordering::Relaxed);
     assert!(contradicted || rebuild(&recipe, &stream).is_ok_and(|rebuilt| rebuilt == bytes), "other bytes came back");
 }

@@ -1,5 +1,7 @@
 //! What tests of expansion share: there and back, whatever the pieces; and encoders that do as they please.
 
+pub(super) mod knowing;
+
 use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
 use super::deflate::writer::write;

@@ -41,6 +41,7 @@ mod sum;
 mod tests;
 mod trial;
 mod undoing;
+mod watched;
 mod wrapped;
 mod zip;
 mod zlib;

@@ -9,6 +9,7 @@ use super::habits::Habits;
 use super::out::Out;
 use super::recipe::Step;
 use super::rows::Pieces;
+use super::watched::Watched;
 use super::wrapped::Wrapped;
 use crate::chunker::archive::token::{INTEGER, Integer};
 use crate::chunker::archive::window::Window;
@@ -27,8 +28,6 @@ const ALGORITHMS: RangeInclusive<u8> = 1..=3;
 const OFFSET_NOT_SET: u8 = 1;
 /// Where it is is known.
 const OFFSET_SET: u8 = 2;
-/// An archive that is in no other container.
-const OUTERMOST: usize = 1;
 /// The head is kept until it's complete.
 const MAX_HEAD: usize = 64 << 20;
 
@@ -172,10 +171,8 @@ impl PgDump {
     /// A compressed stream begins.
     fn begin<E>(&mut self, pieces: Pieces, out: &mut Out<'_, E>) {
         let Some(header) = self.parser.header() else { return };
-        let mut wrapped = Wrapped::new(header.compression, self.habits, self.depth);
-        if let Some(ahead) = out.ahead.as_mut().filter(|_| self.depth == OUTERMOST) {
-            wrapped = wrapped.watched(ahead.stream(self.at));
-        }
+        let wrapped = Wrapped::new(header.compression, self.habits, self.depth);
+        let wrapped = wrapped.watched(Watched::of(self.at, self.depth, out));
         self.block = Some(Block::new(wrapped, pieces));
     }
 

@@ -1,12 +1,15 @@
-//! The streams of an archive of `pg_dump` that don't depend on each other: where they are, and proving one by itself.
+//! The streams of a container that don't depend on each other: where they are, and proving one by itself.
 //!
-//! An archive that is a file is looked through before it's expanded. Nothing is undone for that; its framing alone is read, and the streams are hashed. So those that were proven another time are
-//! known in time, and the others can be proven side by side.
+//! A container that is a file is looked through before it's expanded. Nothing is undone for that; what frames them alone is read, and the streams are hashed. So those that were proven another time
+//! are known in time, and the others can be proven side by side.
 
+use super::codec::Codec;
+use super::expander::Format;
 use super::habits::Habits;
 use super::proven::{Proven, Trusted};
 use super::undoing::Undoing;
 use super::wrapped::{ZLIB_HEADER, codec_of};
+use super::zip::Members;
 use crate::chunker::archive::{BlockKind, BlockReader, Compression, Event, Parser};
 use std::convert::Infallible;
 
@@ -18,68 +21,80 @@ const MAX_STREAMS: usize = 1 << 16;
 pub struct StreamPlace {
     /// Where its first byte or what frames it is, in bytes from the start of the container.
     pub begins: u64,
-    /// Behind its last piece.
+    /// Behind its last byte or piece.
     pub ends: u64,
     /// BLAKE3 of its bytes, without what frames them.
     pub hash: [u8; 32],
-    compression: Compression,
+    kind: Kind,
 }
 
-/// Looks through an archive.
-#[derive(Default)]
+/// What a stream is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The pieces of an archive.
+    Archive(Compression),
+    /// A member of a ZIP, perhaps of this level.
+    Member(Option<u8>),
+}
+
+/// Looks through a container.
 pub struct Streams {
+    looking: Looking,
+    shortest: u64,
+    found: Vec<StreamPlace>,
+}
+
+enum Looking {
+    Archive(Box<Archive>),
+    Zip(Members),
+    /// There's nothing to be found in it, or nothing more.
+    Done,
+}
+
+/// What is looked through as an archive.
+#[derive(Default)]
+struct Archive {
     parser: Parser,
     /// Where the events so far end.
     at: u64,
     /// Where the stream that has begun does, and its bytes.
     open: Option<(u64, blake3::Hasher)>,
-    shortest: u64,
-    found: Vec<StreamPlace>,
-    /// What isn't an archive, or not one any more.
-    lost: bool,
 }
 
 impl Streams {
-    /// For streams of so many bytes at least, frames included.
-    pub fn of_at_least(shortest: u64) -> Self {
-        Self { shortest, ..Self::default() }
+    /// Looks for streams of so many bytes at least, frames included.
+    pub fn of(format: Format, shortest: u64) -> Self {
+        let looking = match format {
+            Format::PgDump => Looking::Archive(Box::default()),
+            Format::Zip => Looking::Zip(Members::default()),
+            // Where a member ends only undoing it tells.
+            Format::Gzip => Looking::Done,
+        };
+        Self { looking, shortest, found: Vec::new() }
     }
 
-    /// Takes the next bytes of the archive.
-    pub fn push(&mut self, mut bytes: &[u8]) {
-        while !self.lost {
-            match self.parser.next(&mut bytes) {
-                Ok(Some(event)) => {
-                    let (from, length) = (self.at, event.length() as u64);
-                    self.at += length;
-                    match event {
-                        Event::BlockStart { kind: BlockKind::Compressed, .. } | Event::ObjectStart { .. } => {
-                            self.open = Some((self.at, blake3::Hasher::new()));
-                        }
-                        Event::Data(data) => {
-                            if let Some((_, hasher)) = &mut self.open {
-                                hasher.update(data);
-                            }
-                        }
-                        Event::BlockEnd | Event::ObjectEnd => self.end(from),
-                        _ => {}
-                    }
-                }
-                Ok(None) => return,
-                Err(_) => self.lost = true,
+    /// Takes the next bytes of the container. False once there's no point in any more.
+    pub fn push(&mut self, mut bytes: &[u8]) -> bool {
+        let Self { looking, shortest, found } = self;
+        let mut find = |place: StreamPlace| {
+            if place.ends - place.begins >= *shortest {
+                found.push(place);
             }
+        };
+        let goes_on = match looking {
+            Looking::Archive(archive) => archive.push(&mut bytes, &mut find),
+            Looking::Zip(members) => {
+                members.push(bytes, &mut |begins, ends, hash, likely| {
+                    find(StreamPlace { begins, ends, hash, kind: Kind::Member(likely) });
+                });
+                true
+            }
+            Looking::Done => false,
+        };
+        if !goes_on || found.len() >= MAX_STREAMS {
+            *looking = Looking::Done;
         }
-    }
-
-    fn end(&mut self, ends: u64) {
-        let Some((begins, hasher)) = self.open.take() else { return };
-        if ends - begins >= self.shortest
-            && self.found.len() < MAX_STREAMS
-            && let Some(header) = self.parser.header()
-        {
-            let (hash, compression) = (*hasher.finalize().as_bytes(), header.compression);
-            self.found.push(StreamPlace { begins, ends, hash, compression });
-        }
+        !matches!(looking, Looking::Done)
     }
 
     /// The streams that are whole, in their order.
@@ -88,10 +103,36 @@ impl Streams {
     }
 }
 
+impl Archive {
+    /// False once it isn't an archive any more.
+    fn push(&mut self, bytes: &mut &[u8], find: &mut dyn FnMut(StreamPlace)) -> bool {
+        loop {
+            let Ok(next) = self.parser.next(bytes) else { return false };
+            let Some(event) = next else { return true };
+            let from = self.at;
+            self.at += event.length() as u64;
+            match event {
+                Event::BlockStart { kind: BlockKind::Compressed, .. } | Event::ObjectStart { .. } => {
+                    self.open = Some((self.at, blake3::Hasher::new()));
+                }
+                Event::Data(data) => drop(self.open.as_mut().map(|(_, hasher)| hasher.update(data))),
+                Event::BlockEnd | Event::ObjectEnd => {
+                    if let (Some((begins, hasher)), Some(header)) = (self.open.take(), self.parser.header()) {
+                        let (hash, kind) = (*hasher.finalize().as_bytes(), Kind::Archive(header.compression));
+                        find(StreamPlace { begins, ends: from, hash, kind });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Proves a stream by itself. Memory: as for [`Expansion`](super::Expansion).
 pub struct Prover {
     place: StreamPlace,
-    frames: BlockReader,
+    /// Takes off what frames it.
+    frames: Option<BlockReader>,
     hasher: blake3::Hasher,
     /// Bytes of zlib's header.
     header: Vec<u8>,
@@ -106,9 +147,10 @@ impl Prover {
     pub fn new(place: StreamPlace, like: Option<Proven>) -> Self {
         let mut habits = Habits::default();
         habits.learn(like.map(|proven| proven.method), None, None);
+        let is_framed = matches!(place.kind, Kind::Archive(_));
         Self {
             place,
-            frames: BlockReader::new(BlockKind::Compressed, place.begins),
+            frames: is_framed.then(|| BlockReader::new(BlockKind::Compressed, place.begins)),
             hasher: blake3::Hasher::new(),
             header: Vec::new(),
             undoing: None,
@@ -119,43 +161,54 @@ impl Prover {
 
     /// Takes the next bytes from where it begins to where it ends. False once there's no point in any more.
     pub fn push(&mut self, mut bytes: &[u8]) -> bool {
+        let Some(mut frames) = self.frames.take() else {
+            self.undo(bytes);
+            return !self.lost;
+        };
         while !self.lost {
-            match self.frames.next(&mut bytes) {
-                Ok(Some(Event::Data(data))) => {
-                    self.hasher.update(data);
-                    self.undo(data);
-                }
+            match frames.next(&mut bytes) {
+                Ok(Some(Event::Data(data))) => self.undo(data),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => self.lost = true,
             }
         }
+        self.frames = Some(frames);
         !self.lost
     }
 
+    /// Takes the next bytes of the stream itself.
     fn undo(&mut self, mut data: &[u8]) {
+        self.hasher.update(data);
         if self.undoing.is_none() {
-            let missing = if self.place.compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
-            let (now, later) = data.split_at(data.len().min(missing));
-            self.header.extend_from_slice(now);
-            if now.len() < missing {
-                return;
-            }
-            data = later;
-            let codec = codec_of(self.place.compression, self.header.last().copied().unwrap_or_default());
+            let Some(codec) = self.codec(&mut data) else { return };
             self.undoing = Some(Undoing::of(codec, 1).after(self.habits));
         }
-        if let Some(undoing) = &mut self.undoing
-            && !undoing.has_ended()
-        {
+        let Some(undoing) = &mut self.undoing else { return };
+        if !undoing.has_ended() {
             let Ok(()) = undoing.push(&mut data, &mut |_| Ok::<_, Infallible>(()));
             self.lost = undoing.is_beyond_proof();
         }
+        // What stands behind a block is a part of it. What stands behind a member may be anything.
+        self.lost |= matches!(self.place.kind, Kind::Member(_)) && !data.is_empty();
+    }
+
+    /// What it's compressed with, as soon as that is known.
+    fn codec(&mut self, data: &mut &[u8]) -> Option<Codec> {
+        let compression = match self.place.kind {
+            Kind::Archive(compression) => compression,
+            Kind::Member(likely) => return Some(Codec::Deflate(likely)),
+        };
+        let missing = if compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
+        let (now, later) = data.split_at(data.len().min(missing));
+        self.header.extend_from_slice(now);
+        *data = later;
+        (now.len() == missing).then(|| codec_of(compression, self.header.last().copied().unwrap_or_default()))
     }
 
     /// What makes it, if something does, and its bytes are those that were found.
     pub fn finish(self) -> Option<Trusted> {
-        let proven = self.undoing?.proven()?;
+        let proven = self.undoing.filter(|_| !self.lost)?.proven()?;
         let hash = *self.hasher.finalize().as_bytes();
         (hash == self.place.hash).then_some(Trusted { hash, proven })
     }

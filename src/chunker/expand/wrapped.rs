@@ -5,10 +5,10 @@ use super::expander::Outcome;
 use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
-use super::proven::{Ahead, Proven, Trusted};
 use super::rows::Pieces;
 use super::sum::Sum;
 use super::undoing::Undoing;
+use super::watched::Watched;
 use crate::chunker::archive::Compression;
 
 /// What zlib puts before a stream of deflate, and behind it (RFC 1950).
@@ -37,8 +37,7 @@ pub(super) struct Wrapped {
     habits: Habits,
     /// In so many containers it is.
     depth: usize,
-    /// If somebody knows streams: the hash of its bytes, and what is known of it.
-    watched: Option<(blake3::Hasher, Option<Trusted>)>,
+    watched: Option<Watched>,
 }
 
 impl Wrapped {
@@ -50,8 +49,8 @@ impl Wrapped {
     }
 
     /// The same, as one of which somebody may know what makes it.
-    pub(super) fn watched(mut self, known: Option<Trusted>) -> Self {
-        self.watched = Some((blake3::Hasher::new(), known));
+    pub(super) fn watched(mut self, watched: Option<Watched>) -> Self {
+        self.watched = watched;
         self
     }
 
@@ -77,8 +76,8 @@ impl Wrapped {
         outcome: &mut Outcome,
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
-        if let Some((hasher, _)) = &mut self.watched {
-            hasher.update(bytes);
+        if let Some(watched) = &mut self.watched {
+            watched.add(bytes);
         }
         if self.undoing.is_none() {
             let missing = if self.compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
@@ -119,8 +118,8 @@ impl Wrapped {
         if self.compression.is_zlib() {
             undoing = undoing.summing(Sum::ADLER);
         }
-        if let Some((_, Some(known))) = &self.watched {
-            undoing = undoing.trusting(known.proven);
+        if let Some(proven) = self.watched.as_ref().and_then(Watched::proven) {
+            undoing = undoing.trusting(proven);
         }
         self.undoing = Some(undoing);
     }
@@ -132,23 +131,12 @@ impl Wrapped {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         let proven = self.undoing.as_ref().and_then(Undoing::proven);
-        if let Some((hasher, known)) = self.watched
-            && let Some(ahead) = &mut out.ahead
-        {
-            tell(*ahead, *hasher.finalize().as_bytes(), known, proven);
+        if let Some(watched) = self.watched {
+            watched.tell(proven, out);
         }
         let Some(undoing) = self.undoing.as_mut().filter(|undoing| !undoing.has_ended()) else { return Ok(()) };
         undoing.finish(&mut |given| pieces.take(&given, out))?;
         outcome.note(undoing.left());
         Ok(())
-    }
-}
-
-/// Tells who knows streams what came of one with this hash.
-fn tell(ahead: &mut dyn Ahead, hash: [u8; 32], known: Option<Trusted>, proven: Option<Proven>) {
-    match (known, proven) {
-        (Some(known), _) if known.hash != hash => ahead.contradicted(),
-        (None, Some(proven)) => ahead.proven(Trusted { hash, proven }),
-        _ => {}
     }
 }

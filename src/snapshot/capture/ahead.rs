@@ -1,4 +1,4 @@
-//! Archives that are files: looked through before they're undone, so that what was proven another time isn't proven again, and the rest is proven side by side.
+//! Dumps and ZIP files: looked through before they're undone, so that what was proven another time isn't proven again, and the rest is proven side by side.
 //!
 //! ```text
 //! file ── looked through ──▶ streams, hashes ── known? ──▶ cache of proofs
@@ -8,7 +8,7 @@
 //!
 //! What is proven apart is undone once more, which takes an eighth of the time of compressing it, so that nothing of what comes of a stream has to be kept until it's its turn.
 
-use crate::chunker::expand::{Ahead, Proven, Prover, StreamPlace, Streams, Trusted};
+use crate::chunker::expand::{Ahead, Format, Proven, Prover, StreamPlace, Streams, Trusted};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::proofs::{Proofs, ProofsError};
 use crate::snapshot::source::reader::FileParts;
@@ -46,16 +46,18 @@ impl Knowledge {
         locked(&self.proofs).save()
     }
 
-    /// Looks through an archive; nothing if it's no use.
+    /// Looks through a container; nothing if it's no use.
     ///
     /// # Errors
     /// The file can't be read. What is wrong with it is said when it's its turn.
-    pub(super) fn look(&self, file: FileParts, length: u64, monitor: &dyn Monitor) -> io::Result<Option<Preview<'_>>> {
-        let mut streams = Streams::of_at_least(SHORTEST_STREAM);
-        read(&mut file.part(0..length), &mut |piece| {
-            streams.push(piece);
-            !monitor.interrupted()
-        })?;
+    pub(super) fn look(
+        &self,
+        file: FileParts,
+        (length, format): (u64, Format),
+        monitor: &dyn Monitor,
+    ) -> io::Result<Option<Preview<'_>>> {
+        let mut streams = Streams::of(format, SHORTEST_STREAM);
+        read(&mut file.part(0..length), &mut |piece| streams.push(piece) && !monitor.interrupted())?;
         let places = streams.found();
         let mut sheet = Sheet::default();
         let mut proofs = locked(&self.proofs);
@@ -87,7 +89,7 @@ impl Knowledge {
     }
 }
 
-/// An archive that was looked through.
+/// A container that was looked through.
 pub(super) struct Preview<'k> {
     knowledge: &'k Knowledge,
     board: Arc<Board>,
@@ -165,7 +167,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is known of the streams of an archive, and who is at which.
+/// What is known of the streams of a container, and who is at which.
 struct Board {
     sheet: Mutex<Sheet>,
     /// Something came of a stream that was begun.
@@ -247,7 +249,7 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// Whoever undoes the archive in its order.
+/// Whoever undoes the container in its order.
 struct Reader(Arc<Board>);
 
 impl Ahead for Reader {

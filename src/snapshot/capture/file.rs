@@ -109,7 +109,7 @@ impl FileReaderThread<'_> {
         let mut metadata = job.metadata;
         let mut reads = 1;
         loop {
-            match self.read(job, metadata, (reads < MAX_READS, buffer)) {
+            match self.read(job, metadata, (reads == 1, buffer)) {
                 Ok(Reading::Done(captured)) => return Ok(captured),
                 Ok(Reading::Changed(captured)) if reads == MAX_READS => return Ok(captured),
                 Ok(Reading::Changed(_)) => {}
@@ -224,7 +224,7 @@ impl FileReaderThread<'_> {
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
         let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader) } else { None };
         let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
-        let preview = if trusting && format == Some(Format::PgDump) { self.look(reader, length) } else { None };
+        let preview = format.filter(|_| trusting).and_then(|format| self.look(reader, (length, format)));
         let expected = Expected { length: Some(length), format, preview: preview.as_ref() };
         sink.store(head, reader, expected, captured, buffer)?;
         let Some(preview) = preview else { return Ok(true) };
@@ -235,12 +235,12 @@ impl FileReaderThread<'_> {
         Ok(known.is_some())
     }
 
-    /// Looks through an archive, if that is worth it. What can't be read is found when it's its turn.
-    fn look(&self, reader: &FileReader, length: u64) -> Option<Preview<'_>> {
-        if length < SHORTEST_FILE {
+    /// Looks through a container, if that is worth it. What can't be read is found when it's its turn.
+    fn look(&self, reader: &FileReader, (length, format): (u64, Format)) -> Option<Preview<'_>> {
+        if length < SHORTEST_FILE || format == Format::Gzip {
             return None;
         }
-        self.knowledge.look(reader.beside().ok()?, length, self.monitor).ok().flatten()
+        self.knowledge.look(reader.beside().ok()?, (length, format), self.monitor).ok().flatten()
     }
 
     /// The container that a file is, which its first bytes tell, or its last ones.

@@ -1,66 +1,8 @@
 //! Streams that are known before they're undone.
 
 use super::*;
+use crate::chunker::expand::harness::knowing::{all_known, expand_knowing, places, prove};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
-/// What is known, by where it begins, and what it came to.
-#[derive(Default)]
-struct Sheet {
-    known: BTreeMap<u64, Trusted>,
-    asked: Vec<u64>,
-    learned: Vec<Trusted>,
-    contradicted: bool,
-}
-
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Sheet>>);
-
-impl Ahead for Shared {
-    fn stream(&mut self, begins: u64) -> Option<Trusted> {
-        let mut sheet = self.0.lock().unwrap();
-        sheet.asked.push(begins);
-        sheet.known.get(&begins).copied()
-    }
-
-    fn proven(&mut self, stream: Trusted) {
-        self.0.lock().unwrap().learned.push(stream);
-    }
-
-    fn contradicted(&mut self) {
-        self.0.lock().unwrap().contradicted = true;
-    }
-}
-
-fn expand_knowing(bytes: &[u8], known: BTreeMap<u64, Trusted>, steps: &[usize]) -> (Expanded, Sheet) {
-    let shared = Shared(Arc::new(Mutex::new(Sheet { known, ..Sheet::default() })));
-    let expanded = harness::expand(Expansion::new().with(Box::new(shared.clone())), bytes, steps);
-    let sheet = std::mem::take(&mut *shared.0.lock().unwrap());
-    (expanded, sheet)
-}
-
-fn places(bytes: &[u8], steps: &[usize]) -> Vec<StreamPlace> {
-    let mut streams = Streams::of_at_least(0);
-    in_steps(bytes, steps).for_each(|part| streams.push(part));
-    streams.found()
-}
-
-fn prove(bytes: &[u8], place: StreamPlace, steps: &[usize]) -> Option<Trusted> {
-    let range = usize::try_from(place.begins).unwrap()..usize::try_from(place.ends).unwrap();
-    let mut prover = Prover::new(place, None);
-    for part in in_steps(&bytes[range], steps) {
-        if !prover.push(part) {
-            break;
-        }
-    }
-    prover.finish()
-}
-
-/// All streams of an archive, each proven by itself.
-fn all_known(bytes: &[u8], steps: &[usize]) -> BTreeMap<u64, Trusted> {
-    let proven = |place: StreamPlace| Some((place.begins, prove(bytes, place, steps)?));
-    places(bytes, steps).into_iter().filter_map(proven).collect()
-}
 
 fn archives() -> Vec<(&'static str, Vec<u8>)> {
     let made = Made {
@@ -152,7 +94,7 @@ fn what_no_method_makes_is_not_proven_apart() {
 #[test]
 fn only_what_is_long_enough_is_told() {
     let (_, bytes) = archives().swap_remove(0);
-    let mut streams = Streams::of_at_least(1_000);
+    let mut streams = Streams::of(Format::PgDump, 1_000);
     streams.push(&bytes);
     let long = streams.found();
     assert_eq!(long.len(), 2, "a table and a large object");

@@ -1,9 +1,12 @@
 //! For tests: a writer of ZIP that can write what is odd.
 
+use super::header::Mark;
+use crate::chunker::expand::sum::Sum;
 use crate::chunker::expand::{Expansion, Left, Outcome, harness};
 use flate2::Compression;
+use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use std::io::Write;
+use std::io::{Read, Write};
 
 /// How a member tells its sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,27 +54,44 @@ impl Made {
         self.member(name, (8, 0), &deflate(content, level), Sizes::InHeader)
     }
 
-    pub(super) fn member(mut self, name: &str, (method, flags): (u16, u16), data: &[u8], sizes: Sizes) -> Self {
-        let length = data.len() as u64;
-        let short = u32::try_from(length).unwrap();
+    pub(super) fn member(self, name: &str, (method, flags): (u16, u16), data: &[u8], sizes: Sizes) -> Self {
+        let content = content(method, data);
+        self.marked(name, (method, flags), data, (&content, sizes))
+    }
+
+    /// A member of which it's said that this is its content.
+    pub(super) fn marked(
+        mut self,
+        name: &str,
+        (method, flags): (u16, u16),
+        data: &[u8],
+        (content, sizes): (&[u8], Sizes),
+    ) -> Self {
+        let (length, unpacked, crc) = (data.len() as u64, content.len() as u64, mark(content).crc);
+        let shorten = |length: u64| u32::try_from(length).unwrap();
         let flags = flags | if matches!(sizes, Sizes::Behind { .. }) { 8 } else { 0 };
         let (told, extra) = match sizes {
-            Sizes::InHeader => (short, Vec::new()),
-            Sizes::InZip64 => (u32::MAX, [&[1, 0, 16, 0][..], &length.to_le_bytes(), &length.to_le_bytes()].concat()),
-            Sizes::Behind { .. } => (0, Vec::new()),
+            Sizes::InHeader => ([shorten(length), shorten(unpacked)], Vec::new()),
+            Sizes::InZip64 => {
+                ([u32::MAX; 2], [&[1, 0, 16, 0][..], &unpacked.to_le_bytes(), &length.to_le_bytes()].concat())
+            }
+            Sizes::Behind { .. } => ([0; 2], Vec::new()),
         };
+        let told_crc = if matches!(sizes, Sizes::Behind { .. }) { [0; 4] } else { crc };
         let mut header = b"PK\x03\x04\x14\0".to_vec();
         header.extend([flags.to_le_bytes(), method.to_le_bytes()].concat());
-        header.extend([self.time, 0x1234_5678, told, told].iter().flat_map(|number| number.to_le_bytes()));
+        header.extend([&self.time.to_le_bytes()[..], &told_crc].concat());
+        header.extend(told.iter().flat_map(|number| number.to_le_bytes()));
         header.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
         header.extend(u16::try_from(extra.len()).unwrap().to_le_bytes());
         header.extend([name.as_bytes(), &extra].concat());
         self.directory.extend([b"PK\x01\x02\x14\0", &header[4..28], &[0; 16], name.as_bytes()].concat());
         self.bytes.extend([&header, data].concat());
         if let Sizes::Behind { signed, wide } = sizes {
-            self.bytes.extend(if signed { &b"PK\x07\x08crc."[..] } else { b"crc." });
-            for _ in 0..2 {
-                self.bytes.extend(if wide { length.to_le_bytes().to_vec() } else { short.to_le_bytes().to_vec() });
+            self.bytes.extend(if signed { &b"PK\x07\x08"[..] } else { b"" });
+            self.bytes.extend(crc);
+            for length in [length, unpacked] {
+                self.bytes.extend(&length.to_le_bytes()[..if wide { 8 } else { 4 }]);
             }
         }
         self.members += 1;
@@ -98,6 +118,23 @@ impl Made {
     pub(super) fn bytes(&self, comment: &[u8]) -> Vec<u8> {
         [self.bytes.clone(), self.end(comment)].concat()
     }
+}
+
+/// What a member holds, as far as it can be read.
+fn content(method: u16, data: &[u8]) -> Vec<u8> {
+    if method != 8 {
+        return data.to_vec();
+    }
+    let mut content = Vec::new();
+    let _ = DeflateDecoder::new(data).read_to_end(&mut content); // the rest of it is missing, or damaged
+    content
+}
+
+/// By what a content is checked.
+pub(super) fn mark(content: &[u8]) -> Mark {
+    let mut sum = Sum::CRC;
+    sum.add(content);
+    Mark::of(sum.bytes(), content.len() as u64)
 }
 
 /// As zlib does.

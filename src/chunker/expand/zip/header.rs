@@ -25,6 +25,21 @@ const ELSEWHERE: u32 = u32::MAX;
 /// The extra field in which it does.
 const ZIP64: u16 = 1;
 
+/// By what a member's content is checked: its CRC-32, and its length modulo 2³².
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) crc: [u8; 4],
+    pub(super) length: [u8; 4],
+}
+
+impl Mark {
+    /// Of what has this checksum and so many bytes.
+    pub(super) const fn of(crc: [u8; 4], bytes: u64) -> Self {
+        let [a, b, c, d, ..] = bytes.to_le_bytes();
+        Self { crc, length: [a, b, c, d] }
+    }
+}
+
 /// What a header says of its member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -34,6 +49,8 @@ pub(super) struct Header {
     pub(super) has_descriptor: bool,
     /// Compressed bytes, if it tells.
     pub(super) size: Option<u64>,
+    /// What its content is, unless that stands behind the member.
+    pub(super) mark: Option<Mark>,
     /// The level that it hints at.
     pub(super) likely: Option<u8>,
 }
@@ -93,30 +110,39 @@ pub(super) fn read(bytes: &[u8]) -> Read {
         return Read::Needs(length);
     }
     let has_descriptor = flags & DESCRIPTOR != 0;
-    let size = if packed == ELSEWHERE {
-        let extra = rest.get(usize::from(name)..).unwrap_or_default();
-        zip64_size(extra, unpacked == ELSEWHERE).unwrap_or_else(|| packed.into())
-    } else {
-        packed.into()
-    };
-    // Who writes without seeking back puts zeros.
+    let extra = rest.get(usize::from(name)..).unwrap_or_default();
+    let sizes = zip64_sizes(extra, packed == ELSEWHERE, unpacked == ELSEWHERE);
+    let [size, length] =
+        [sizes.packed.unwrap_or_else(|| packed.into()), sizes.unpacked.unwrap_or_else(|| unpacked.into())];
+    // Who writes without seeking back puts zeros, also for the checksum.
     let size = if has_descriptor && size == 0 { None } else { Some(size) };
+    let mark = (!has_descriptor).then(|| Mark::of(u32_at(fixed, 14).to_le_bytes(), length));
     // Maximum, fast, super fast; what is normal is the default anyway.
     let likely = [None, Some(9), Some(1), Some(1)][usize::from(flags >> 1 & 3)];
-    Read::Header(Header { method, is_encrypted, has_descriptor, size, likely })
+    Read::Header(Header { method, is_encrypted, has_descriptor, size, mark, likely })
 }
 
-/// The compressed size in the extra fields of a header, behind the size of the content if that is there, too.
-fn zip64_size(mut extra: &[u8], behind_other: bool) -> Option<u64> {
+/// Sizes of 64 bits, as far as they are there.
+#[derive(Default)]
+struct Sizes {
+    packed: Option<u64>,
+    unpacked: Option<u64>,
+}
+
+/// The sizes in the extra fields of a header: those that the header itself has no room for, that of the content first.
+fn zip64_sizes(mut extra: &[u8], packed: bool, unpacked: bool) -> Sizes {
     while extra.len() >= 4 {
         let (id, length) = (u16_at(extra, 0), usize::from(u16_at(extra, 2)));
-        let (field, later) = extra[4..].split_at_checked(length)?;
+        let Some((field, later)) = extra[4..].split_at_checked(length) else { break };
         if id == ZIP64 {
-            return u64_at(field, if behind_other { 8 } else { 0 });
+            let at = if unpacked { 8 } else { 0 };
+            let [packed, unpacked] =
+                [(packed, at), (unpacked, 0)].map(|(is_there, at)| is_there.then(|| u64_at(field, at)).flatten());
+            return Sizes { packed, unpacked };
         }
         extra = later;
     }
-    None
+    Sizes::default()
 }
 
 /// How far the bytes go in which a header could begin later: all of them, or up to a signature or the beginning of one at the end.
@@ -131,18 +157,30 @@ pub(super) fn before(bytes: &[u8]) -> usize {
 /// Bytes behind a member that tell whether these are a descriptor: the longest one, and what follows.
 pub(super) const LOOKED_AT: usize = 28;
 
-/// How long the descriptor is that stands behind a member of so many compressed bytes: with a signature or without, with sizes of 32 or 64 bits. 0 if there is none.
-pub(super) fn descriptor_length(bytes: &[u8], size: u64) -> usize {
-    let fits = |length: &usize| {
-        let (signed, wide) = (matches!(length, 16 | 24), *length >= 20);
+/// What stands behind a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descriptor {
+    /// Its bytes.
+    pub(super) length: usize,
+    /// What the member's content is.
+    pub(super) mark: Mark,
+}
+
+/// The descriptor that stands behind a member of so many compressed bytes, if there is one: with a signature or without, with sizes of 32 or 64 bits.
+pub(super) fn descriptor(bytes: &[u8], size: u64) -> Option<Descriptor> {
+    let read = |length: usize| {
+        let (signed, wide) = (matches!(length, 16 | 24), length >= 20);
         let at = if signed { 8 } else { 4 };
-        let told = if wide { u64_at(bytes, at) } else { Some(u32_at(bytes, at).into()) };
+        let [told, unpacked] = [at, at + if wide { 8 } else { 4 }]
+            .map(|at| if wide { u64_at(bytes, at) } else { Some(u32_at(bytes, at).into()) });
         // Whatever part of a ZIP comes next begins like that.
-        bytes.get(*length..).is_some_and(|next| next.starts_with(b"PK"))
+        let is_one = bytes.get(length..).is_some_and(|next| next.starts_with(b"PK"))
             && (!signed || bytes.starts_with(b"PK\x07\x08"))
-            && told == Some(size)
+            && told == Some(size);
+        let mark = Mark::of(u32_at(bytes, at - 4).to_le_bytes(), unpacked?);
+        is_one.then_some(Descriptor { length, mark })
     };
-    [16, 24, 12, 20].into_iter().find(fits).unwrap_or(0)
+    [16, 24, 12, 20].into_iter().find_map(read)
 }
 
 #[cfg(test)]
@@ -169,6 +207,14 @@ mod tests {
         assert_eq!(size([u32::MAX, u32::MAX], &both), Some(5 << 32));
         assert_eq!(size([u32::MAX, 9], &[&[1, 0, 8, 0][..], &7u64.to_le_bytes()].concat()), Some(7));
         assert_eq!(size([3, u32::MAX], &both), Some(3));
+        let length = |sizes, extra: &[u8]| match read(&header(45, 0, 8, sizes, b"name", extra)) {
+            Read::Header(header) => header.mark.unwrap().length,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(length([u32::MAX, u32::MAX], &both), [9, 0, 0, 0]);
+        assert_eq!(length([u32::MAX, 8], &both), [8, 0, 0, 0]);
+        assert_eq!(length([3, u32::MAX], &both), [9, 0, 0, 0]);
+        assert_eq!(length([3, u32::MAX], &other), [0xff; 4]);
         // Missing, too short, cut off: what stands there is meant.
         for extra in [&other[..], &[1, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8], &both[..20], &[1], &[]] {
             assert_eq!(size([u32::MAX, u32::MAX], extra), Some(u32::MAX.into()));
@@ -207,9 +253,10 @@ mod tests {
             (vec![&crc[..], &wide, &[9; 8]], 20),
         ] {
             let bytes = [parts.concat(), b"PK\x01\x02............".to_vec()].concat();
-            assert_eq!(descriptor_length(&bytes, 300), length);
-            assert_eq!(descriptor_length(&bytes, 301), 0);
-            assert_eq!(descriptor_length(&bytes[..length], 300), 0, "nothing follows");
+            let mark = Mark { crc, length: [9; 4] };
+            assert_eq!(descriptor(&bytes, 300), Some(Descriptor { length, mark }));
+            assert_eq!(descriptor(&bytes, 301), None);
+            assert_eq!(descriptor(&bytes[..length], 300), None, "nothing follows");
         }
     }
 

@@ -10,15 +10,23 @@ mod bombs;
 mod fixture;
 mod header;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
+mod marks;
+mod member;
+mod places;
+#[cfg(test)]
 mod tests;
 
-use super::codec::Codec;
 use super::expander::{Expander, Outcome};
 use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
-use super::undoing::{Given, Undoing};
-use header::{Header, Read};
+use super::undoing::Given;
+use super::watched::Watched;
+use header::{Header, Mark, Read};
+use member::{After, Deflated, Stored, compare};
+pub(super) use places::Members;
 
 /// So many members are looked at; what follows stays as it is.
 const MAX_MEMBERS: u64 = 1 << 20;
@@ -40,81 +48,51 @@ struct Common {
     /// Whether what comes next has nothing to do with what came.
     is_apart: bool,
     habits: Habits,
+    /// Where what was pushed ends, in bytes.
+    ends: u64,
 }
 
 enum State {
     /// Where a header may come. What stays as it is before it has gone.
     Between(Vec<u8>),
-    /// A member of so many bytes that isn't compressed.
-    Stored(u64, Box<Expander>, After),
+    Stored(Box<Stored>),
     Deflated(Box<Deflated>),
     /// So many bytes that stay as they are.
     Verbatim(u64, After),
-    /// Where a descriptor may be, behind a member of so many bytes.
-    Descriptor(Vec<u8>, u64),
+    /// Where a descriptor may be, behind a member of so many bytes whose content is this.
+    Descriptor(Vec<u8>, u64, Option<Mark>),
     /// What stays as it is.
     Rest,
 }
 
-/// What follows a member: a descriptor, if it tells of so many bytes, or nothing.
-#[derive(Clone, Copy)]
-struct After(Option<u64>);
-
-impl After {
-    const fn state(self) -> State {
-        match self.0 {
-            Some(size) => State::Descriptor(Vec::new(), size),
-            None => State::Between(Vec::new()),
-        }
-    }
-}
-
-/// A member that is compressed.
-struct Deflated {
-    undoing: Undoing,
-    inner: Expander,
-    /// Bytes that have come.
-    size: u64,
-    /// Bytes that are to come, if the header tells.
-    left: Option<u64>,
-    has_descriptor: bool,
-}
-
 impl Zip {
     pub(super) fn new(depth: usize) -> Self {
-        let common = Common { depth, members: 0, is_apart: true, habits: Habits::default() };
+        let common = Common { depth, members: 0, is_apart: true, habits: Habits::default(), ends: 0 };
         Self { state: State::Between(Vec::new()), common }
     }
 
     pub(super) fn push<E>(&mut self, mut input: &[u8], outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         let common = &mut self.common;
+        common.ends += input.len() as u64;
         while !input.is_empty() {
             self.state = match std::mem::replace(&mut self.state, State::Rest) {
                 State::Between(held) => common.between(held, &mut input, outcome, out)?,
-                State::Stored(left, mut inner, after) => {
-                    let (now, left) = take(&mut input, left);
-                    inner.push_into(now, outcome, out)?;
-                    if left == 0 {
-                        inner.finish_into(outcome, out)?;
-                        common.is_apart = true;
-                        after.state()
-                    } else {
-                        State::Stored(left, inner, after)
-                    }
-                }
+                State::Stored(stored) => stored.push(&mut input, common, outcome, out)?,
                 State::Deflated(deflated) => deflated.push(&mut input, common, outcome, out)?,
                 State::Verbatim(left, after) => {
                     let (now, left) = take(&mut input, left);
                     common.raw(now, out)?;
-                    if left == 0 { after.state() } else { State::Verbatim(left, after) }
+                    if left == 0 { after.state(outcome) } else { State::Verbatim(left, after) }
                 }
-                State::Descriptor(mut held, size) => {
+                State::Descriptor(mut held, size, content) => {
                     let (now, _) = take(&mut input, (header::LOOKED_AT - held.len()) as u64);
                     held.extend_from_slice(now);
                     if held.len() < header::LOOKED_AT {
-                        State::Descriptor(held, size)
+                        State::Descriptor(held, size, content)
                     } else {
-                        let rest = held.split_off(header::descriptor_length(&held, size));
+                        let found = header::descriptor(&held, size);
+                        compare(found.map(|found| found.mark), content, outcome);
+                        let rest = held.split_off(found.map_or(0, |found| found.length));
                         out.literal(&held);
                         common.is_apart |= !held.is_empty();
                         common.between(rest, &mut input, outcome, out)?
@@ -131,8 +109,8 @@ impl Zip {
 
     pub(super) fn finish<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         match self.state {
-            State::Between(held) | State::Descriptor(held, _) => self.common.raw(&held, out),
-            State::Stored(_, mut inner, _) => inner.finish_into(outcome, out),
+            State::Between(held) | State::Descriptor(held, ..) => self.common.raw(&held, out),
+            State::Stored(mut stored) => stored.finish(outcome, out),
             State::Deflated(mut deflated) => deflated.finish(&mut self.common, outcome, out),
             State::Verbatim(..) | State::Rest => Ok(()),
         }
@@ -170,7 +148,9 @@ impl Common {
                 *input = later;
             }
             match header::read(&held) {
-                Read::Header(header) => return self.begin(header, &held, outcome, out),
+                Read::Header(header) => {
+                    return self.begin(header, (&held, self.ends - input.len() as u64), outcome, out);
+                }
                 Read::None => {
                     let rest = held.split_off(1);
                     let (before, rest) = rest.split_at(header::before(&rest));
@@ -184,11 +164,11 @@ impl Common {
         }
     }
 
-    /// A member begins.
+    /// A member begins, at a byte behind its header.
     fn begin<E>(
         &mut self,
         header: Header,
-        bytes: &[u8],
+        (bytes, at): (&[u8], u64),
         outcome: &mut Outcome,
         out: &mut Out<'_, E>,
     ) -> Result<State, E> {
@@ -200,29 +180,34 @@ impl Common {
         }
         out.literal(bytes);
         self.is_apart = true;
-        let Header { method, is_encrypted, has_descriptor, size, likely } = header;
-        let after = After(size.filter(|_| has_descriptor));
+        let Header { method, is_encrypted, has_descriptor, size, mark, likely } = header;
+        let after = After::unread(size, has_descriptor);
         // Without a size its end is found where the next header is.
         let verbatim = size.map_or(State::Between(Vec::new()), |size| State::Verbatim(size, after));
         Ok(match (method, size) {
-            (_, Some(0)) => after.state(),
+            (_, Some(0)) => {
+                let nothing = (method == header::STORED && !is_encrypted).then(|| Mark::of([0; 4], 0));
+                compare(mark, nothing, outcome);
+                after.state(outcome)
+            }
             (header::STORED, Some(size)) if !is_encrypted => {
-                State::Stored(size, Box::new(Expander::within(self.depth)), after)
+                State::Stored(Box::new(Stored::new(size, self.depth, (mark, has_descriptor))))
             }
             (header::DEFLATED, _) if !is_encrypted => {
+                let watched = Watched::of(at, self.depth, out);
+                let is_known = watched.as_ref().is_some_and(|watched| watched.proven().is_some());
                 if self.depth > 1 && out.allowance.is_spent() {
                     outcome.note(Some(Left::Bomb));
                     verbatim
-                } else if self.habits.is_hopeless() {
+                } else if self.habits.is_hopeless() && !is_known {
                     // Not even looked at.
                     let left = Some(Left::OtherEncoder);
                     self.habits.learn(None, None, left);
                     outcome.note(left);
                     verbatim
                 } else {
-                    let undoing = Undoing::of(Codec::Deflate(likely), self.depth).after(self.habits).giving_back();
-                    let inner = Expander::within(self.depth);
-                    State::Deflated(Box::new(Deflated { undoing, inner, size: 0, left: size, has_descriptor }))
+                    let member = Deflated::new(self, (size, likely), (mark, has_descriptor));
+                    State::Deflated(Box::new(member.watched(watched)))
                 }
             }
             (header::STORED, _) if !is_encrypted => verbatim,
@@ -231,12 +216,6 @@ impl Common {
                 verbatim
             }
         })
-    }
-
-    /// What comes of a compressed member, and is to be remembered.
-    fn note(&mut self, habits: Habits, left: Option<Left>, outcome: &mut Outcome) {
-        outcome.note(left);
-        self.habits = habits;
     }
 
     /// What becomes of a compressed member's parts.
@@ -259,46 +238,6 @@ impl Common {
         if let Some(step) = given.step() {
             out.step(step);
         }
-        Ok(())
-    }
-}
-
-impl Deflated {
-    fn push<E>(
-        mut self: Box<Self>,
-        input: &mut &[u8],
-        common: &mut Common,
-        outcome: &mut Outcome,
-        out: &mut Out<'_, E>,
-    ) -> Result<State, E> {
-        let (offered, _) = take(&mut &**input, self.left.unwrap_or(u64::MAX));
-        let mut part = offered;
-        let Self { undoing, inner, .. } = &mut *self;
-        undoing.push(&mut part, &mut |given| common.pass_on(&given, inner, outcome, out))?;
-        let taken = offered.len() - part.len();
-        *input = &input[taken..];
-        self.size += taken as u64;
-        self.left = self.left.map(|left| left - taken as u64);
-        let is_lost = self.undoing.is_lost();
-        if !self.undoing.has_ended() && !is_lost && self.left != Some(0) {
-            return Ok(State::Deflated(self));
-        }
-        self.finish(common, outcome, out)?;
-        let after = After((self.has_descriptor && !(is_lost && self.left.is_none())).then_some(self.size));
-        Ok(match self.left {
-            // The header tells of more than there is.
-            Some(left @ 1..) => State::Verbatim(left, After(after.0.map(|size| size + left))),
-            Some(0) | None => after.state(),
-        })
-    }
-
-    /// The member ends, whether its stream has or not.
-    fn finish<E>(&mut self, common: &mut Common, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
-        let Self { undoing, inner, .. } = self;
-        if !undoing.has_ended() {
-            undoing.finish(&mut |given| common.pass_on(&given, inner, outcome, out))?;
-        }
-        common.note(self.undoing.habits(), self.undoing.left(), outcome);
         Ok(())
     }
 }
