@@ -1,6 +1,6 @@
 //! Dumps that are made anew each night: what of them is as it was isn't proven again.
 
-use super::DUMPS;
+use super::{DUMPS, rows, zip};
 use crate::world::{World, portrait};
 use nightsafe::chunker::expand::Outcome;
 use nightsafe::snapshot::backup::{BackupOptions, backup};
@@ -87,6 +87,22 @@ fn tables_that_are_as_they_were_are_not_proven_again() {
     std::fs::write(&cache, bytes).unwrap();
     assert_eq!(night(SECONDS, &options).known, 0);
     assert_eq!(night(SECONDS, &options).known, second.known, "it was made anew");
+}
+
+/// Exports of applications have other times in their headers each night.
+#[test]
+fn members_that_are_as_they_were_are_not_proven_again() {
+    let world = World::new();
+    let (tickets, users) = (rows(40_000).concat(), rows(9_000).concat());
+    let mut night = |time: u32, users: &str| {
+        let members = [("data/tickets.json", tickets.as_bytes(), 6), ("data/users.json", users.as_bytes(), 6)];
+        world.write("export.zip", zip(&members, time));
+        back_up(&world, &world.options(), Watch::default())
+    };
+    assert_eq!(night(1, &users).known, 0);
+    let second = night(2, &users.replacen("0\t", "00\t", 1));
+    assert_eq!((second.undone, second.known), (2, 1));
+    assert_eq!(night(3, &users).known, 2);
 }
 
 #[test]
