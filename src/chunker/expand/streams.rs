@@ -97,6 +97,18 @@ impl Streams {
         !matches!(looking, Looking::Done)
     }
 
+    /// So many bytes come next that needn't be read: instead of being pushed they may be [passed over](Self::pass_over).
+    pub fn idle(&self) -> u64 {
+        if let Looking::Zip(members) = &self.looking { members.idle() } else { 0 }
+    }
+
+    /// Takes as many bytes as read that are idle.
+    pub fn pass_over(&mut self, bytes: u64) {
+        if let Looking::Zip(members) = &mut self.looking {
+            members.pass_over(bytes);
+        }
+    }
+
     /// The streams that are whole, in their order.
     pub fn found(self) -> Vec<StreamPlace> {
         self.found

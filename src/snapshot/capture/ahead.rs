@@ -23,6 +23,8 @@ pub(super) const SHORTEST_FILE: u64 = 256 << 10;
 const SHORTEST_STREAM: u64 = 16 << 10;
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
+/// What needn't be looked at is passed over if there is so much of it.
+const SHORTEST_JUMP: u64 = 1 << 20;
 /// After so many streams in a row that can't be proven apart none is tried any more: their encoder isn't known, and guides are made where they are needed.
 const PATIENCE: u32 = 4;
 
@@ -57,7 +59,21 @@ impl Knowledge {
         monitor: &dyn Monitor,
     ) -> io::Result<Option<Preview<'_>>> {
         let mut streams = Streams::of(format, SHORTEST_STREAM);
-        read(&mut file.part(0..length), &mut |piece| streams.push(piece) && !monitor.interrupted())?;
+        let mut at = 0;
+        while at < length {
+            let mut goes_on = false;
+            read(&mut file.part(at..length), &mut |piece| {
+                at += piece.len() as u64;
+                goes_on = streams.push(piece) && !monitor.interrupted();
+                goes_on && streams.idle() < SHORTEST_JUMP
+            })?;
+            if !goes_on {
+                break;
+            }
+            let idle = streams.idle();
+            streams.pass_over(idle);
+            at = at.saturating_add(idle);
+        }
         let places = streams.found();
         let mut sheet = Sheet::default();
         let mut proofs = locked(&self.proofs);
@@ -279,5 +295,109 @@ impl Ahead for Reader {
 
     fn contradicted(&mut self) {
         self.0.lock().contradicted = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunker::expand::{Expansion, Inner, Rebuilder};
+    use crate::snapshot::monitor::Silent;
+    use std::convert::Infallible;
+    use std::fs::File;
+    use std::io::Write as _;
+
+    const DUMP: &[u8] = include_bytes!("../../../tests/data/dumps/chinook-night1-pg11.dump");
+
+    fn file(bytes: &[u8]) -> FileParts {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        FileParts::from(file)
+    }
+
+    fn knowledge(folder: &std::path::Path, spare: usize) -> Knowledge {
+        Knowledge::new(Proofs::open(folder, &[1; 32], 0), true, spare)
+    }
+
+    /// What comes of a dump, of which others prove what they can meanwhile. All of it must come back.
+    fn expand(preview: &Preview<'_>, bytes: &[u8]) -> bool {
+        std::thread::scope(|scope| {
+            (0..preview.threads()).for_each(|_| drop(scope.spawn(|| preview.help(&Silent::default()))));
+            let (mut stream, mut expansion) = (Vec::new(), Expansion::new().with(preview.ahead()));
+            let mut each = |inner: Inner<'_>| {
+                if let Inner::Bytes(bytes) = inner {
+                    stream.extend_from_slice(bytes);
+                }
+                Ok::<_, Infallible>(())
+            };
+            let Ok(()) = expansion.push(bytes, &mut each);
+            let mut recipe = expansion.take_recipe();
+            let Ok((rest, _)) = expansion.finish(&mut each);
+            recipe.extend(rest);
+            preview.close();
+            let (mut rebuilder, mut rebuilt) = (Rebuilder::new(&recipe[..]), Vec::new());
+            let mut out = |part: &[u8]| {
+                rebuilt.extend_from_slice(part);
+                Ok::<_, Infallible>(())
+            };
+            rebuilder.push(&stream, &mut out).and_then(|()| rebuilder.finish(&mut out)).is_ok() && rebuilt == bytes
+        })
+    }
+
+    fn look<'k>(knowledge: &'k Knowledge, bytes: &[u8]) -> Preview<'k> {
+        let about = (bytes.len() as u64, Format::PgDump);
+        knowledge.look(file(bytes), about, &Silent::default()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_others_prove_is_as_good_and_known_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        for (spare, is_known) in [(3, false), (3, true), (0, true)] {
+            let knowledge = knowledge(folder.path(), spare);
+            let preview = look(&knowledge, DUMP);
+            let streams = preview.board.lock().streams.len() as u64;
+            assert!(streams >= 3, "{streams}");
+            // Where all is known nobody is needed.
+            assert_eq!(preview.threads() > 0, !is_known);
+            assert!(expand(&preview, DUMP));
+            assert_eq!(preview.end(), Some(if is_known { streams } else { 0 }));
+            assert_eq!(knowledge.spare.load(Ordering::Relaxed), spare, "they are there for others again");
+            knowledge.save().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_another_file_by_then_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let knowledge = knowledge(folder.path(), 1);
+        let preview = look(&knowledge, DUMP);
+        // All is proven apart before anybody undoes it.
+        preview.help(&Silent::default());
+        let mut other = DUMP.to_vec();
+        other[DUMP.len() / 2] ^= 4;
+        assert!(!expand(&preview, &other));
+        assert_eq!(preview.end(), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_those_that_were_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let knowledge = knowledge(folder.path(), 1);
+        let preview = look(&knowledge, DUMP);
+        preview.close();
+        preview.help(&Silent::default());
+        assert!(expand(&preview, DUMP));
+        assert_eq!(preview.end(), Some(0));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_proven_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let knowledge = knowledge(folder.path(), 1);
+        let mut preview = look(&knowledge, DUMP);
+        preview.file = FileParts::from(File::open("/dev/null").unwrap());
+        preview.help(&Silent::default());
+        assert!(expand(&preview, DUMP));
+        assert_eq!(preview.end(), Some(0));
     }
 }

@@ -119,7 +119,7 @@ impl FileReader {
 
     /// The same file, to be read in any order beside this.
     pub fn beside(&self) -> io::Result<FileParts> {
-        Ok(FileParts(self.file.try_clone()?))
+        Ok(self.file.try_clone()?.into())
     }
 
     /// Whether the file changed since it was looked at: its size, mtime or ctime did.
@@ -147,6 +147,12 @@ impl FileReader {
 /// A file whose parts are read in any order, by any thread.
 #[derive(Debug)]
 pub struct FileParts(File);
+
+impl From<File> for FileParts {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
 
 impl FileParts {
     /// The bytes of a range of it, or those that there are.

@@ -94,7 +94,7 @@ fn tables_that_are_as_they_were_are_not_proven_again() {
 fn members_that_are_as_they_were_are_not_proven_again() {
     let world = World::new();
     let (tickets, users) = (rows(40_000).concat(), rows(9_000).concat());
-    let mut night = |time: u32, users: &str| {
+    let night = |time: u32, users: &str| {
         let members = [("data/tickets.json", tickets.as_bytes(), 6), ("data/users.json", users.as_bytes(), 6)];
         world.write("export.zip", zip(&members, time));
         back_up(&world, &world.options(), Watch::default())

@@ -1,9 +1,9 @@
 //! Members that are known before they're undone.
 
 use super::fixture::{Made, Sizes, deflate, text};
-use crate::chunker::expand::Format;
 use crate::chunker::expand::harness::knowing::{all_known, expand_knowing, places};
 use crate::chunker::expand::harness::{gzip, rebuild};
+use crate::chunker::expand::{Format, Streams};
 use std::collections::BTreeMap;
 
 fn made() -> Vec<u8> {
@@ -64,4 +64,22 @@ fn what_headers_tell_wrongly_is_not_known() {
     let piped = Made::default().member("a", (8, 0), &deflate(&content, 6), super::fixture::BEHIND[0]).bytes(b"");
     assert_eq!(Format::of(&piped), Some(Format::Zip));
     assert_eq!(places(&piped, &[100]), []);
+}
+
+#[test]
+fn what_is_not_compressed_need_not_be_looked_at() {
+    let picture = vec![7; 50_000];
+    let bytes = Made::default().stored("picture", &picture).deflated("one", &text(1, 900), 6).bytes(b"");
+    let (mut streams, mut at, mut passed) = (Streams::of(Format::Zip, 0), 0, 0);
+    while at < bytes.len() {
+        let end = bytes.len().min(at + 700);
+        streams.push(&bytes[at..end]);
+        let idle = usize::try_from(streams.idle()).unwrap();
+        // Not all at once.
+        let jump = idle.min(30_000);
+        streams.pass_over(jump as u64);
+        (at, passed) = (end + jump, passed + jump);
+    }
+    assert!(passed > 45_000, "{passed}");
+    assert_eq!(streams.found(), places(&bytes, &[1_000]));
 }

@@ -66,6 +66,20 @@ impl Members {
         }
     }
 
+    /// So many bytes come that aren't looked at.
+    pub(in crate::chunker::expand) const fn idle(&self) -> u64 {
+        if let State::Within(left) = self.state { left } else { 0 }
+    }
+
+    /// As many of these are taken as read.
+    pub(in crate::chunker::expand) fn pass_over(&mut self, bytes: u64) {
+        if let State::Within(left) = self.state {
+            let bytes = bytes.min(left);
+            self.ends += bytes;
+            self.state = if bytes == left { State::Between(Vec::new()) } else { State::Within(left - bytes) };
+        }
+    }
+
     /// Looks for the next header, and what it says of its member.
     fn between(&self, mut held: Vec<u8>, input: &mut &[u8]) -> State {
         loop {
