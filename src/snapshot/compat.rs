@@ -6,7 +6,7 @@ pub mod keys;
 pub mod ledger;
 
 use crate::snapshot::manifest::application::Application;
-use crate::snapshot::manifest::database::{Database, Ledger};
+use crate::snapshot::manifest::database::Ledger;
 use crate::snapshot::source::variables::values::Variables;
 
 /// What a finding does.
@@ -51,8 +51,10 @@ impl Finding {
 /// What is known of a snapshot.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stored<'a> {
-    /// The database; nothing of a dump that something else made.
-    pub database: Option<&'a Database>,
+    /// The migrations in the dump, if that is known.
+    pub ledgers: Option<&'a [Ledger]>,
+    /// Ids of the keys that its data uses, if that is known.
+    pub keys_in_use: Option<&'a [String]>,
     /// The application.
     pub application: Option<&'a Application>,
 }
@@ -146,7 +148,7 @@ fn options<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<&'static str>
 /// Compares a snapshot with where it's to go.
 pub fn compare(stored: Stored<'_>, target: &Target<'_>, overrides: Overrides) -> Result<Approved, Mismatch> {
     let mut findings: Vec<Finding> = version(stored, target).into_iter().collect();
-    findings.extend(ledger::compare(stored.database, target.ledgers));
+    findings.extend(ledger::compare(stored.ledgers, target.ledgers));
     findings.extend(keys::compare(stored, target.environment));
     if findings.iter().any(|finding| forbids(finding, overrides)) {
         return Err(Mismatch { findings, overrides });
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn versions_that_differ_are_warned_of() {
         let application = Application { version: Some("1.2".into()), ..Application::default() };
-        let stored = Stored { database: None, application: Some(&application) };
+        let stored = Stored { application: Some(&application), ..Stored::default() };
         let with = |version| Target { version, ..Target::default() };
         let found = |version| compare(stored, &with(version), Overrides::default()).unwrap().findings.len();
         assert_eq!((found(None), found(Some("1.2")), found(Some("1.3"))), (0, 0, 1));
@@ -183,8 +185,8 @@ mod tests {
     fn what_is_refused_is_named_and_what_is_allowed_is_recorded() {
         let ledger = |rows: &[&str]| ledger::tests::ledger(rows);
         let (old, new) = (ledger(&["1"]), ledger(&["1", "2"]));
-        let database = ledger::tests::database(vec![new]);
-        let stored = Stored { database: Some(&database), application: None };
+        let ledgers = [new];
+        let stored = Stored { ledgers: Some(&ledgers), ..Stored::default() };
         let target = Target { ledgers: &[old], ..Target::default() };
         let refused = compare(stored, &target, Overrides { keys: true, ..Overrides::default() }).unwrap_err();
         assert_eq!(refused.options(), ["--allow-ledger-mismatch"]);

@@ -13,6 +13,7 @@ mod interrupt;
 mod ledger;
 mod newer;
 mod restore;
+mod restore_facts;
 mod restore_safety;
 mod restore_scripts;
 mod rows;

@@ -54,7 +54,7 @@ fn is_needed(key: &Key, in_use: Option<&[String]>) -> bool {
 
 /// Compares the keys of a snapshot with the environment that the application will have.
 pub(super) fn compare(stored: Stored<'_>, environment: Option<(&Variables, &[u8; 32])>) -> Vec<Finding> {
-    let in_use = stored.database.and_then(|database| database.keys_in_use.as_deref());
+    let in_use = stored.keys_in_use;
     let keys = stored.application.map(|application| application.keys.as_slice()).unwrap_or_default();
     let set: Vec<_> = keys.iter().filter_map(|key| Some((key, key.fingerprint?))).collect();
     let Some((variables, secret)) = environment else {
@@ -127,7 +127,7 @@ fn not_compared(set: &[(&Key, [u8; 16])]) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::compat::{Overrides, Target, compare, ledger};
+    use crate::snapshot::compat::{Overrides, Target, compare};
     use crate::snapshot::manifest::application::Application;
 
     const SECRET: [u8; 32] = [7; 32];
@@ -139,9 +139,8 @@ mod tests {
 
     fn weights(keys: Vec<Key>, in_use: Option<&[&str]>, file: &str) -> Vec<Weight> {
         let application = Application { keys, ..Application::default() };
-        let mut database = ledger::tests::database(vec![]);
-        database.keys_in_use = in_use.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
-        let stored = Stored { database: Some(&database), application: Some(&application) };
+        let in_use: Option<Vec<String>> = in_use.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
+        let stored = Stored { keys_in_use: in_use.as_deref(), application: Some(&application), ..Stored::default() };
         let variables = Variables::parse(file.as_bytes());
         let target = Target { environment: Some((&variables, &SECRET)), ..Target::default() };
         let overrides = Overrides { keys: true, ..Overrides::default() };

@@ -1,7 +1,7 @@
 //! Whether the migrations of a snapshot fit the application that is to run on it.
 
 use super::{Finding, Subject, Weight};
-use crate::snapshot::manifest::database::{Database, Ledger};
+use crate::snapshot::manifest::database::Ledger;
 
 /// How the migrations in a snapshot relate to those in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,14 +51,18 @@ fn of(snapshot: &Ledger, target: &Ledger) -> Relation {
     }
 }
 
-/// Compares the ledgers of a database with those of the one that it is to replace.
-pub(super) fn compare(database: Option<&Database>, target: &[Ledger]) -> Vec<Finding> {
-    let Some(database) = database else { return Vec::new() };
+/// Compares the ledgers of a dump, if they are known, with those of the database that it is to replace.
+pub(super) fn compare(stored: Option<&[Ledger]>, target: &[Ledger]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for target in target.iter().filter(|ledger| !ledger.rows.is_empty()) {
         let same = |ledger: &&Ledger| ledger.schema == target.schema && ledger.table == target.table;
         let name = format!("migrations of {} ({}.{})", target.kind, target.schema, target.table);
-        let (weight, text) = match database.ledgers.iter().find(same) {
+        let Some(stored) = stored else {
+            let text = format!("{name}: those of the dump aren't known");
+            findings.push(Finding::new(Subject::Ledger, Weight::Note, text));
+            continue;
+        };
+        let (weight, text) = match stored.iter().find(same) {
             None => (Weight::Refused, format!("{name}: the snapshot has none: is it of the same application?")),
             Some(stored) if stored.kind != target.kind => {
                 (Weight::Refused, format!("{name}: in the snapshot they are of {}", stored.kind))
@@ -106,8 +110,6 @@ fn describe(relation: Relation, stored: &Ledger, target: &Ledger) -> (Weight, St
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::repo::cbor::Time;
-    use crate::snapshot::tree::path::SafePath;
     use proptest::prelude::*;
 
     pub(in crate::snapshot::compat) fn ledger(rows: &[&str]) -> Ledger {
@@ -121,59 +123,35 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::snapshot::compat) fn database(ledgers: Vec<Ledger>) -> Database {
-        Database {
-            source: "db".into(),
-            name: "wiki".into(),
-            dump: SafePath::parse(b"db/wiki.dump").unwrap(),
-            bytes: 1,
-            blake3: [0; 32],
-            sha256: [0; 32],
-            taken: Time { seconds: 0, nanoseconds: 0 },
-            server: 150_014,
-            client: 150_014,
-            encoding: "UTF8".into(),
-            collation: "C".into(),
-            character_type: "C".into(),
-            owner: "wiki".into(),
-            extensions: vec![],
-            tables: vec![],
-            large_objects: 0,
-            roles: vec![],
-            ledgers,
-            keys_in_use: None,
-            locale_provider: None,
-            icu_locale: None,
-        }
-    }
-
-    fn weight(stored: Vec<Ledger>, target: &[Ledger]) -> Vec<Weight> {
-        compare(Some(&database(stored)), target).into_iter().map(|finding| finding.weight).collect()
+    fn weight(stored: &[Ledger], target: &[Ledger]) -> Vec<Weight> {
+        compare(Some(stored), target).into_iter().map(|finding| finding.weight).collect()
     }
 
     #[test]
     fn each_relation_has_its_weight() {
         let two = || vec![ledger(&["a 1", "b 2"])];
-        assert_eq!(weight(two(), &two()), [Weight::Note]);
-        assert_eq!(weight(two(), &[ledger(&["b 2", "a 1"])]), [Weight::Note], "the order alone differs");
-        assert_eq!(weight(two(), &[ledger(&["a 1", "b 2", "c 3"])]), [Weight::Note]);
-        assert_eq!(weight(two(), &[ledger(&["a 1"])]), [Weight::Refused]);
-        assert_eq!(weight(two(), &[ledger(&["a 1", "b 3"])]), [Weight::Refused], "a checksum differs");
-        assert_eq!(weight(two(), &[ledger(&[])]), [], "the application never migrated there");
-        assert_eq!(weight(two(), &[]), []);
-        assert_eq!(weight(vec![], &two()), [Weight::Refused], "another application's database");
-        assert_eq!(compare(None, &two()), [], "nothing is known of the dump");
+        assert_eq!(weight(&two(), &two()), [Weight::Note]);
+        assert_eq!(weight(&two(), &[ledger(&["b 2", "a 1"])]), [Weight::Note], "the order alone differs");
+        assert_eq!(weight(&two(), &[ledger(&["a 1", "b 2", "c 3"])]), [Weight::Note]);
+        assert_eq!(weight(&two(), &[ledger(&["a 1"])]), [Weight::Refused]);
+        assert_eq!(weight(&two(), &[ledger(&["a 1", "b 3"])]), [Weight::Refused], "a checksum differs");
+        assert_eq!(weight(&two(), &[ledger(&[])]), [], "the application never migrated there");
+        assert_eq!(weight(&two(), &[]), []);
+        assert_eq!(weight(&[], &two()), [Weight::Refused], "another application's database");
+        let unknown = compare(None, &two());
+        assert_eq!(unknown.iter().map(|finding| finding.weight).collect::<Vec<_>>(), [Weight::Note]);
+        assert!(unknown[0].text.contains("aren't known"), "{unknown:?}");
         let django = Ledger { kind: "django".into(), ..ledger(&["a 1", "b 2"]) };
-        assert_eq!(weight(two(), &[django]), [Weight::Refused]);
+        assert_eq!(weight(&two(), &[django]), [Weight::Refused]);
     }
 
     #[test]
     fn a_ledger_of_one_number_is_compared_as_a_number() {
         let at = |version: &str| Ledger { kind: "golang-migrate".into(), ..ledger(&[version]) };
-        assert_eq!(weight(vec![at("9")], &[at("10")]), [Weight::Note]);
-        assert_eq!(weight(vec![at("10")], &[at("9")]), [Weight::Refused]);
-        assert_eq!(weight(vec![at("10")], &[at("10")]), [Weight::Note]);
-        assert_eq!(weight(vec![at("x")], &[at("y")]), [Weight::Refused]);
+        assert_eq!(weight(&[at("9")], &[at("10")]), [Weight::Note]);
+        assert_eq!(weight(&[at("10")], &[at("9")]), [Weight::Refused]);
+        assert_eq!(weight(&[at("10")], &[at("10")]), [Weight::Note]);
+        assert_eq!(weight(&[at("x")], &[at("y")]), [Weight::Refused]);
     }
 
     /// By the letter: every row of the shorter at the same place of the longer.

@@ -178,7 +178,11 @@ fn compare(
     plan: &DatabasePlan,
     variables: Option<&Variables>,
 ) -> Result<Result<Approved, Mismatch>, CliError> {
-    let stored = Stored { database: plan.dump.database.as_ref(), application: snapshot.manifest.application.as_ref() };
+    let stored = Stored {
+        ledgers: plan.dump.ledgers(),
+        keys_in_use: plan.dump.database.as_ref().and_then(|database| database.keys_in_use.as_deref()),
+        application: snapshot.manifest.application.as_ref(),
+    };
     let key = fingerprint_key_of(repo, snapshot.id)?;
     let target = Target {
         version: args.app_version.as_deref(),

@@ -5,8 +5,10 @@ use crate::chunker::archive::{Event, Parser, TocEntry};
 use crate::repo::error::ReadError;
 use crate::repo::reader::Reader;
 use crate::snapshot::browse;
-use crate::snapshot::manifest::database::Database;
+use crate::snapshot::manifest::database::{Database, Ledger};
+use crate::snapshot::manifest::dump::DumpContents;
 use crate::snapshot::postgres::programs::Version;
+use crate::snapshot::postgres::restore::rows::Expected;
 use crate::snapshot::rebuilt::FileReader;
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::stream::{StreamReader, unwrap_read_error};
@@ -43,6 +45,8 @@ pub struct Dump {
     pub entry: Entry,
     /// What the manifest knows of the database; nothing of a dump that something else made.
     pub database: Option<Database>,
+    /// What it tells of such a one, if that could be read when it was stored.
+    pub contents: Option<DumpContents>,
     /// How it's written.
     pub format: Format,
     /// Whether all of it is compressed by gzip.
@@ -81,7 +85,9 @@ impl Dump {
             let why = "it isn't a file (the directory and tar formats of pg_dump aren't supported)".to_owned();
             return Err(DatabaseError::NotADump { path, why });
         }
+        let told = snapshot.manifest.dumps.iter().find(|dump| dump.path == path);
         let mut dump = Self {
+            contents: told.and_then(|dump| dump.contents.clone()).filter(|_| database.is_none()),
             problems: problems(&snapshot.manifest.problems, &path, database.is_some()),
             path,
             entry,
@@ -105,6 +111,23 @@ impl Dump {
     /// Bytes of the dump as it is stored: before gzip is undone.
     pub fn bytes(&self) -> u64 {
         self.entry.size.unwrap_or(0)
+    }
+
+    /// The migrations in it, if the manifest knows.
+    pub fn ledgers(&self) -> Option<&[Ledger]> {
+        match &self.database {
+            Some(database) => Some(&database.ledgers),
+            None => self.contents.as_ref()?.ledgers.as_deref(),
+        }
+    }
+
+    /// The tables that it should give, and how many rows.
+    pub(super) fn expected(&self) -> Expected<'_> {
+        match (&self.database, &self.contents) {
+            (Some(database), _) => Expected::Counted(&database.tables),
+            (None, Some(contents)) => Expected::Dumped(&contents.tables),
+            (None, None) => Expected::Unknown,
+        }
     }
 
     /// Whether the stream that is stored is the dump without any compression.
