@@ -19,6 +19,7 @@ pub mod id;
 pub mod index;
 pub mod keys;
 pub mod needs;
+pub mod note;
 pub mod pack;
 pub mod pack_set;
 pub mod parallel;

@@ -3,20 +3,15 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::format::{MAX_OBJECT, key};
-use crate::repo::id::{DomainId, PackId, RunId};
-use crate::repo::keys::{Role, Signer};
+use crate::repo::id::{PackId, RunId};
 use crate::repo::needs::Needs;
-use crate::repo::record::{self, Note, VerifiedPacks};
+use crate::repo::note::{self, FoundNote};
+use crate::repo::record::{Note, VerifiedPacks};
 use crate::repo::repository::{Full, Repo};
-use crate::repo::store::StoreErrorKind;
-use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// More notes than this of one credential are put together to one.
 const MOST_NOTES: usize = 16;
-/// Where the domain stands in a record: behind header and repository id.
-const DOMAIN_AT: std::ops::Range<usize> = 24..40;
 
 /// When packs were verified last, by all notes that count.
 #[derive(Debug, Default)]
@@ -26,34 +21,15 @@ pub struct Verified {
     own: Vec<String>,
 }
 
-/// A note that counts.
-struct Found {
-    key: String,
-    run: RunId,
-    note: Note,
-    is_own: bool,
-}
-
 impl Verified {
     /// Reads the notes. Those that aren't a full credential's count as absent; so do times later than `now`, which a wrong clock wrote: by
     /// them a pack would never be due again.
     pub fn load(repo: &Repo<Full>, now: Time) -> Result<Self, RepoError> {
-        let mut keys = Vec::new();
-        repo.store().list(key::NOTES, &mut |listed| keys.push(listed.key))?;
-        let mut found = Vec::new();
-        for key in keys {
-            let Some((run, _)) = key::parse_numbered(key::NOTES, &key) else { continue };
-            let bytes = match repo.store().get(&key, MAX_OBJECT) {
-                Ok(bytes) => bytes,
-                Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::TooLong) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            found.extend(open(repo, key, run, &bytes));
-        }
+        let found = note::load(repo)?.sound;
         let withdrawn: HashSet<RunId> = found.iter().flat_map(|found| found.note.withdraws.iter().copied()).collect();
         let mut verified = Self::default();
-        for Found { key, note, is_own, .. } in found.into_iter().filter(|found| !withdrawn.contains(&found.run)) {
-            if is_own && says_nothing_else(&note) {
+        for FoundNote { key, note, by, .. } in found.into_iter().filter(|found| !withdrawn.contains(&found.run)) {
+            if by == repo.credential() && says_nothing_else(&note) {
                 verified.own.push(key);
             }
             for VerifiedPacks { time, packs } in note.verified.into_iter().filter(|part| part.time <= now) {
@@ -115,14 +91,6 @@ impl Verified {
     }
 }
 
-/// The note, if it counts: signed by a full credential, and sealed for domain zero.
-fn open(repo: &Repo<Full>, key: String, run: RunId, bytes: &[u8]) -> Option<Found> {
-    let (note, signer) = record::open_record::<Note>(repo.read_keys(), &key, bytes).ok()?;
-    let Signer::Credential(by) = signer else { return None };
-    let counts = by.role() == Role::Full && bytes.get(DOMAIN_AT) == Some(DomainId::SHARED.as_bytes());
-    counts.then(|| Found { key, run, note, is_own: by.credential() == repo.credential() })
-}
-
 /// Whether a note holds nothing but packs that were verified.
 fn says_nothing_else(note: &Note) -> bool {
     let Note { needs: _, time: _, snapshot, tags, untags, protects, withdraws, verified: _ } = note;
@@ -131,7 +99,6 @@ fn says_nothing_else(note: &Note) -> bool {
 
 /// Writes a note under a run id of its own, and gives its key.
 fn put(repo: &Repo<Full>, time: Time, verified: Vec<VerifiedPacks>) -> Result<String, RepoError> {
-    let key = key::note(repo.keys().new_run(), 0);
     let note = Note {
         needs: Needs::NONE,
         time,
@@ -142,6 +109,5 @@ fn put(repo: &Repo<Full>, time: Time, verified: Vec<VerifiedPacks>) -> Result<St
         withdraws: Vec::new(),
         verified,
     };
-    repo.store().put(&key, &Bytes::from(record::seal_record(repo.keys(), &key, &note)))?;
-    Ok(key)
+    Ok(note::write(repo, &note)?.1)
 }

@@ -73,8 +73,13 @@ impl From<&Snapshot> for Candidate {
 }
 
 impl ForgetPlan {
-    fn new(candidates: Vec<Candidate>, outcome: Outcome) -> Self {
-        let Outcome { groups, refusals } = outcome;
+    /// A note that can't be used may have been the one that keeps a snapshot, so while there is such a note none goes.
+    fn new(all: &Snapshots, candidates: Vec<Candidate>, outcome: Outcome) -> Self {
+        let Outcome { groups, mut refusals } = outcome;
+        if groups.iter().any(|group| group.removed().next().is_some()) {
+            let unusable = all.notes.unusable.iter().filter(|note| note.matter.may_keep());
+            refusals.extend(unusable.cloned().map(Refusal::Note));
+        }
         Self { groups, refusals, unreadable: Vec::new(), candidates }
     }
 
@@ -83,14 +88,14 @@ impl ForgetPlan {
         let admitted = all.list.iter().filter(|snapshot| filter.admits(snapshot));
         let candidates: Vec<Candidate> = admitted.map(Candidate::from).collect();
         let outcome = policy::apply(&candidates, policy, options);
-        Self::new(candidates, outcome)
+        Self::new(all, candidates, outcome)
     }
 
     /// Those that were named.
     pub fn by_ids(all: &Snapshots, ids: &[RunId], options: &Options) -> Self {
         let candidates: Vec<Candidate> = all.list.iter().map(Candidate::from).collect();
         let outcome = policy::forget_named(&candidates, ids, options);
-        Self::new(candidates, outcome)
+        Self::new(all, candidates, outcome)
     }
 
     /// Those whose manifests can't be read, named by their ids or beginnings of them; and those whose manifests are gone, named by their whole ids.

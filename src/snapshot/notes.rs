@@ -6,18 +6,12 @@
 
 use crate::repo::cbor::Time;
 use crate::repo::error::RepoError;
-use crate::repo::fetch;
-use crate::repo::format::{MAX_OBJECT, key};
 use crate::repo::id::RunId;
-use crate::repo::keys::{Role, Signer};
 use crate::repo::needs::Needs;
-use crate::repo::record::{self, Note};
+use crate::repo::note::{self, UnusableNote};
+use crate::repo::record::Note;
 use crate::repo::repository::{Full, Repo};
-use crate::repo::store::StoreErrorKind;
-use crate::repo::view::in_parallel;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 /// All notes that count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,43 +19,13 @@ pub struct Notes {
     /// By the run in their names.
     notes: BTreeMap<RunId, Vec<Note>>,
     /// Those that can't be used, and why.
-    pub unusable: Vec<String>,
+    pub unusable: Vec<UnusableNote>,
 }
 
 /// Reads them.
 pub fn notes(repo: &Repo<Full>) -> Result<Notes, RepoError> {
-    let mut listed = Vec::new();
-    repo.store().list(key::NOTES, &mut |object| {
-        listed.extend(key::parse_numbered(key::NOTES, &object.key).map(|(run, _)| (run, object.key)));
-    })?;
-    let found = Mutex::new((Vec::new(), Vec::new()));
-    in_parallel(repo.store().connections(), &listed, &|(run, key): &(RunId, String)| {
-        let bytes = match repo.store().get(key, MAX_OBJECT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(()), // removed meanwhile
-            Err(error) if error.kind == StoreErrorKind::TooLong => {
-                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.1.push(format!("{key}: {}", error.kind));
-                return Ok(());
-            }
-            Err(error) => return Err(RepoError::from(error)),
-        };
-        let opened = record::open_record::<Note>(repo.read_keys(), key, &bytes).map_err(|why| why.to_string());
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        match opened {
-            Ok((note, signer)) if is_full(&signer) => found.0.push((*run, note)),
-            Ok(_) => found.1.push(format!("{key}: signed by a credential that may only write")),
-            Err(why) => found.1.push(why),
-        }
-        Ok(())
-    })?;
-    let (found, mut unusable) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    unusable.sort();
-    Ok(Notes { unusable, ..Notes::new(found) })
-}
-
-fn is_full(signer: &Signer) -> bool {
-    matches!(signer, Signer::Credential(by) if by.role() == Role::Full)
+    let note::Notes { sound, unusable } = note::load(repo)?;
+    Ok(Notes { unusable, ..Notes::new(sound.into_iter().map(|found| (found.run, found.note))) })
 }
 
 impl Notes {
@@ -165,12 +129,8 @@ fn empty(time: Time) -> Note {
 
 /// Writes a note, under a run id of its own.
 pub fn write(repo: &Repo<Full>, note: &Note) -> Result<RunId, RepoError> {
-    let run = repo.keys().new_run();
-    let key = key::note(run, 0);
-    let sealed = Bytes::from(record::seal_record(repo.keys(), &key, note));
-    // A protection that isn't there protects nothing.
-    fetch::put_and_read_back(repo, &key, &sealed)?;
-    Ok(run)
+    // A protection that isn't there protects nothing: this makes sure that it is.
+    Ok(note::write(repo, note)?.0)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use nightsafe::cli::args::Cli;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// A configuration of an application without a database.
 const CONFIGURATION: &str = r#"
@@ -63,12 +64,23 @@ impl Recorder {
         for (pack, length) in self.scene.packs().iter().filter(|(_, length)| **length > 100_000) {
             let mut bytes = fs::read(pack).unwrap();
             bytes[usize::try_from(length / 2).unwrap()] ^= 1;
-            let permissions = fs::metadata(pack).unwrap().permissions();
-            fs::remove_file(pack).unwrap();
-            fs::write(pack, bytes).unwrap();
-            fs::set_permissions(pack, permissions).unwrap();
+            overwrite(pack, &bytes);
         }
     }
+
+    /// Cuts a note short.
+    fn damage_note(&self) {
+        let run = fs::read_dir(self.scene.at("repository/notes")).unwrap().next().unwrap().unwrap();
+        let note = fs::read_dir(run.path()).unwrap().next().unwrap().unwrap().path();
+        overwrite(&note, &fs::read(&note).unwrap()[..100]);
+    }
+}
+
+fn overwrite(file: &Path, bytes: &[u8]) {
+    let permissions = fs::metadata(file).unwrap().permissions();
+    fs::remove_file(file).unwrap();
+    fs::write(file, bytes).unwrap();
+    fs::set_permissions(file, permissions).unwrap();
 }
 
 #[test]
@@ -130,6 +142,11 @@ fn every_verb_writes_what_is_specified() {
     on.run(0, &["prune"]);
     on.run(0, &["forget", "--undo", &first]);
     on.run(0, &["repair", "index"]);
+    on.damage_note();
+    on.run(1, &["check"]);
+    on.run(4, &["forget", &last]);
+    on.run(0, &["repair", "notes", "--dry-run"]);
+    on.run(0, &["repair", "notes"]);
     on.damage();
     on.run(1, &["check", "--read-data"]);
     on.run(3, &["restore", "latest", "-t", &on.path("other")]);

@@ -27,6 +27,7 @@ mod living;
 mod messages;
 mod model;
 mod order;
+mod own_repository;
 mod postgres;
 mod power;
 mod prune;

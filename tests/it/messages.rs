@@ -238,6 +238,15 @@ fn of_forgetting_pruning_checking_and_keys() {
     on.run(&["key", "add"], &[]);
     on.run(&["key", "add", "--new-password-file", "/nonexistent"], &[]);
     on.run(&["key", "add", "--generate-key", scene.at("key").to_str().unwrap()], &[]);
+    let runs = fs::read_dir(scene.at("repository/notes")).unwrap();
+    let notes = runs.map(|run| run.unwrap().path().join("0"));
+    let note = notes.into_iter().next().unwrap();
+    let good = fs::read(&note).unwrap();
+    fs::remove_file(&note).unwrap();
+    fs::write(&note, &good[..100]).unwrap();
+    on.run(&["check"], &[]);
+    on.run(&["forget", "latest", "--allow-empty-group"], &[]);
+    assert_eq!(scene.run(["repair", "notes"]).code, Some(0));
     scene.packs().keys().for_each(|pack| fs::remove_file(pack).unwrap());
     on.run(&["check"], &[]);
     on.run(&["restore", "latest", "-t", scene.at("target").to_str().unwrap()], &[]);

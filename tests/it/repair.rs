@@ -1,6 +1,8 @@
 //! What becomes of a repository that is damaged: what checks remember, what repairs add, and what a backup brings back.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod notes;
+
 use crate::world::{NAME, Portrait, World, noise, portrait};
 use nightsafe::repo::cbor::Time;
 use nightsafe::repo::format::{Class, key};

@@ -4,7 +4,9 @@ use crate::cli::commands::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::ui::{clean, style, units};
-use crate::snapshot::check::{self as library, CheckOptions, CheckReport, Damage, Reading, Subset, Verification};
+use crate::snapshot::check::{
+    self as library, CheckOptions, CheckReport, Damage, Damaged, Reading, Subset, Verification,
+};
 use clap::Args;
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -100,7 +102,10 @@ fn budget_without_password() -> CliError {
 fn render_damage(damage: &Damage, depth: Depth) -> String {
     let mut text =
         format!("{} {}: {}\n", style::paint(style::BAD, "damaged:"), clean(&damage.object), clean(&damage.what));
-    if damage.snapshots.is_empty() && matches!(depth, Depth::Repository(_)) {
+    if let Damaged::Note(matter) = damage.kind {
+        writeln!(text, "  it may have said something of any snapshot; {}", matter.next_step())
+            .expect("writing to a String can't fail");
+    } else if damage.snapshots.is_empty() && matches!(depth, Depth::Repository(_)) {
         text.push_str("  hits no snapshot\n");
     }
     for (id, paths) in &damage.snapshots {

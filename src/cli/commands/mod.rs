@@ -239,7 +239,9 @@ impl Context<'_> {
         for (key, why) in &all.odd_tombstones {
             self.ui.alert(&format!("{key} can't be read ({why}): its snapshot counts as not forgotten"));
         }
-        all.notes.unusable.iter().for_each(|why| self.ui.warn(&format!("a note doesn't count: {why}")));
+        for note in &all.notes.unusable {
+            self.ui.warn(&format!("a note doesn't count: {note}: {}", note.matter.next_step()));
+        }
         match vanished(repo, &all.listed, all.list.iter().map(|snapshot| snapshot.id)) {
             Ok(vanished) => vanished.warnings().iter().for_each(|warning| self.ui.alert(warning)),
             // What is there can be shown and restored all the same.

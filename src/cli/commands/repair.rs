@@ -1,4 +1,6 @@
-//! `repair`: what can be done about damage. It only ever adds.
+//! `repair`: what can be done about damage. It only ever adds, but for `repair notes`.
+
+mod notes;
 
 use crate::cli::commands::Context;
 use crate::cli::commands::check::reading;
@@ -49,6 +51,16 @@ Examples:
   nightsafe repair packs --read-data --dry-run
   nightsafe repair packs 3fa81b20")]
     Packs(PacksArgs),
+    /// Take away notes that can't be read, or that count for nothing
+    #[command(after_help = "\
+Notes say which tags snapshots have, which are protected, and which packs were verified. One that is damaged may
+have protected any snapshot, so none is forgotten until it is gone. Only such notes are removed; what they said is
+lost. Notes of a newer nightsafe, or that the storage just doesn't give, stay: then the exit code is 1.
+
+Examples:
+  nightsafe repair notes --dry-run
+  nightsafe repair notes")]
+    Notes(notes::NotesArgs),
     /// List the snapshots that have lost something, and what exactly
     #[command(after_help = "\
 Changes nothing: all else in these snapshots can be restored. Exit code 1 if anything is lost.
@@ -94,6 +106,7 @@ pub fn repair(args: &RepairArgs, context: &Context) -> Result<Exit, CliError> {
     match &args.command {
         RepairCommand::Index(args) => repair_index(args, context),
         RepairCommand::Packs(args) => repair_packs(args, context),
+        RepairCommand::Notes(args) => notes::repair(args, context),
         RepairCommand::Snapshots(args) => repair_snapshots(args, context),
     }
 }

@@ -3,9 +3,12 @@
 use crate::cli::config::{Loaded, Place};
 use crate::cli::json::ConfigCheck;
 use crate::repo::cbor::Time;
+use crate::repo::format::key;
 use crate::repo::id::{CredentialId, FrameId, PackHash, PackId, RunId};
 use crate::repo::keys::credential::Method;
 use crate::repo::keys::{KdfParams, Label, Role};
+use crate::repo::note::{Matter, UnusableNote};
+use crate::repo::repair::notes::{NotesOutcome, NotesPlan};
 use crate::repo::repair::packs::{DamagedPack, PacksOutcome, PacksPlan};
 use crate::repo::repository::{CredentialFacts, CredentialInfo};
 use crate::snapshot::backup::BackupSummary;
@@ -315,6 +318,26 @@ pub(crate) fn pack(number: u8) -> PackId {
 }
 
 /// A repair of packs that saved one frame and lost another.
+pub(crate) fn notes_repair() -> (NotesPlan, NotesOutcome) {
+    let note = |number: u8, why: &str, matter| UnusableNote {
+        key: key::note(RunId::from_bytes([number; 20]), 0),
+        why: why.to_owned(),
+        matter,
+    };
+    let plan = NotesPlan {
+        sound: 12,
+        damaged: vec![
+            note(1, "wrongly signed: the signature is wrong", Matter::Damaged),
+            note(2, "it is empty", Matter::Damaged),
+            note(3, "signed by a credential that may only write", Matter::Powerless),
+        ],
+        others: vec![note(4, "needs the feature x, which this nightsafe doesn't know", Matter::Newer)],
+    };
+    let keys: Vec<String> = plan.damaged.iter().map(|note| note.key.clone()).collect();
+    let outcome = NotesOutcome { removed: vec![keys[0].clone(), keys[2].clone()], spared: vec![keys[1].clone()] };
+    (plan, outcome)
+}
+
 pub(crate) fn packs_repair() -> (PacksPlan, PacksOutcome) {
     let frame = |byte| FrameId::from_bytes([byte; 32]);
     let damaged = |number, copied, lost| DamagedPack {

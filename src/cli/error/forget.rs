@@ -33,6 +33,7 @@ fn override_of(refusal: &Refusal) -> &'static str {
         Refusal::Shrunk { .. } => "`nightsafe diff` shows what is gone; if that is right: --accept-shrink",
         Refusal::Protected(_) => "`nightsafe protect --remove SNAP` takes the protection away",
         Refusal::Last { .. } => "--allow-empty-group lets the last one go",
+        Refusal::Note(note) => note.matter.next_step(),
     }
 }
 
@@ -40,6 +41,7 @@ fn override_of(refusal: &Refusal) -> &'static str {
 mod tests {
     use super::*;
     use crate::cli::commands::test_data;
+    use crate::repo::note::{Matter, UnusableNote};
 
     #[test]
     fn a_refusal_names_what_overrides_it() {
@@ -50,6 +52,13 @@ mod tests {
             error.next_step(),
             Some("nothing was forgotten\n`nightsafe protect --remove SNAP` takes the protection away")
         );
+        let note = |matter| UnusableNote { key: "notes/x/0".to_owned(), why: "damaged".to_owned(), matter };
+        let refusals = [Matter::Damaged, Matter::Newer].map(|matter| Refusal::Note(note(matter)));
+        let error = CliError::from(ForgetError::Refused(refusals.into()));
+        assert_eq!(error.exit(), Exit::Refused);
+        assert!(error.message().starts_with("notes/x/0: damaged; it may have protected one of these snapshots"));
+        let next = error.next_step().unwrap();
+        assert!(next.contains("`nightsafe repair notes`") && next.contains("newer nightsafe"), "{next}");
         assert_eq!(CliError::from(ForgetError::NotUnreadable("x".to_owned())).exit(), Exit::Failed);
     }
 }

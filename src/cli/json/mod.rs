@@ -26,7 +26,7 @@ pub use forget::{ForgetGroup, Protection, Tagged};
 pub use messages::{Checkpoint, Container, ExitError, Problem, Status, Verbose, Warning};
 pub use pruned::{Pruned, Undone};
 pub use record::DumpRecord;
-pub use repair::{RepairIndex, RepairPacks, RepairSnapshots};
+pub use repair::{RepairIndex, RepairNotes, RepairPacks, RepairSnapshots};
 pub use restore::{Plan, Restore};
 pub use restored::{DatabasePlan, RestoreDatabase};
 pub use results::{Backup, Broken, Check, Credential, CredentialChange, Hit, Initialized, Probed, Recovery};

@@ -4,7 +4,9 @@
 use super::path;
 use crate::cli::ui::units;
 use crate::repo::format::key;
+use crate::repo::note::UnusableNote;
 use crate::repo::repair::index::IndexPlan;
+use crate::repo::repair::notes::{NotesOutcome, NotesPlan};
 use crate::repo::repair::packs::{DamagedPack, PacksOutcome, PacksPlan};
 use crate::snapshot::repair::losses::{Loss, Losses};
 use serde::Serialize;
@@ -97,6 +99,34 @@ impl RepairPacks {
             packs_written: outcome.written.0,
             bytes_written: outcome.written.1,
             packs_set_aside: outcome.set_aside,
+            total_duration: seconds,
+        }
+    }
+}
+
+/// `summary` of `repair notes`.
+#[derive(Debug, Serialize)]
+pub struct RepairNotes {
+    pub message_type: &'static str,
+    pub dry_run: bool,
+    pub sound: u64,
+    pub damaged: Vec<Fault>,
+    pub removed: Vec<String>,
+    pub staying: Vec<Fault>,
+    pub total_duration: f64,
+}
+
+impl RepairNotes {
+    /// The message for a plan and what came of it; without that it's a dry run.
+    pub fn new(plan: &NotesPlan, outcome: Option<&NotesOutcome>, seconds: f64) -> Self {
+        let fault = |note: &UnusableNote| Fault { object: note.key.clone(), message: note.why.clone() };
+        Self {
+            message_type: "summary",
+            dry_run: outcome.is_none(),
+            sound: plan.sound,
+            damaged: plan.damaged.iter().map(fault).collect(),
+            removed: outcome.map(|outcome| outcome.removed.clone()).unwrap_or_default(),
+            staying: plan.others.iter().map(fault).collect(),
             total_duration: seconds,
         }
     }

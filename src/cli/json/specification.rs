@@ -112,6 +112,7 @@ fn each_message_is_written_as_it_is_specified() {
     let report = data::check_report();
     let probe = Probe { refuses_overwriting: true, steps: vec![(Step::Put, Duration::from_millis(3))] };
     let (packs_plan, packs_outcome) = data::packs_repair();
+    let (notes_plan, notes_outcome) = data::notes_repair();
     let mut losses = data::losses();
     losses.damaged.truncate(1);
     let repair_index = IndexPlan {
@@ -172,6 +173,7 @@ fn each_message_is_written_as_it_is_specified() {
         ("`summary` of `prune`", written(&Pruned::new(&crate::snapshot::prune::PruneReport::default(), false))),
         ("`summary` of `repair index`", written(&RepairIndex::new(&repair_index, true))),
         ("`summary` of `repair packs`", written(&RepairPacks::new(&packs_plan, &packs_outcome, false, 1.0))),
+        ("`summary` of `repair notes`", written(&RepairNotes::new(&notes_plan, Some(&notes_outcome), 1.0))),
         ("`summary` of `repair snapshots`", written(&RepairSnapshots::new(&losses, 1.0))),
         ("array of `key list`", written(&Credential::from(&data::credentials()[0]))),
         ("`credential`", written(&CredentialChange { message_type: "credential", action: "added", id: String::new() })),

@@ -28,7 +28,7 @@ use super::retry::{Backoff, RetryingStore};
 use super::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -169,10 +169,19 @@ impl StoreUrl {
         Ok(Self { kind: parse::kind(text)?, text: text.to_owned() })
     }
 
-    /// The folder, if it is one of this machine: so that a caller can keep a backup from containing its own repository.
-    pub fn folder(&self) -> Option<&std::path::Path> {
+    /// The folder, if this is the path of one.
+    pub fn folder(&self) -> Option<&Path> {
         match &self.kind {
             Kind::Local(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
+    /// The folder of this machine that is meant, by whatever service: so that a caller can keep a backup from containing its own repository, and a restore from deleting it.
+    pub fn folder_here(&self) -> Option<PathBuf> {
+        match &self.kind {
+            Kind::Local(folder) => Some(folder.clone()),
+            Kind::Service(service, place) if service.scheme == "fs" => Some(Path::new("/").join(&place.prefix)),
             _ => None,
         }
     }

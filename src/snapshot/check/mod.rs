@@ -3,7 +3,7 @@
 //! 1. Packs are listed; segments and trailers say which frames they hold.
 //! 2. Every snapshot's tree is walked, each directory once: every frame that is referred to is in a pack that exists with its length.
 //! 3. With data: packs are read whole, hashed, and every frame in them is opened. Which were whole is noted in the repository.
-//!    The small objects, which nothing refers to, are opened as well.
+//!    The small objects, which nothing refers to, are opened as well; notes are without.
 //! 4. No manifest is missing: by the numbers of each credential's, by what the last prune saw, and by what this host remembers.
 //! 5. If anything was found, the snapshots are walked again for the paths that it hits.
 
@@ -25,6 +25,7 @@ use crate::repo::error::{ReadError, RepoError};
 use crate::repo::format::key;
 use crate::repo::gc::records;
 use crate::repo::id::{FrameId, PackId, RunId};
+use crate::repo::note::Matter;
 use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::view::View;
@@ -55,6 +56,8 @@ pub enum Damaged {
     Pack(PackId),
     /// A frame that can't be had from anywhere.
     Frame(FrameId),
+    /// A note; what it said is lost.
+    Note(Matter),
     /// Anything else.
     Other,
 }
@@ -144,6 +147,9 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
         let kind = Damaged::Other;
         findings.other.push(Damage { object, kind, what, snapshots: vec![(*id, Vec::new())] });
     }
+    let (damaged, powerless) = notes(&snapshots);
+    findings.other.extend(damaged);
+    warnings.extend(powerless);
     findings.other.extend(snapshots.odd_tombstones.iter().map(|(key, why)| objects::damage(key, why)));
     let missing = sequence::missing(repo, &snapshots)?;
     findings.other.extend(missing.damages);
@@ -165,9 +171,6 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
         findings.other.extend(odd.damages.into_iter().filter(|damage| !said.contains(&damage.object)));
         warnings.extend(odd.warnings);
     }
-    let unsaid = |why: &&String| !findings.other.iter().any(|damage| why.starts_with(&damage.object));
-    let unusable = snapshots.notes.unusable.iter().filter(unsaid);
-    warnings.extend(unusable.map(|why| format!("a note doesn't count: {why}")));
     report.warnings.append(&mut warnings);
     let (verification, unkept) = verifying.end(&view.all_listed());
     report.verification = verification;
@@ -176,6 +179,25 @@ pub fn check(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) -
     report.errors = errors;
     report.warnings.extend(set_aside);
     Ok(report)
+}
+
+/// Notes that can't be used: those that may have said something, and in words those that say nothing or that a newer program may understand.
+fn notes(snapshots: &Snapshots) -> (Vec<Damage>, Vec<String>) {
+    let (mut damages, mut warnings) = (Vec::new(), Vec::new());
+    for note in &snapshots.notes.unusable {
+        match note.matter {
+            Matter::Damaged | Matter::Foreign | Matter::Withheld => damages.push(Damage {
+                object: note.key.clone(),
+                kind: Damaged::Note(note.matter),
+                what: note.why.clone(),
+                snapshots: Vec::new(),
+            }),
+            Matter::Powerless | Matter::Newer => {
+                warnings.push(format!("a note doesn't count: {note}: {}", note.matter.next_step()));
+            }
+        }
+    }
+    (damages, warnings)
 }
 
 /// Turns findings into damages with the snapshots and paths they hit, and into warnings.

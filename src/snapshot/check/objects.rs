@@ -1,13 +1,11 @@
 //! Reads the small objects, which no snapshot refers to: each must be one of this repository's, under its own name, signed by somebody who may.
 //!
-//! What fails that counts as absent, so it hides itself: a tombstone with a flipped bit brings a snapshot back, a note one takes its protection.
+//! What fails that counts as absent, so it hides itself: a tombstone with a flipped bit brings a snapshot back.
 
 use crate::repo::error::RepoError;
 use crate::repo::format::{MARKER, MAX_OBJECT, key};
 use crate::repo::id::RunId;
-use crate::repo::record::{
-    self, Condemned, Fault, Note, ObjectError, Pins, Record, RunRecord, Segment, Stop, Tombstone,
-};
+use crate::repo::record::{self, Condemned, Fault, ObjectError, Pins, Record, RunRecord, Segment, Stop, Tombstone};
 use crate::repo::repository::{Full, Repo, marked_id};
 use crate::repo::store::{StoreError, StoreErrorKind};
 use crate::repo::view::in_parallel;
@@ -33,7 +31,6 @@ enum Kind {
     Stop,
     Tombstone,
     Condemned,
-    Note,
     Segment,
     /// The manifest of a snapshot that isn't offered.
     Manifest(RunId),
@@ -78,7 +75,7 @@ pub(super) fn damage(object: &str, what: impl std::fmt::Display) -> Damage {
     Damage { object: object.to_owned(), kind: Damaged::Other, what: what.to_string(), snapshots: Vec::new() }
 }
 
-/// All of them but credentials, packs and what snapshots were loaded from.
+/// All of them but credentials, packs, and what snapshots were loaded from: their manifests and all notes.
 fn list(repo: &Repo<Full>, all: &Snapshots) -> Result<Vec<(Kind, String)>, RepoError> {
     let mut objects = Vec::new();
     let of_run = [
@@ -92,7 +89,7 @@ fn list(repo: &Repo<Full>, all: &Snapshots) -> Result<Vec<(Kind, String)>, RepoE
             objects.extend(key::parse_run(prefix, &listed.key).map(|_| (kind, listed.key)));
         })?;
     }
-    for (prefix, kind) in [(key::PINS, Kind::Pins), (key::NOTES, Kind::Note), (key::INDEX, Kind::Segment)] {
+    for (prefix, kind) in [(key::PINS, Kind::Pins), (key::INDEX, Kind::Segment)] {
         repo.store().list(prefix, &mut |listed| {
             objects.extend(key::parse_numbered(prefix, &listed.key).map(|_| (kind, listed.key)));
         })?;
@@ -131,7 +128,6 @@ fn fault(repo: &Repo<Full>, kind: Kind, key: &str) -> Result<Option<Why>, RepoEr
         Kind::Stop => open::<Stop>(repo, key, &bytes),
         Kind::Tombstone => open::<Tombstone>(repo, key, &bytes),
         Kind::Condemned => open::<Condemned>(repo, key, &bytes),
-        Kind::Note => open::<Note>(repo, key, &bytes),
         Kind::Segment | Kind::Manifest(_) => open::<Segment>(repo, key, &bytes),
     };
     Ok(opened.err().map(|error| match error.fault {

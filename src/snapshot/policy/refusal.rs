@@ -3,6 +3,7 @@
 use super::reason::hours;
 use super::{Candidate, GroupKey, Options};
 use crate::repo::id::RunId;
+use crate::repo::note::UnusableNote;
 
 /// Why forgetting would do harm, as it looks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +53,9 @@ pub enum Refusal {
         /// The newest of those that would go.
         id: RunId,
     },
+    /// A note can't be used, and might have said what keeps one of them.
+    #[error("{0}; it may have protected one of these snapshots, or given it a tag that keeps it")]
+    Note(UnusableNote),
 }
 
 /// A group is refused if more than one in so many of its snapshots is doubtful.

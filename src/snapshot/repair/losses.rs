@@ -39,7 +39,7 @@ pub fn losses(repo: &Repo<Full>, options: &CheckOptions, monitor: &dyn Monitor) 
     let report = check(repo, options, monitor)?;
     let frame = |kind| match kind {
         Damaged::Frame(frame) => Some(frame),
-        Damaged::Pack(_) | Damaged::Other => None,
+        Damaged::Pack(_) | Damaged::Note(_) | Damaged::Other => None,
     };
     let lost: BTreeSet<FrameId> = report.errors.iter().filter_map(|damage| frame(damage.kind)).collect();
     let known = restorable(repo, &lost)?;

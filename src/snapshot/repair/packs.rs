@@ -41,7 +41,7 @@ pub fn repair(
         let report = check(repo, &CheckOptions { read_data: options.read_data, time: options.now }, monitor)?;
         wanted.extend(report.errors.iter().filter_map(|damage| match damage.kind {
             Damaged::Pack(pack) => Some(pack),
-            Damaged::Frame(_) | Damaged::Other => None,
+            Damaged::Frame(_) | Damaged::Note(_) | Damaged::Other => None,
         }));
     }
     monitor.progress().enter("looking at packs");

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file that marks a cache: <https://bford.info/cachedir/>.
@@ -43,6 +44,9 @@ pub struct ExcludeOptions {
     pub larger_than: Option<u64>,
     /// Leave out what is in directories with a file of this name; after a `:`, what that file must begin with.
     pub if_present: Vec<String>,
+    /// The folder of the repository that is written to, which must not be in its own backup: each night would store again what the nights before have stored. Wherever it's met, it
+    /// stays as an empty directory.
+    pub repository: Option<PathBuf>,
 }
 
 /// An exclude that can't be used.
@@ -114,6 +118,8 @@ pub enum Reason {
     OtherFileSystem,
     /// The directory holds this marker.
     Marked(Vec<u8>),
+    /// The directory is the repository that is written to.
+    OwnRepository,
 }
 
 impl fmt::Display for Reason {
@@ -122,6 +128,7 @@ impl fmt::Display for Reason {
             Self::Pattern(pattern) => write!(f, "pattern `{}`", escape_name(pattern.as_bytes())),
             Self::Larger => f.write_str("larger than wanted"),
             Self::OtherFileSystem => f.write_str("on another file system"),
+            Self::OwnRepository => f.write_str("the repository itself"),
             Self::Marked(name) => write!(f, "marked by {}", escape_name(name)),
         }
     }
@@ -134,6 +141,8 @@ pub struct Excludes {
     one_file_system: bool,
     larger_than: Option<u64>,
     markers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Device and inode of the repository's folder: whatever name leads there.
+    repository: Option<(u64, u64)>,
 }
 
 /// The excludes as they apply below one root.
@@ -162,7 +171,9 @@ impl Excludes {
             markers.push((name.into(), header.into()));
         }
         let (one_file_system, larger_than) = (options.one_file_system, options.larger_than);
-        let excludes = Self { patterns, one_file_system, larger_than, markers };
+        let there = options.repository.as_ref().and_then(|folder| std::fs::metadata(folder).ok());
+        let repository = there.map(|there| (there.dev(), there.ino()));
+        let excludes = Self { patterns, one_file_system, larger_than, markers, repository };
         excludes.matcher(b"/")?;
         Ok(excludes)
     }
@@ -210,6 +221,7 @@ impl Excludes {
             one_file_system: false,
             larger_than: record.larger_than,
             markers: record.markers.iter().map(|marker| (marker.name.clone(), marker.begins.clone())).collect(),
+            repository: None,
         };
         excludes.matcher(b"")?;
         Ok(excludes)
@@ -231,8 +243,7 @@ impl RootExcludes<'_> {
         if let Match::Ignore(glob) = self.patterns.matched(Path::new(OsStr::from_bytes(path)), is_dir) {
             return Decision::Exclude(Reason::Pattern(glob.original().to_owned()));
         }
-        if self.is_elsewhere(metadata) {
-            let reason = Reason::OtherFileSystem;
+        if let Some(reason) = self.emptied(metadata, false) {
             return if is_dir { Decision::Empty(reason) } else { Decision::Exclude(reason) };
         }
         match self.excludes.larger_than {
@@ -253,8 +264,16 @@ impl RootExcludes<'_> {
         self.device = device;
     }
 
+    /// Why a directory is stored without what is in it, whatever its name is: that it's on another file system matters of none that was asked for.
+    pub fn emptied(&self, metadata: &Metadata, is_root: bool) -> Option<Reason> {
+        if self.excludes.repository == Some((metadata.device, metadata.inode)) {
+            return Some(Reason::OwnRepository);
+        }
+        (!is_root && self.is_elsewhere(metadata)).then_some(Reason::OtherFileSystem)
+    }
+
     /// Whether this is on another file system than the root, and that matters.
-    pub const fn is_elsewhere(&self, metadata: &Metadata) -> bool {
+    const fn is_elsewhere(&self, metadata: &Metadata) -> bool {
         self.excludes.one_file_system && metadata.device != self.device
     }
 }

@@ -252,12 +252,7 @@ impl<'a> Walk<'a> {
             Ok((fd, metadata)) => {
                 // Something may have been mounted or moved there in between.
                 let is_root = node.is_some_and(|node| self.node(node).root.is_some());
-                if !metadata.is_same_file(&before)
-                    && !is_root
-                    && scope.is_some_and(|s| self.rules[s].is_elsewhere(&metadata))
-                {
-                    inside.empty = Some(Reason::OtherFileSystem);
-                }
+                inside.empty = inside.empty.or_else(|| scope.and_then(|s| self.rules[s].emptied(&metadata, is_root)));
                 self.look_inside(fd.as_fd(), node, scope, &mut inside);
                 (Some(fd), metadata)
             }

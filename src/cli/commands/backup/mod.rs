@@ -15,6 +15,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::ui::units;
 use crate::cli::{json, settings};
 use crate::repo::repository::AnyRepo;
+use crate::repo::store::url::StoreUrl;
 use crate::snapshot::backup::{self as library, BackupOptions, FilesSource};
 use crate::snapshot::checkpoint::Cadence;
 use crate::snapshot::manifest::State;
@@ -165,6 +166,7 @@ impl BackupArgs {
                 one_file_system: self.one_file_system,
                 larger_than: self.exclude_larger_than,
                 if_present: self.exclude_if_present,
+                repository: None,
             },
             secrets: self.secret,
             kind: None,
@@ -250,10 +252,13 @@ pub fn backup(args: BackupArgs, context: &Context) -> Result<Exit, CliError> {
 
 /// Backs up into the repository that the settings name.
 fn into_repository(options: &BackupOptions, context: &Context) -> Result<Exit, CliError> {
+    let mut options = options.clone();
+    let folder = StoreUrl::parse(context.settings.repository()?)?.folder_here();
+    options.files.iter_mut().for_each(|files| files.excludes.repository.clone_from(&folder));
     let open = context.open()?;
     let result = context.watched(|monitor| match &open.repo {
-        AnyRepo::Full(repo) => library::backup(repo, options, monitor),
-        AnyRepo::WriteOnly(repo) => library::backup(repo, options, monitor),
+        AnyRepo::Full(repo) => library::backup(repo, &options, monitor),
+        AnyRepo::WriteOnly(repo) => library::backup(repo, &options, monitor),
     });
     let summary = context.ended(result, KEPT)?;
     let ui = context.ui;

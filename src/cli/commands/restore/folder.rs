@@ -173,14 +173,15 @@ fn room(plan: &RestorePlan, in_place: u64) -> Option<String> {
 /// Refuses to delete in a folder that holds the repository, the cache or the key, or lies in one of them: no snapshot holds them.
 fn spare_what_backups_need(target: &Path, context: &Context) -> Result<(), CliError> {
     let settings = context.settings;
-    let url = StoreUrl::parse(settings.repository()?)?;
+    let repository = StoreUrl::parse(settings.repository()?)?.folder_here();
     let secret = match &settings.secret {
         SecretSource::KeyFile(path) | SecretSource::PasswordFile(path) | SecretSource::File(path) => {
             Some(path.as_path())
         }
         _ => None,
     };
-    let precious = [("the repository", url.folder()), ("the cache", settings.cache.as_deref()), ("the key", secret)];
+    let precious =
+        [("the repository", repository.as_deref()), ("the cache", settings.cache.as_deref()), ("the key", secret)];
     // What doesn't exist yet holds nothing.
     let Ok(target) = target.canonicalize() else { return Ok(()) };
     for (what, path) in precious {
