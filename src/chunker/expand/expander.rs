@@ -8,6 +8,7 @@ use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
 use super::recipe::RecipeWriter;
 use super::zip::{self, Zip};
+use crate::chunker::export::{Collector, Export};
 use std::collections::BTreeSet;
 
 /// So many containers in each other are undone.
@@ -203,6 +204,18 @@ pub struct Expansion {
     recipe: RecipeWriter,
     outcome: Outcome,
     allowance: Allowance,
+    export: Collector,
+}
+
+/// What came of a whole stream.
+#[derive(Debug)]
+pub struct Finished {
+    /// The rest of the recipe.
+    pub recipe: Vec<u8>,
+    /// What became of the containers.
+    pub outcome: Outcome,
+    /// What an application's export holds, if the outermost container seems to be one and all of it may be undone.
+    pub export: Option<Export>,
 }
 
 impl Default for Expansion {
@@ -215,7 +228,7 @@ impl Expansion {
     /// At the start of a stream.
     pub fn new() -> Self {
         let (recipe, outcome, allowance) = (RecipeWriter::new(), Outcome::default(), Allowance::default());
-        Self { expander: Expander::within(0), recipe, outcome, allowance }
+        Self { expander: Expander::within(0), recipe, outcome, allowance, export: Collector::default() }
     }
 
     /// At the start of a stream that is of this format, of which its caller has seen more than the first bytes. Only a ZIP can stand behind something else, which stays as it is.
@@ -232,8 +245,8 @@ impl Expansion {
     ///
     /// After `each` failed nothing more may be asked of it.
     pub fn push<E>(&mut self, bytes: &[u8], each: Each<'_, E>) -> Result<(), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
-        self.expander.push_into(bytes, &mut self.outcome, &mut out)
+        let Self { expander, recipe, outcome, allowance, export } = self;
+        expander.push_into(bytes, outcome, &mut Out { recipe, stream: each, allowance, export })
     }
 
     /// What is certain of the recipe since it was last asked.
@@ -242,9 +255,16 @@ impl Expansion {
     }
 
     /// Ends the stream; the rest of the recipe, and what came of it.
-    pub fn finish<E>(mut self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance };
-        self.expander.finish_into(&mut self.outcome, &mut out)?;
-        Ok((self.recipe.finish(), self.outcome))
+    pub fn finish<E>(self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
+        self.finish_all(each).map(|Finished { recipe, outcome, .. }| (recipe, outcome))
+    }
+
+    /// As [`finish`](Self::finish), and what else came of it.
+    pub fn finish_all<E>(mut self, each: Each<'_, E>) -> Result<Finished, E> {
+        let Self { expander, recipe, outcome, allowance, export } = &mut self;
+        expander.finish_into(outcome, &mut Out { recipe, stream: each, allowance, export })?;
+        // Of what is out of proportion not all was looked at.
+        let export = self.export.finish().filter(|_| !self.outcome.left.contains(&Left::Bomb));
+        Ok(Finished { recipe: self.recipe.finish(), outcome: self.outcome, export })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::allowance::Allowance;
 use super::recipe::{RecipeWriter, Step};
+use crate::chunker::export::Collector;
 
 /// The next part of the stream that is stored instead of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) struct Out<'o, E> {
     pub(super) recipe: &'o mut RecipeWriter,
     pub(super) stream: Each<'o, E>,
     pub(super) allowance: &'o mut Allowance,
+    /// Who is told of the members of the outermost container, if it's a ZIP.
+    pub(super) export: &'o mut Collector,
 }
 
 impl<E> Out<'_, E> {

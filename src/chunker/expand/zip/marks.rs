@@ -1,9 +1,12 @@
 //! Tests of checksums: what is damaged is told, and comes back as it is.
 
-use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, proven, text};
+use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, proven, text};
 use super::*;
 use crate::chunker::expand::Expansion;
 use crate::chunker::expand::harness::oddly;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use std::io::Write;
 
 /// All ways to tell of a content.
 fn all_sizes() -> impl Iterator<Item = Sizes> {
@@ -42,6 +45,24 @@ fn a_flipped_bit_in_a_member_is_told() {
         assert_eq!(left_of((0, 0), &content, (&content, sizes)), [], "{sizes:?}");
         assert_eq!(left_of((0, 0), &flipped, (&content, sizes)), [Left::Damaged], "{sizes:?}");
     }
+}
+
+/// Once, what hardly shrinks or is of another encoder was only looked at to find its end, and its not having one wasn't told.
+#[test]
+fn a_stream_without_an_end_is_told_whatever_made_it() {
+    let noise = noise(200_000);
+    for (content, why) in [(&noise, Left::NoGain), (&text(1, 9_000), Left::OtherEncoder)] {
+        let packed = if why == Left::NoGain { deflate(content, 6) } else { oddly(content) };
+        let told = (&content[..], Sizes::InHeader);
+        assert_eq!(left_of((8, 0), &packed, told), [why]);
+        assert_eq!(left_of((8, 0), &packed[..packed.len() - 300], told), [Left::Truncated, why]);
+    }
+    // A block of a kind that there isn't.
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(&noise).unwrap();
+    encoder.flush().unwrap();
+    let damaged = [encoder.get_ref(), &[0xff; 100][..]].concat();
+    assert_eq!(left_of((8, 0), &damaged, (&noise, Sizes::InHeader)), [Left::Damaged, Left::NoGain]);
 }
 
 #[test]
