@@ -7,7 +7,7 @@
 //! | [`ScriptContents`] | what was found |
 //!
 //! Nothing here decides how a script is cut. It's read as `psql` reads it, as far as it takes to tell statements from what stands in strings, comments and data; where that gets
-//! lost, nothing is told. Memory: below 10 MiB, whatever comes.
+//! lost, nothing is told. Memory: below 15 MiB, whatever comes.
 
 mod data;
 mod facts;
