@@ -11,6 +11,7 @@ pub mod credential;
 pub mod directory;
 pub mod environment;
 pub mod expand;
+pub mod export;
 pub mod frame;
 pub mod index;
 pub mod input;

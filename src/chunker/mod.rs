@@ -9,6 +9,7 @@
 //! | [`Cutter`] | the chunks of what is pushed into it |
 //! | [`LineCutter`] | the chunks of text, whose lines are what changes |
 //! | [`expand::Expansion`] | containers without their compression, and what makes them again |
+//! | [`export::Export`] | what an application's export holds, a ZIP of tables as JSON |
 //! | [`archive::ArchiveCutter`] | the chunks of a `pg_dump` archive: tables and rows |
 //! | [`script::Script`] | what a script of `pg_dump` holds |
 //!
@@ -18,6 +19,7 @@
 pub mod archive;
 mod cut;
 pub mod expand;
+pub mod export;
 mod gear;
 mod lines;
 mod profile;

@@ -1033,9 +1033,50 @@ class Snapshot:
             check_path(database[2], key)
             for role in database[16]:
                 check(role[1] in (0, 1) and role[3] in (0, 1), f"{key}: neither yes nor no")
+        for dump in private.array(10, dict, optional=True) or []:
+            read_dump(Record(dump, key, needs=False))
         application = private.get(7, dict, optional=True) or {2: []}
         for variable in application[2]:
             check(variable[1] in (0, 1), f"{key}: unknown use of a key")
+
+
+def read_dump(dump):
+    """What is told of a dump, or an export, among the files."""
+    key = dump.what
+    check_path(dump.get(0, bytes), key)
+    dump.get(1, int), dump.get(2, bytes, 32), dump.get(3, str, optional=True)
+    if (contents := dump.get(4, dict, optional=True)) is not None:
+        contents = Record(contents, key, needs=False)
+        for field in range(4):
+            contents.get(field, str)
+        contents.array(4, str), contents.get(6, int, optional=True)
+        for table in contents.array(5, dict):
+            table = Record(table, key, needs=False)
+            table.get(0, str), table.get(1, str)
+            for field in range(2, 7):
+                table.get(field, int, optional=True)
+        for ledger in contents.array(7, dict, optional=True) or []:
+            ledger = Record(ledger, key, needs=False)
+            ledger.get(0, str), ledger.get(1, str), ledger.get(2, str)
+            ledger.array(3, str), ledger.get(4, bytes, 32), ledger.array(5, str)
+    if (sidecar := dump.get(5, dict, optional=True)) is not None:
+        sidecar = Record(sidecar, key, needs=False)
+        check_path(sidecar.get(0, bytes), key), sidecar.array(1, str, str)
+    if (export := dump.get(6, dict, optional=True)) is not None:
+        read_export(Record(export, key, needs=False))
+
+
+def read_export(export):
+    """What is told of an application's export."""
+    export.get(0, str), export.get(1, str), export.get(2, int), export.get(3, str), export.get(6, str)
+    export.get(4, str, optional=True), export.get(5, str, optional=True), export.array(9, str)
+    for table in export.array(7, dict):
+        table = Record(table, export.what, needs=False)
+        table.get(0, str), table.get(1, int), table.get(2, int, optional=True), table.get(3, int, optional=True)
+        table.get(4, bytes, 32, optional=True)
+    if (files := export.get(8, dict, optional=True)) is not None:
+        files = Record(files, export.what, needs=False)
+        files.get(0, int), files.get(1, int)
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ mod ahead;
 
 use crate::prune::{at_once, forget};
 use crate::world::{NAME, World, noise, noisy_text, portrait};
-use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::{Compression, Crc};
 use nightsafe::repo::format::key;
 use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::backup;
@@ -41,15 +41,22 @@ pub fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// CRC-32, as it stands in a ZIP.
+fn crc(content: &[u8]) -> [u8; 4] {
+    let mut crc = Crc::new();
+    crc.update(content);
+    crc.sum().to_le_bytes()
+}
+
 /// A ZIP of files with their levels (0: stored), made at some time.
-fn zip(members: &[(&str, &[u8], u32)], time: u32) -> Vec<u8> {
+pub fn zip(members: &[(&str, &[u8], u32)], time: u32) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, content, level) in members {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(*level));
         encoder.write_all(content).unwrap();
         let (method, data) = if *level == 0 { (0u16, content.to_vec()) } else { (8, encoder.finish().unwrap()) };
         let [offset, packed, size] = [bytes.len(), data.len(), content.len()].map(|n| u32::try_from(n).unwrap());
-        let mut fields = [&b"\x14\0\0\0"[..], &method.to_le_bytes(), &time.to_le_bytes(), b"crc."].concat();
+        let mut fields = [&b"\x14\0\0\0"[..], &method.to_le_bytes(), &time.to_le_bytes(), &crc(content)].concat();
         fields.extend([packed.to_le_bytes(), size.to_le_bytes()].concat());
         fields.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
         bytes.extend([&b"PK\x03\x04"[..], &fields, name.as_bytes(), &data].concat());

@@ -43,6 +43,7 @@ fuzzed! {
     directory: 2_000,
     environment: 2_000,
     expand: 100,
+    export: 2_000,
     frame: 1_000,
     index: 500,
     key_text: 2_000,

@@ -11,6 +11,7 @@ mod diff;
 mod disk;
 mod dumps;
 mod expand;
+mod exports;
 mod faults;
 mod fidelity;
 mod forget;

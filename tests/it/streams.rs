@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 const DUMP: &[u8] = include_bytes!("../data/dumps/chinook-night1-pg11.dump");
 
 /// Runs the program with these bytes on standard input.
-fn piped(scene: &Scene, arguments: &[&str], input: &[u8]) -> Said {
+pub fn piped(scene: &Scene, arguments: &[&str], input: &[u8]) -> Said {
     let mut command: Command = scene.command(arguments.iter().copied());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -9,6 +9,7 @@ use super::pgdump::{self, PgDump};
 use super::proven::Ahead;
 use super::recipe::RecipeWriter;
 use super::zip::{self, Zip};
+use crate::chunker::export::{Collector, Export};
 use std::collections::BTreeSet;
 
 /// So many containers in each other are undone.
@@ -206,7 +207,19 @@ pub struct Expansion {
     recipe: RecipeWriter,
     outcome: Outcome,
     allowance: Allowance,
+    export: Collector,
     ahead: Option<Box<dyn Ahead>>,
+}
+
+/// What came of a whole stream.
+#[derive(Debug)]
+pub struct Finished {
+    /// The rest of the recipe.
+    pub recipe: Vec<u8>,
+    /// What became of the containers.
+    pub outcome: Outcome,
+    /// What an application's export holds, if the outermost container seems to be one and all of it may be undone.
+    pub export: Option<Export>,
 }
 
 impl Default for Expansion {
@@ -219,7 +232,8 @@ impl Expansion {
     /// At the start of a stream.
     pub fn new() -> Self {
         let (recipe, outcome, allowance) = (RecipeWriter::new(), Outcome::default(), Allowance::default());
-        Self { expander: Expander::within(0), recipe, outcome, allowance, ahead: None }
+        let export = Collector::default();
+        Self { expander: Expander::within(0), recipe, outcome, allowance, export, ahead: None }
     }
 
     /// The same, with somebody who knows streams of it. See [`Ahead`] for what follows from that.
@@ -243,9 +257,9 @@ impl Expansion {
     ///
     /// After `each` failed nothing more may be asked of it.
     pub fn push<E>(&mut self, bytes: &[u8], each: Each<'_, E>) -> Result<(), E> {
-        let ahead = self.ahead.as_deref_mut();
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance, ahead };
-        self.expander.push_into(bytes, &mut self.outcome, &mut out)
+        let Self { expander, recipe, outcome, allowance, export, ahead } = self;
+        let ahead = ahead.as_deref_mut();
+        expander.push_into(bytes, outcome, &mut Out { recipe, stream: each, allowance, export, ahead })
     }
 
     /// What is certain of the recipe since it was last asked.
@@ -254,10 +268,17 @@ impl Expansion {
     }
 
     /// Ends the stream; the rest of the recipe, and what came of it.
-    pub fn finish<E>(mut self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
-        let ahead = self.ahead.as_deref_mut();
-        let mut out = Out { recipe: &mut self.recipe, stream: each, allowance: &mut self.allowance, ahead };
-        self.expander.finish_into(&mut self.outcome, &mut out)?;
-        Ok((self.recipe.finish(), self.outcome))
+    pub fn finish<E>(self, each: Each<'_, E>) -> Result<(Vec<u8>, Outcome), E> {
+        self.finish_all(each).map(|Finished { recipe, outcome, .. }| (recipe, outcome))
+    }
+
+    /// As [`finish`](Self::finish), and what else came of it.
+    pub fn finish_all<E>(mut self, each: Each<'_, E>) -> Result<Finished, E> {
+        let Self { expander, recipe, outcome, allowance, export, ahead } = &mut self;
+        let ahead = ahead.as_deref_mut();
+        expander.finish_into(outcome, &mut Out { recipe, stream: each, allowance, export, ahead })?;
+        // Of what is out of proportion not all was looked at.
+        let export = self.export.finish().filter(|_| !self.outcome.left.contains(&Left::Bomb));
+        Ok(Finished { recipe: self.recipe.finish(), outcome: self.outcome, export })
     }
 }

@@ -48,7 +48,7 @@ mod zlib;
 mod zlib_rs;
 mod zstd;
 
-pub use expander::{Expansion, Format, MAX_DEPTH, Outcome, SNIFF};
+pub use expander::{Expansion, Finished, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;
 pub use out::{Each, Inner};
 pub use proven::{Ahead, Proven, Trusted};

@@ -3,6 +3,7 @@
 use super::allowance::Allowance;
 use super::proven::Ahead;
 use super::recipe::{RecipeWriter, Step};
+use crate::chunker::export::Collector;
 
 /// The next part of the stream that is stored instead of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) struct Out<'o, E> {
     pub(super) allowance: &'o mut Allowance,
     /// Who knows streams of the outermost container.
     pub(super) ahead: Option<&'o mut (dyn Ahead + 'static)>,
+    /// Who is told of the members of the outermost container, if it's a ZIP.
+    pub(super) export: &'o mut Collector,
 }
 
 impl<E> Out<'_, E> {

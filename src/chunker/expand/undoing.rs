@@ -17,6 +17,7 @@ use super::proven::Proven;
 use super::recipe::Step;
 use super::sum::Sum;
 use super::trial::{Beginning, methods_of};
+use crate::chunker::export::Tally;
 
 /// Undone bytes that do.
 const TRIAL_CONTENT: usize = 8 << 20;
@@ -94,6 +95,8 @@ pub(super) struct Undoing {
     undone: u64,
     /// Of what was undone, if its container tells.
     sum: Option<Sum>,
+    /// What is gathered of that, if somebody wants to know.
+    tally: Option<Box<Tally>>,
 }
 
 enum State {
@@ -143,6 +146,7 @@ impl Undoing {
             compressed: 0,
             undone: 0,
             sum: None,
+            tally: None,
         }
     }
 
@@ -158,6 +162,17 @@ impl Undoing {
         self
     }
 
+    /// The same, of which a tally is kept.
+    pub(super) fn tallying(mut self, tally: Option<Box<Tally>>) -> Self {
+        self.tally = tally;
+        self
+    }
+
+    /// What was gathered.
+    pub(super) fn take_tally(&mut self) -> Option<Box<Tally>> {
+        self.tally.take()
+    }
+
     /// The checksum and the length of what was undone; nothing if the stream's end wasn't found.
     pub(super) fn sum(&self) -> Option<([u8; 4], u64)> {
         let sum = self.sum.filter(|_| self.has_ended() && self.left != Some(Left::Truncated))?;
@@ -168,6 +183,9 @@ impl Undoing {
         self.undone += undone.len() as u64;
         if let Some(sum) = &mut self.sum {
             sum.add(undone);
+        }
+        if let Some(tally) = &mut self.tally {
+            tally.add(undone);
         }
     }
 

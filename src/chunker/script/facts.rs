@@ -1,9 +1,10 @@
 //! What a script says of itself, and what it holds.
 
 use super::data::Data;
+use super::inserts::{Inserts, Table};
 use super::lexer::Statement;
 use super::{CLUSTER_FOOT, CLUSTER_HEAD, FOOT, HEAD};
-use crate::chunker::archive::copy::{CopyStatement, KeptTable, Names};
+use crate::chunker::archive::copy::{CopyStatement, KeptTable, Names, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that names of tables and extensions may take, each with [`ROOM`] more.
@@ -45,7 +46,7 @@ pub struct ScriptTable {
 }
 
 /// Gathers what a script says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Facts {
     /// Beginnings of dumps, and ends.
     heads: u64,
@@ -71,9 +72,34 @@ pub(super) struct Facts {
     copying: Option<(String, CopyStatement)>,
     /// Whether something came that can't be told of.
     is_unclear: bool,
+    /// Rows of INSERT that are kept.
+    inserts: Inserts,
 }
 
 impl Facts {
+    /// Of nothing; the rows of tables that are wanted are kept where they stand in INSERT.
+    pub(super) const fn new(wanted: Wanted) -> Self {
+        Self {
+            heads: 0,
+            feet: 0,
+            cluster_heads: 0,
+            cluster_feet: 0,
+            connections: 0,
+            server: None,
+            client: None,
+            started: None,
+            database: None,
+            search_path: String::new(),
+            extensions: BTreeSet::new(),
+            tables: BTreeMap::new(),
+            names: 0,
+            large_objects: 0,
+            copying: None,
+            is_unclear: false,
+            inserts: Inserts::new(wanted),
+        }
+    }
+
     /// Bytes that it holds, about.
     #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
@@ -112,7 +138,7 @@ impl Facts {
             extensions: self.extensions.into_iter().collect(),
             tables: self.tables.into_iter().map(table).collect(),
             large_objects: self.large_objects,
-            kept: Vec::new(),
+            kept: self.inserts.finish().collect(),
         })
     }
 
@@ -160,7 +186,12 @@ impl Facts {
             return self.copies(&text, statement.is_whole);
         }
         if let Some(rest) = text.strip_prefix("INSERT INTO ") {
-            self.insert(rest, statement.rows);
+            self.insert(rest, statement);
+        } else if let Some(rest) = text.strip_prefix("CREATE TABLE ") {
+            let mut rest = Names::of(rest);
+            if let Some(table) = self.table(&mut rest) {
+                self.inserts.create(table, &mut rest, statement.is_whole);
+            }
         } else if let Some(rest) = text.strip_prefix("CREATE EXTENSION ") {
             let rest = rest.strip_prefix("IF NOT EXISTS ").unwrap_or(rest);
             match Names::of(rest).name() {
@@ -196,19 +227,19 @@ impl Facts {
         }
     }
 
-    fn insert(&mut self, rest: &str, rows: Option<u64>) {
-        let mut names = Names::of(rest);
-        let Some(first) = names.name() else {
-            self.is_unclear = true;
-            return;
-        };
-        let table = if names.eat('.') {
-            names.name().map(|name| (first, name))
-        } else {
-            Some((self.search_path.clone(), first))
-        };
-        match table {
-            Some(table) => self.add(table, rows, None),
+    /// The table that a statement names next.
+    fn table(&self, rest: &mut Names<'_>) -> Option<Table> {
+        let first = rest.name()?;
+        if rest.eat('.') { Some((first, rest.name()?)) } else { Some((self.search_path.clone(), first)) }
+    }
+
+    fn insert(&mut self, rest: &str, statement: &Statement<'_>) {
+        let mut rest = Names::of(rest);
+        match self.table(&mut rest) {
+            Some(table) => {
+                self.inserts.insert(&table, &mut rest, statement.is_whole);
+                self.add(table, statement.rows, None);
+            }
             None => self.is_unclear = true,
         }
     }

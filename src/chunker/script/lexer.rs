@@ -15,8 +15,14 @@ const MOST_ASIDE: usize = 256;
 /// Longest tag of a string between dollar signs.
 const MOST_TAG: usize = 256;
 /// What statements that matter begin with.
-const STARTS: [&[u8]; 5] =
-    [b"INSERT INTO ", b"CREATE EXTENSION ", b"CREATE DATABASE ", b"SET search_path = ", b"SELECT pg_catalog.lo_open("];
+const STARTS: [&[u8]; 6] = [
+    b"INSERT INTO ",
+    b"CREATE TABLE ",
+    b"CREATE EXTENSION ",
+    b"CREATE DATABASE ",
+    b"SET search_path = ",
+    b"SELECT pg_catalog.lo_open(",
+];
 /// What makes a function, whose body may hold semicolons.
 const FUNCTIONS: [&[u8]; 4] =
     [b"CREATE FUNCTION ", b"CREATE PROCEDURE ", b"CREATE OR REPLACE FUNCTION ", b"CREATE OR REPLACE PROCEDURE "];

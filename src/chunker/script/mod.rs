@@ -7,10 +7,11 @@
 //! | [`ScriptContents`] | what was found |
 //!
 //! Nothing here decides how a script is cut. It's read as `psql` reads it, as far as it takes to tell statements from what stands in strings, comments and data; where that gets
-//! lost, nothing is told. Memory: below 10 MiB, whatever comes.
+//! lost, nothing is told. Memory: below 15 MiB, whatever comes.
 
 mod data;
 mod facts;
+mod inserts;
 mod lexer;
 
 use crate::chunker::archive::copy::{Keeper, Wanted};
@@ -78,14 +79,14 @@ pub struct Script {
     tail: Vec<u8>,
     /// All bytes so far.
     bytes: u64,
-    /// Keeps rows that somebody wants to know.
+    /// Keeps rows that somebody wants to know: of COPY; `facts` has those of INSERT.
     keeper: Keeper,
 }
 
 impl Script {
     /// At the start of a script, of which the rows of tables that are wanted are kept, in [`ScriptContents::kept`].
     pub fn keeping(wanted: Wanted) -> Self {
-        let (lexer, facts) = Default::default();
+        let (lexer, facts) = (Lexer::default(), Facts::new(wanted));
         Self { lexer, facts, data: None, tail: Vec::new(), bytes: 0, keeper: Keeper::new(wanted) }
     }
 
@@ -119,8 +120,11 @@ impl Script {
         }
         let at = self.bytes;
         if self.facts.is_whole() {
-            let kept = self.keeper.finish();
-            return Ok(self.facts.contents().map(|contents| ScriptContents { kept, ..contents }));
+            let copied = self.keeper.finish();
+            return Ok(self.facts.contents().map(|mut contents| {
+                contents.kept.extend(copied);
+                contents
+            }));
         }
         match self.data.and(self.facts.copying()) {
             // Whoever lost the thread doesn't know the end when it's there.

@@ -252,6 +252,44 @@ mod tests {
     }
 
     #[test]
+    fn what_an_operator_reads_of_an_export() {
+        let mut dump = test_data::export();
+        let shown = super::dump::render(&dump, 1, "…");
+        insta::assert_snapshot!(style::plain(&shown), @r"
+
+        export /uploads/backups/backup-2026-11-20-030005.zip
+        size       121 KiB
+        hash       sha256 5a5a5a5a5a5a…
+        made by    Nosdesk 1.0.13, format 2 of its exports
+        made       2026-11-20T03:00:05.123456789+00:00
+        schema     hash 0319c33351b4a3c4, last migration 20260618100000, sha256 616161616161…
+        files      4.0 KiB in 3 uploaded files
+
+        TABLE           ROWS      SIZE
+        public.tickets   120  11.7 KiB
+        and 1 more: …
+        ");
+        let export = dump.export.as_mut().unwrap();
+        export.tables[0].counted = Some(9);
+        export.contradictions = vec!["its table tickets has 9 rows, and its manifest says 120\x1b".to_owned()];
+        (export.files, export.migration, export.schema_sha256) = (None, None, None);
+        insta::assert_snapshot!(style::plain(&super::dump::render(&dump, 9, "…")), @r"
+
+        export /uploads/backups/backup-2026-11-20-030005.zip
+        size       121 KiB
+        hash       sha256 5a5a5a5a5a5a…
+        made by    Nosdesk 1.0.13, format 2 of its exports
+        made       2026-11-20T03:00:05.123456789+00:00
+        schema     hash 0319c33351b4a3c4
+                   its table tickets has 9 rows, and its manifest says 120\x1b
+
+        TABLE                            ROWS      SIZE
+        public.tickets  120, 9 of them dumped  11.7 KiB
+        public.users                        7     700 B
+        ");
+    }
+
+    #[test]
     fn what_an_operator_reads_of_databases_and_of_the_application() {
         let mut snapshot = test_data::snapshot(1);
         snapshot.manifest.application = Some(test_data::application());

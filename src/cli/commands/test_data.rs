@@ -16,6 +16,7 @@ use crate::snapshot::check::{CheckReport, Damage, Damaged, Verification};
 use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
+use crate::snapshot::manifest::export::sample;
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Format, Left, Outcome};
 use crate::snapshot::repair::losses::{Loss, Losses};
@@ -149,6 +150,7 @@ pub(crate) fn dumps() -> Vec<DumpFile> {
             path: path("/backups/wiki.manifest.json"),
             fields: vec![("appVersion".to_owned(), "2.4.1".to_owned())],
         }),
+        export: None,
     };
     let cut = DumpFile {
         path: path("/backups/cut.dump"),
@@ -158,6 +160,19 @@ pub(crate) fn dumps() -> Vec<DumpFile> {
         ..whole.clone()
     };
     vec![cut, whole]
+}
+
+/// An application's export.
+pub(crate) fn export() -> DumpFile {
+    DumpFile {
+        path: path("/uploads/backups/backup-2026-11-20-030005.zip"),
+        bytes: 123_456,
+        sha256: [0x5a; 32],
+        fault: None,
+        contents: None,
+        sidecar: None,
+        export: Some(sample()),
+    }
 }
 
 pub(crate) fn details() -> Vec<SourceDetail> {

@@ -1,7 +1,7 @@
 //! What is said about databases.
 #![expect(missing_docs, reason = "docs/json.md says what each field means, and a test that none is missing there")]
 
-use super::{hex, path};
+use super::{Export, hex, path};
 use crate::cli::ui::units;
 use crate::snapshot::manifest::{database, dump};
 use crate::snapshot::postgres::programs::Version;
@@ -82,6 +82,7 @@ pub struct DumpFile {
     pub fault: Option<String>,
     pub contents: Option<DumpContents>,
     pub sidecar: Option<Sidecar>,
+    pub export: Option<Export>,
 }
 
 /// What a file beside a dump says of it.
@@ -127,6 +128,7 @@ impl From<&dump::DumpFile> for DumpFile {
             fault: of.fault.clone(),
             contents: of.contents.as_ref().map(DumpContents::from),
             sidecar: of.sidecar.as_ref().map(Sidecar::from),
+            export: of.export.as_ref().map(Export::from),
         }
     }
 }

@@ -95,6 +95,7 @@ fn each_message_is_written_as_it_is_specified() {
     shown.manifest.problems = data::problems(1);
     shown.manifest.databases = vec![data::database()];
     shown.manifest.dumps = data::dumps().split_off(1);
+    shown.manifest.dumps[0].export = data::export().export;
     shown.manifest.application = Some(data::application());
     let (_, file) = data::entries().remove(1);
     let (at, difference) = (data::path("/srv/app/.env"), crate::snapshot::diff::entry::Change::Content);

@@ -7,6 +7,7 @@ use crate::chunker::script::{ScriptContents, ScriptFault, ScriptTable};
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::manifest::database::{Ledger, Table};
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
+use crate::snapshot::manifest::export::Export;
 use crate::snapshot::postgres::ledger::dumped;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
@@ -20,8 +21,9 @@ const MAX_CONTENTS: usize = 4 << 20;
 const MAX_LEDGERS: usize = 1 << 20;
 /// Bytes of a fault that are kept: it may name a table.
 const MAX_FAULT: usize = 500;
-/// Bytes of a table besides its names.
+/// Bytes of a table besides its names, and of one of an export.
 const TABLE: usize = 40;
+const EXPORT_TABLE: usize = 80;
 
 /// The dump that was found in a container.
 #[derive(Debug)]
@@ -32,11 +34,13 @@ pub(super) enum DumpInside {
     Script(Result<Option<ScriptContents>, ScriptFault>),
 }
 
-/// A dump in a file, and the SHA-256 of the file.
+/// A dump or an export in a file, and the SHA-256 of the file.
 #[derive(Debug)]
 pub(super) struct FoundDump {
     /// What is in it, if that can be told, or why it isn't a whole dump.
     contents: Result<Option<DumpContents>, String>,
+    /// What it says of itself, if it's an export.
+    export: Option<Export>,
     /// Of the file.
     sha256: [u8; 32],
 }
@@ -45,13 +49,18 @@ impl FoundDump {
     /// The archive that a file with this SHA-256 is.
     pub(super) fn archive(contents: Result<Contents, ArchiveError>, sha256: [u8; 32]) -> Self {
         let contents = contents.map(|contents| Some(of_archive(&contents))).map_err(|error| error.to_string());
-        Self { contents, sha256 }
+        Self { contents, export: None, sha256 }
     }
 
     /// The script that a file with this SHA-256 is.
     pub(super) fn script(contents: Result<Option<ScriptContents>, ScriptFault>, sha256: [u8; 32]) -> Self {
         let contents = contents.map(|contents| contents.map(of_script)).map_err(|fault| fault.to_string());
-        Self { contents, sha256 }
+        Self { contents, export: None, sha256 }
+    }
+
+    /// The export that a file with this SHA-256 is.
+    pub(super) fn export(export: Export, sha256: [u8; 32]) -> Self {
+        Self { contents: Ok(None), export: Some(export), sha256 }
     }
 
     /// The dump in a container with this SHA-256. Nothing if it can't be told whether it's whole.
@@ -82,7 +91,7 @@ impl FoundDump {
                 None => fault,
             },
         };
-        Some(Self { contents: Err(fault), sha256 })
+        Some(Self { contents: Err(fault), export: None, sha256 })
     }
 
     /// What the manifest says of it.
@@ -91,7 +100,8 @@ impl FoundDump {
             Ok(contents) => (contents.clone().filter(|contents| bytes_of(contents) <= MAX_CONTENTS), None),
             Err(fault) => (None, Some(fault.chars().take(MAX_FAULT).collect())),
         };
-        DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None }
+        let export = self.export.clone().filter(|export| bytes_of_export(export) <= MAX_CONTENTS);
+        DumpFile { path, bytes, sha256: self.sha256, fault, contents, sidecar: None, export }
     }
 }
 
@@ -173,6 +183,14 @@ fn bytes_of(contents: &DumpContents) -> usize {
     texts.into_iter().chain(&contents.extensions).map(|text| text.len() + 1).sum::<usize>() + tables.sum::<usize>()
 }
 
+/// About how many bytes this takes.
+fn bytes_of_export(export: &Export) -> usize {
+    let texts = [&export.application, &export.version, &export.schema_hash, &export.created];
+    let texts = texts.into_iter().chain(&export.schema_sha256).chain(&export.migration).chain(&export.contradictions);
+    let tables = export.tables.iter().map(|table| table.name.len() + EXPORT_TABLE);
+    texts.map(|text| text.len() + 1).sum::<usize>() + tables.sum::<usize>()
+}
+
 /// The dumps that were met, and what describes them.
 #[derive(Debug, Default)]
 pub(super) struct Dumps {
@@ -185,7 +203,8 @@ pub(super) struct Dumps {
 impl Dumps {
     /// Takes one more, unless there are too many; without its ledgers where these are too much.
     pub(super) fn push(&mut self, mut dump: DumpFile) {
-        let bytes = dump.path.as_bytes().len() + dump.contents.as_ref().map_or(0, bytes_of);
+        let known = dump.contents.as_ref().map_or(0, bytes_of) + dump.export.as_ref().map_or(0, bytes_of_export);
+        let bytes = dump.path.as_bytes().len() + known;
         if self.all.len() == MAX_DUMPS || self.bytes + bytes > MAX_BYTES {
             return;
         }
@@ -250,7 +269,8 @@ mod tests {
                 ledgers: None,
             };
             let path = SafePath::parse(format!("{n:09}").as_bytes()).unwrap();
-            DumpFile { path, bytes: 0, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
+            let (contents, export) = (Some(contents), None);
+            DumpFile { path, bytes: 0, sha256: [0; 32], fault: None, contents, sidecar: None, export }
         };
         let mut dumps = Dumps::default();
         (0..=MAX_DUMPS).rev().for_each(|n| dumps.push(dump(n, 1)));

@@ -8,7 +8,8 @@
 //! Memory: that of the expansion, what the cutters keep (below 1 MiB), and some 4 MiB of pieces between the threads.
 
 use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
-use crate::chunker::expand::{Expansion, Format, Inner, Outcome};
+use crate::chunker::expand::{Expansion, Finished, Format, Inner, Outcome};
+use crate::chunker::export::Export;
 use crate::chunker::script::{Script, is_script};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
@@ -16,6 +17,7 @@ use crate::snapshot::capture::ahead::Preview;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
 use crate::snapshot::capture::dump::{DumpInside, FoundDump};
+use crate::snapshot::capture::export;
 use crate::snapshot::capture::place::{Place, locked};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::ledger::dumped::is_wanted;
@@ -42,7 +44,7 @@ pub(super) struct StoredExpansion {
     pub bytes: u64,
     /// What came of it.
     pub outcome: Outcome,
-    /// The dump of `pg_dump` that is in it.
+    /// The dump of `pg_dump` that is in it, or the export that it is.
     pub dump: Option<FoundDump>,
 }
 
@@ -88,22 +90,24 @@ pub(super) fn store(
         container.preview.inspect(|preview| preview.close());
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (outcome, bytes) = undone?.ok_or(WriteError::Stopped)?;
+        let (outcome, export, bytes) = undone?.ok_or(WriteError::Stopped)?;
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Stored { stream, recipe, inside } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
         let dump = inside.and_then(|inside| FoundDump::expanded(inside, &outcome, sha256));
+        let export = export.as_ref().and_then(export::read);
+        let dump = export.map(|export| FoundDump::export(export, sha256)).or(dump);
         Ok(StoredExpansion { stream, recipe, hash, bytes, outcome, dump })
     })
 }
 
-/// Reads and undoes all of it; what came of it, and how many bytes there were. `None` if whoever stores has failed.
+/// Reads and undoes all of it; what came of it, the export that it may be, and how many bytes there were. `None` if whoever stores has failed.
 fn undo(
     input: &mut dyn Read,
     mut expansion: Expansion,
     (pieces, messages): (&Sender<Arc<Vec<u8>>>, Sender<Message>),
     monitor: &dyn Monitor,
-) -> Result<Option<(Outcome, u64)>, ArchiveStreamError> {
+) -> Result<Option<(Outcome, Option<Export>, u64)>, ArchiveStreamError> {
     let mut batch = Batch { messages, bytes: Vec::new() };
     let mut bytes = 0;
     while let Some(piece) = next_piece(input, monitor)? {
@@ -116,9 +120,10 @@ fn undo(
             return Ok(None);
         }
     }
-    let Ok((recipe, outcome)) = expansion.finish(&mut |inner| batch.take(inner)) else { return Ok(None) };
+    let Ok(finished) = expansion.finish_all(&mut |inner| batch.take(inner)) else { return Ok(None) };
+    let Finished { recipe, outcome, export } = finished;
     let sent = batch.recipe(recipe).and_then(|()| batch.flush());
-    Ok(sent.ok().map(|()| (outcome, bytes)))
+    Ok(sent.ok().map(|()| (outcome, export, bytes)))
 }
 
 /// Gathers what is passed on.

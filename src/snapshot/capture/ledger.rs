@@ -157,7 +157,7 @@ impl<'c> Ledger<'c> {
         }
         if let Some(dump) = kept.dump {
             // A row that was written for this name of the file.
-            self.dumps.push(DumpFile { path: found.path.clone(), ..dump });
+            self.keep(DumpFile { path: found.path.clone(), ..dump });
         }
         if let Some(sidecar) = kept.sidecar {
             self.dumps.push_sidecar(Sidecar { path: found.path.clone(), ..sidecar });
@@ -320,7 +320,16 @@ impl Ledger<'_> {
         if let Some(fault) = &dump.fault {
             self.shared.monitor.warning(&format!("{}: this isn't a whole dump of a database: {fault}", dump.path));
         }
-        self.dumps.push(dump.clone());
+        self.keep(dump.clone());
+    }
+
+    /// Takes a dump that is in the snapshot. What isn't as its own manifest says is a problem each night, whether it's read or not.
+    fn keep(&mut self, dump: DumpFile) {
+        for message in dump.export.iter().flat_map(|export| &export.contradictions) {
+            let (path, message) = (dump.path.clone(), message.clone());
+            self.shared.problem(Problem { path, kind: ProblemKind::Other, message });
+        }
+        self.dumps.push(dump);
     }
 
     /// A file's content changed and its times didn't: nothing that the cache says can be believed.

@@ -20,6 +20,7 @@ mod data;
 mod database;
 mod dump;
 mod expanded;
+pub mod export;
 mod fault;
 pub mod file;
 mod ledger;

@@ -5,7 +5,7 @@
 //!            └─────▶ hashes, tables
 //! ```
 //!
-//! Memory: 8 pieces of 256 KiB, what the cutter keeps, and what is kept of names and of ledgers (below 10 MiB).
+//! Memory: 8 pieces of 256 KiB, what the cutter keeps, and what is kept of names and of ledgers (below 15 MiB).
 
 use crate::chunker::archive::RowTarget;
 use crate::chunker::script::{Script, ScriptContents, ScriptFault};

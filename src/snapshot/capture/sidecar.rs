@@ -115,7 +115,8 @@ mod tests {
     }
 
     fn dump(at: &str) -> DumpFile {
-        DumpFile { path: path(at), bytes: 7, sha256: [0xab; 32], fault: None, contents: None, sidecar: None }
+        let (fault, contents, sidecar, export) = (None, None, None, None);
+        DumpFile { path: path(at), bytes: 7, sha256: [0xab; 32], fault, contents, sidecar, export }
     }
 
     fn sidecar(at: &str, json: &str) -> Sidecar {

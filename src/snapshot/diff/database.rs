@@ -2,14 +2,15 @@
 
 use crate::snapshot::diff::application::pairs;
 use crate::snapshot::manifest::database::{Database, Ledger, Table};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What differs of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseDiff {
-    /// The source that it belongs to; of a dump among the files the folder that it's in, or, if the dump doesn't name its database, its path with `*` for each number.
+    /// The source that it belongs to; of a dump or an export among the files the folder that it's in, or, if the dump doesn't name its database, its path with `*` for each number.
     pub source: String,
-    /// Its name; empty if the dump doesn't tell.
+    /// Its name; empty if the dump doesn't tell. Of an export the application's.
     pub name: String,
     /// Whether it was captured live, or is the newest dump in its folder.
     pub is_live: bool,
@@ -87,7 +88,7 @@ pub(super) struct State<'d> {
     pub(super) name: &'d str,
     pub(super) is_live: bool,
     pub(super) server: Option<u32>,
-    pub(super) tables: &'d [Table],
+    pub(super) tables: Cow<'d, [Table]>,
     pub(super) ledgers: &'d [Ledger],
     pub(super) extensions: BTreeMap<&'d str, &'d str>,
 }
@@ -100,7 +101,7 @@ impl<'d> State<'d> {
             name: &of.name,
             is_live: true,
             server: Some(of.server),
-            tables: &of.tables,
+            tables: Cow::Borrowed(&of.tables),
             ledgers: &of.ledgers,
             extensions: of.extensions.iter().map(|e| (e.name.as_str(), e.version.as_str())).collect(),
         }
@@ -170,7 +171,7 @@ impl Held {
 
 fn tables(before: Option<&State<'_>>, after: Option<&State<'_>>) -> Vec<TableDiff> {
     let held = |of: Option<&State<'_>>| -> BTreeMap<(String, String), Held> {
-        let all = of.into_iter().flat_map(|state| state.tables);
+        let all = of.into_iter().flat_map(|state| state.tables.iter());
         all.map(|table| ((table.schema.clone(), table.name.clone()), Held::of(table))).collect()
     };
     let pairs = pairs(held(before), held(after));

@@ -4,33 +4,58 @@ use crate::snapshot::diff::database::State;
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile};
 use crate::snapshot::postgres::programs::Version;
 use crate::snapshot::tree::path::SafePath;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Of the newest dump of each database in each folder: from one night to the next they're called otherwise. Dumps that don't name their database are of the same one if their names differ in numbers only.
+/// Likewise the newest export of each application.
 pub(super) fn newest_of<'d>(dumps: &[&'d DumpFile]) -> Vec<State<'d>> {
-    let mut newest: BTreeMap<(String, &str), (&DumpFile, &DumpContents)> = BTreeMap::new();
+    let mut newest: BTreeMap<(String, bool, &str), &DumpFile> = BTreeMap::new();
     for &dump in dumps {
-        let Some(contents) = &dump.contents else { continue };
+        let Some(Told { is_export, name, created }) = told(dump) else { continue };
         let folder = || dump.path.parent().unwrap_or_default().to_string();
-        let whence = if contents.database.is_empty() { without_numbers(&dump.path) } else { folder() };
-        let key = (whence, contents.database.as_str());
-        let age =
-            |(dump, contents): &(&'d DumpFile, &'d DumpContents)| (contents.created.as_str(), dump.path.as_bytes());
-        let is_newer = newest.get(&key).is_none_or(|other| age(other) < age(&(dump, contents)));
-        if is_newer {
-            newest.insert(key, (dump, contents));
+        let whence = if name.is_empty() { without_numbers(&dump.path) } else { folder() };
+        let age = (created, dump.path.as_bytes());
+        let key = (whence, is_export, name);
+        let older = newest.get(&key).and_then(|other| Some((told(other)?.created, other.path.as_bytes())));
+        if older.is_none_or(|older| older < age) {
+            newest.insert(key, dump);
         }
     }
-    let state = |((folder, name), (_, contents)): ((String, &'d str), (&'d DumpFile, &'d DumpContents))| State {
-        source: folder,
+    newest.into_iter().map(|((source, _, name), dump)| state(source, name, dump)).collect()
+}
+
+/// What tells dumps apart.
+struct Told<'d> {
+    is_export: bool,
+    /// Of the database, or the application.
+    name: &'d str,
+    created: &'d str,
+}
+
+fn told(dump: &DumpFile) -> Option<Told<'_>> {
+    match (&dump.export, &dump.contents) {
+        (Some(export), _) => Some(Told { is_export: true, name: &export.application, created: &export.created }),
+        (None, Some(of)) => Some(Told { is_export: false, name: &of.database, created: &of.created }),
+        (None, None) => None,
+    }
+}
+
+fn state<'d>(source: String, name: &'d str, dump: &'d DumpFile) -> State<'d> {
+    let contents = dump.contents.as_ref();
+    let tables = match &dump.export {
+        Some(export) => Cow::Owned(export.as_tables()),
+        None => Cow::Borrowed(contents.map_or(&[][..], |of| &of.tables)),
+    };
+    State {
+        source,
         name,
         is_live: false,
-        server: Version::of_number(&contents.server).map(|version| version.0),
-        tables: &contents.tables,
-        ledgers: contents.ledgers(),
-        extensions: contents.extensions.iter().map(|name| (name.as_str(), "")).collect(),
-    };
-    newest.into_iter().map(state).collect()
+        server: contents.and_then(|of| Version::of_number(&of.server)).map(|version| version.0),
+        tables,
+        ledgers: contents.map_or(&[], DumpContents::ledgers),
+        extensions: contents.into_iter().flat_map(|of| &of.extensions).map(|name| (name.as_str(), "")).collect(),
+    }
 }
 
 /// A path with `*` for each number in the file's name.
@@ -54,6 +79,7 @@ mod tests {
     use crate::snapshot::diff::database::{Held, Presence, compare_all};
     use crate::snapshot::diff::fixture::table;
     use crate::snapshot::manifest::database::{Ledger, Table};
+    use crate::snapshot::manifest::export;
 
     /// With so many migrations.
     fn ledger(rows: u64) -> Ledger {
@@ -75,7 +101,8 @@ mod tests {
             ledgers: Some(vec![ledger(rows)]),
         };
         let path = SafePath::parse(path.as_bytes()).unwrap();
-        DumpFile { path, bytes: 1, sha256: [0; 32], fault: None, contents: Some(contents), sidecar: None }
+        let (contents, export) = (Some(contents), None);
+        DumpFile { path, bytes: 1, sha256: [0; 32], fault: None, contents, sidecar: None, export }
     }
 
     #[test]
@@ -94,6 +121,28 @@ mod tests {
         assert_eq!((changed.tables[0].before, changed.tables[0].after), (held(2), held(3)));
         assert_eq!(changed.ledgers[0].added, ["2"]);
         assert_eq!((added.source.as_str(), added.presence, added.is_live), ("/c", Presence::Added, false));
+    }
+
+    #[test]
+    fn of_exports_the_newest_in_a_folder_is_compared() {
+        let export = |path: &str, created: &str, rows| {
+            let mut export = export::Export { created: created.to_owned(), ..export::sample() };
+            export.tables[0].rows = rows;
+            DumpFile { contents: None, export: Some(export), ..dump(path, "", 0) }
+        };
+        let before =
+            [export("b/9.zip", "2026-11-01T03:00:00+00:00", 5), export("b/1.zip", "2026-11-02T03:00:00+00:00", 6)];
+        let after = [&before[..], &[export("b/2.zip", "2026-11-03T03:00:00+00:00", 7)]].concat();
+        let [before, after] = [&before[..], &after].map(|dumps| dumps.iter().collect::<Vec<_>>());
+        let diff = compare_all(newest_of(&before), newest_of(&after));
+        let [nosdesk] = &diff[..] else { panic!("{diff:?}") };
+        assert_eq!(
+            (nosdesk.source.as_str(), nosdesk.name.as_str(), nosdesk.presence),
+            ("/b", "Nosdesk", Presence::Both)
+        );
+        let [tickets] = &nosdesk.tables[..] else { panic!("{nosdesk:?}") };
+        let rows = |held: Option<Held>| held.and_then(|held| held.rows);
+        assert_eq!((tickets.name.as_str(), rows(tickets.before), rows(tickets.after)), ("tickets", Some(6), Some(7)));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What a manifest knows of a dump that somebody made and that was captured as a file (`docs/format.md`, section 8).
 
 use crate::snapshot::manifest::database::{Ledger, Table};
+use crate::snapshot::manifest::export::Export;
 use crate::snapshot::tree::path::SafePath;
 use minicbor::{Decode, Encode};
 
-/// A dump in PostgreSQL's custom format or as plain SQL, perhaps compressed as a whole, as it was found to be.
+/// A dump in PostgreSQL's custom format or as plain SQL, perhaps compressed as a whole, or an application's export, as it was found to be.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DumpFile {
@@ -26,6 +27,9 @@ pub struct DumpFile {
     /// What the file beside it says that describes it.
     #[n(5)]
     pub sidecar: Option<Sidecar>,
+    /// What it says of itself, if it's an application's export. Then it has no contents.
+    #[n(6)]
+    pub export: Option<Export>,
 }
 
 /// A file that an application wrote beside a dump and that describes it.
@@ -86,6 +90,7 @@ impl DumpContents {
 mod tests {
     use super::*;
     use crate::repo::cbor;
+    use crate::snapshot::manifest::export::sample;
 
     #[test]
     fn a_dump_survives() {
@@ -119,9 +124,11 @@ mod tests {
         let path = SafePath::parse(b"backups/app.dump").unwrap();
         let fields = vec![("sizeBytes".to_owned(), "1000".to_owned())];
         let sidecar = Some(Sidecar { path: SafePath::parse(b"backups/app.json").unwrap(), fields });
-        let whole = DumpFile { path, bytes: 1000, sha256: [2; 32], fault: None, contents: Some(contents), sidecar };
+        let (contents, export) = (Some(contents), None);
+        let whole = DumpFile { path, bytes: 1000, sha256: [2; 32], fault: None, contents, sidecar, export };
         let cut = DumpFile { fault: Some("it ends early".into()), contents: None, sidecar: None, ..whole.clone() };
-        for dump in [whole, cut] {
+        let export = DumpFile { contents: None, export: Some(sample()), ..whole.clone() };
+        for dump in [whole, cut, export] {
             assert_eq!(cbor::decode::<DumpFile>("dump", &cbor::encode(&dump)), Ok(dump));
         }
     }

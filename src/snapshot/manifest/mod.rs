@@ -4,6 +4,7 @@ pub mod application;
 pub mod database;
 pub mod dump;
 pub mod exclusion;
+pub mod export;
 
 use crate::repo::cbor::{self, Time};
 use crate::repo::id::RunId;

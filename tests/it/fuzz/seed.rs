@@ -18,6 +18,7 @@ fn the_first_inputs_are_written() {
         }
     }
     archives();
+    exports();
     index();
     // Changes of a sound database: none, two in its header, one in a page, and one that is cut.
     for changes in
@@ -111,6 +112,27 @@ fn frame(vector: &Vector) {
     let plain = open_salted(&key, b"frame", &[&aad], &vector.bytes);
     if let Ok(plain) = plain {
         put("frame", &[&[class, 0x55], &plain[..]].concat());
+    }
+}
+
+/// Manifests of exports, and small exports.
+fn exports() {
+    let hash = "61".repeat(32);
+    let manifest = format!(
+        r#"{{"backup_format_version":2,"nosdesk_version":"1.0.13","schema_hash":"0319c33351b4a3c4","migration_version":"20260618100000","schema_sha256":"{hash}","created_at":"2026-11-20T03:00:05+00:00","tables":{{"users":{{"count":1,"sha256":"{hash}"}},"odd":{{"count":0,"sha256":""}},"unread":{{"count":2}},"gone":{{"count":3,"sha256":"x"}}}},"files":{{"total_count":1,"total_size_bytes":4}}}}"#
+    );
+    for choice in [1, 12] {
+        put("export", &[&[1, choice], manifest.as_bytes()].concat());
+    }
+    let table: &[u8] = b"[\n  {\n    \"id\": 1\n  }\n]";
+    for level in [0, 6] {
+        let members = [
+            ("data/users.json", table, level),
+            ("data/odd.json", b"[]", level),
+            ("files/a", b"text", level),
+            ("manifest.json", manifest.as_bytes(), level),
+        ];
+        put("export", &[&[2], &crate::expand::zip(&members, 7)[..]].concat());
     }
 }
 
@@ -219,6 +241,14 @@ type Texts = &'static [(Option<u8>, &'static str)];
 
 /// Targets, and texts for them.
 const TEXTS: &[(&str, Texts)] = &[
+    (
+        "export",
+        &[
+            (Some(0), "[]"),
+            (Some(0), " [\n  {\n    \"id\": 1,\n    \"a\": [true, null, \"]\\\"\\\\\", {}]\n  }, -1.5e3,\n\"\" ]\n"),
+            (Some(0), "[[[[{\"\":[[]]}]],0],[1}]"),
+        ],
+    ),
     ("key_text", &[(None, "correct horse"), (None, "e\u{301}\r\n"), (None, "\u{fb01}\u{1e9b}\u{323}")]),
     (
         "names",

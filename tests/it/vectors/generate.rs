@@ -3,6 +3,7 @@
 //! Sealing draws salts, so every run of this writes other bytes: it's run by hand, when the format changes, with
 //! `cargo test --test it vectors::generate -- --ignored`.
 
+mod dumps;
 mod packs;
 mod trees;
 
@@ -56,6 +57,7 @@ fn write_all() {
     maker.bad_frames();
     packs::write(&maker);
     trees::write();
+    dumps::write(trees::top());
 }
 
 /// The plaintext of a frame, as its fields say.

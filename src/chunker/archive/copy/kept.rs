@@ -23,6 +23,11 @@ pub struct KeptTable {
 }
 
 impl KeptTable {
+    /// A table with these rows, in COPY's text format.
+    pub(in crate::chunker) fn of((schema, table): (String, String), columns: Vec<String>, rows: Vec<u8>) -> Self {
+        Self { schema, table, columns, rows }
+    }
+
     /// The values of each row, in the order of the columns; NULL is nothing. Bytes that aren't UTF-8 are replaced.
     pub fn rows(&self) -> impl Iterator<Item = Vec<Option<String>>> {
         let text = |value: std::borrow::Cow<'_, [u8]>| String::from_utf8_lossy(&value).into_owned();

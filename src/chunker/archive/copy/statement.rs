@@ -55,7 +55,23 @@ impl<'s> Names<'s> {
         self.chars.next_if_eq(&expected).is_some()
     }
 
-    fn skip_spaces(&mut self) {
+    /// Whether this character is the next one.
+    pub(in crate::chunker) fn is_at(&mut self, expected: char) -> bool {
+        self.chars.peek() == Some(&expected)
+    }
+
+    /// Takes the next character off, if it's such a one.
+    pub(in crate::chunker) fn next_if(&mut self, is_one: impl Fn(char) -> bool) -> Option<char> {
+        self.chars.next_if(|c| is_one(*c))
+    }
+
+    /// Takes the next character off.
+    pub(in crate::chunker) fn next(&mut self) -> Option<char> {
+        self.chars.next()
+    }
+
+    /// Takes white space off.
+    pub(in crate::chunker) fn skip_spaces(&mut self) {
         while self.chars.next_if(char::is_ascii_whitespace).is_some() {}
     }
 

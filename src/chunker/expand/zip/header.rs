@@ -122,6 +122,11 @@ pub(super) fn read(bytes: &[u8]) -> Read {
     Read::Header(Header { method, is_encrypted, has_descriptor, size, mark, likely })
 }
 
+/// The name of the member whose whole header this is.
+pub(super) fn name(header: &[u8]) -> &[u8] {
+    header.get(FIXED..FIXED + usize::from(u16_at(header, 26))).unwrap_or_default()
+}
+
 /// Sizes of 64 bits, as far as they are there.
 #[derive(Default)]
 struct Sizes {

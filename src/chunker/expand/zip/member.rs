@@ -9,6 +9,7 @@ use crate::chunker::expand::out::Out;
 use crate::chunker::expand::sum::Sum;
 use crate::chunker::expand::undoing::Undoing;
 use crate::chunker::expand::watched::Watched;
+use crate::chunker::export::Tally;
 
 /// What is known of a member when it ends.
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +53,19 @@ pub(super) struct Stored {
     /// Those that are to come.
     left: u64,
     sum: Sum,
+    tally: Option<Box<Tally>>,
     told: Option<Mark>,
     has_descriptor: bool,
 }
 
 impl Stored {
-    /// Of so many bytes.
-    pub(super) const fn new(size: u64, depth: usize, (told, has_descriptor): (Option<Mark>, bool)) -> Self {
-        Self { inner: Expander::within(depth), size, left: size, sum: Sum::CRC, told, has_descriptor }
+    /// Of so many bytes, of which a tally is kept.
+    pub(super) fn new(
+        (size, tally): (u64, Option<Box<Tally>>),
+        depth: usize,
+        (told, has_descriptor): (Option<Mark>, bool),
+    ) -> Self {
+        Self { inner: Expander::within(depth), size, left: size, sum: Sum::CRC, tally, told, has_descriptor }
     }
 
     pub(super) fn push<E>(
@@ -72,12 +78,16 @@ impl Stored {
         let (now, left) = take(input, self.left);
         self.left = left;
         self.sum.add(now);
+        if let Some(tally) = &mut self.tally {
+            tally.add(now);
+        }
         self.inner.push_into(now, outcome, out)?;
         if left > 0 {
             return Ok(State::Stored(self));
         }
         self.finish(outcome, out)?;
         common.is_apart = true;
+        common.read(self.tally.take(), self.size, out);
         let content = Some(Mark::of(self.sum.bytes(), self.size));
         Ok(After { told: self.told, content, descriptor: Some(self.size).filter(|_| self.has_descriptor) }
             .state(outcome))
@@ -102,14 +112,14 @@ pub(super) struct Deflated {
 }
 
 impl Deflated {
-    /// Of so many bytes, if that is known, at a level that it hints at.
+    /// Of so many bytes, if that is known, at a level that it hints at; a tally is kept of its content.
     pub(super) fn new(
         common: &Common,
-        (size, likely): (Option<u64>, Option<u8>),
+        (size, likely, tally): (Option<u64>, Option<u8>, Option<Box<Tally>>),
         (told, has_descriptor): (Option<Mark>, bool),
     ) -> Self {
         let undoing = Undoing::of(Codec::Deflate(likely), common.depth).after(common.habits).giving_back();
-        let (undoing, inner) = (undoing.summing(Sum::CRC), Expander::within(common.depth));
+        let (undoing, inner) = (undoing.summing(Sum::CRC).tallying(tally), Expander::within(common.depth));
         Self { undoing, inner, size: 0, left: size, told, has_descriptor, watched: None }
     }
 
@@ -146,7 +156,15 @@ impl Deflated {
             return Ok(State::Deflated(self));
         }
         self.finish(common, outcome, out)?;
-        let content = self.undoing.sum().filter(|_| is_whole).map(|(crc, bytes)| Mark::of(crc, bytes));
+        if !is_whole {
+            // Also of a stream that would have stayed as it is anyway.
+            outcome.note(Some(if is_lost { Left::Damaged } else { Left::Truncated }));
+        }
+        let sum = self.undoing.sum().filter(|_| is_whole);
+        if let Some((_, bytes)) = sum {
+            common.read(self.undoing.take_tally(), bytes, out);
+        }
+        let content = sum.map(|(crc, bytes)| Mark::of(crc, bytes));
         let has_descriptor = self.has_descriptor && !(is_lost && self.left.is_none());
         // The header may tell of more than there is.
         let more = self.left.unwrap_or(0);

@@ -24,6 +24,7 @@ use super::left::Left;
 use super::out::Out;
 use super::undoing::Given;
 use super::watched::Watched;
+use crate::chunker::export::Tally;
 use header::{Header, Mark, Read};
 use member::{After, Deflated, Stored, compare};
 pub(super) use places::Members;
@@ -109,7 +110,7 @@ impl Zip {
 
     pub(super) fn finish<E>(mut self, outcome: &mut Outcome, out: &mut Out<'_, E>) -> Result<(), E> {
         match self.state {
-            State::Between(held) | State::Descriptor(held, ..) => self.common.raw(&held, out),
+            State::Between(held) | State::Descriptor(held, ..) => self.common.gap(&held, out),
             State::Stored(mut stored) => stored.finish(outcome, out),
             State::Deflated(mut deflated) => deflated.finish(&mut self.common, outcome, out),
             State::Verbatim(..) | State::Rest => Ok(()),
@@ -133,6 +134,19 @@ impl Common {
         out.raw(bytes)
     }
 
+    /// Bytes that are no member's.
+    fn gap<E>(&mut self, bytes: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
+        if self.is_outermost() {
+            out.export.between(bytes);
+        }
+        self.raw(bytes, out)
+    }
+
+    /// Whether it's no container's content.
+    const fn is_outermost(&self) -> bool {
+        self.depth == 1
+    }
+
     /// Looks for the next header, of which there are perhaps some bytes.
     fn between<E>(
         &mut self,
@@ -144,7 +158,7 @@ impl Common {
         loop {
             if held.is_empty() {
                 let (before, later) = input.split_at(header::before(input));
-                self.raw(before, out)?;
+                self.gap(before, out)?;
                 *input = later;
             }
             match header::read(&held) {
@@ -154,8 +168,8 @@ impl Common {
                 Read::None => {
                     let rest = held.split_off(1);
                     let (before, rest) = rest.split_at(header::before(&rest));
-                    self.raw(&held, out)?;
-                    self.raw(before, out)?;
+                    self.gap(&held, out)?;
+                    self.gap(before, out)?;
                     held = rest.to_vec();
                 }
                 Read::Needs(_) if input.is_empty() => return Ok(State::Between(held)),
@@ -181,17 +195,20 @@ impl Common {
         out.literal(bytes);
         self.is_apart = true;
         let Header { method, is_encrypted, has_descriptor, size, mark, likely } = header;
+        let tally = if self.is_outermost() { out.export.begin(header::name(bytes)) } else { None };
         let after = After::unread(size, has_descriptor);
         // Without a size its end is found where the next header is.
         let verbatim = size.map_or(State::Between(Vec::new()), |size| State::Verbatim(size, after));
         Ok(match (method, size) {
             (_, Some(0)) => {
-                let nothing = (method == header::STORED && !is_encrypted).then(|| Mark::of([0; 4], 0));
-                compare(mark, nothing, outcome);
+                if method == header::STORED && !is_encrypted {
+                    compare(mark, Some(Mark::of([0; 4], 0)), outcome);
+                    self.read(tally, 0, out);
+                }
                 after.state(outcome)
             }
             (header::STORED, Some(size)) if !is_encrypted => {
-                State::Stored(Box::new(Stored::new(size, self.depth, (mark, has_descriptor))))
+                State::Stored(Box::new(Stored::new((size, tally), self.depth, (mark, has_descriptor))))
             }
             (header::DEFLATED, _) if !is_encrypted => {
                 let watched = Watched::of(at, self.depth, out);
@@ -206,7 +223,7 @@ impl Common {
                     outcome.note(left);
                     verbatim
                 } else {
-                    let member = Deflated::new(self, (size, likely), (mark, has_descriptor));
+                    let member = Deflated::new(self, (size, likely, tally), (mark, has_descriptor));
                     State::Deflated(Box::new(member.watched(watched)))
                 }
             }
@@ -216,6 +233,13 @@ impl Common {
                 verbatim
             }
         })
+    }
+
+    /// All of a member was read: so many bytes of content.
+    fn read<E>(&self, tally: Option<Box<Tally>>, bytes: u64, out: &mut Out<'_, E>) {
+        if self.is_outermost() {
+            out.export.end(tally, bytes);
+        }
     }
 
     /// What becomes of a compressed member's parts.

@@ -70,6 +70,30 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_in_insert_statements_is_that_of_copy() {
+        let create = "CREATE TABLE b.schema_migrations (\n    version bigint NOT NULL,\n    dirty boolean NOT NULL\n);\n\
+            CREATE TABLE a.knex_migrations (\n    id integer NOT NULL,\n    name character varying(255),\n    batch integer,\n    migration_time timestamp with time zone\n);\n\
+            CREATE TABLE a.knex_migrations_lock (\n    index integer NOT NULL,\n    is_locked integer\n);\n";
+        let copied = of("COPY b.schema_migrations (version, dirty) FROM stdin;\n7\tt\n\\.\n\
+            COPY a.knex_migrations_lock (index, is_locked) FROM stdin;\n1\t1\n\\.\n\
+            COPY a.knex_migrations (id, name, batch, migration_time) FROM stdin;\n2\tb's\t1\t\\N\n1\ta\t1\t2026-01-01 00:00:00+00\n\\.\n");
+        assert_eq!(copied.len(), 2);
+        let plain = "INSERT INTO b.schema_migrations VALUES (7, true);\n\
+            INSERT INTO a.knex_migrations_lock VALUES (1, 1);\n\
+            INSERT INTO a.knex_migrations VALUES (2, 'b''s', 1, NULL);\n\
+            INSERT INTO a.knex_migrations VALUES (1, 'a', 1, '2026-01-01 00:00:00+00');\n";
+        assert_eq!(of(&format!("{create}{plain}")), copied);
+        assert!(of(plain).is_empty(), "without the columns nobody knows what they are");
+        let named = "INSERT INTO b.schema_migrations (version, dirty) VALUES (7, true);\n\
+            INSERT INTO a.knex_migrations_lock (index, is_locked) VALUES\n\t(1, 1);\n\
+            INSERT INTO a.knex_migrations (batch, name, migration_time, id) VALUES\n\t(1, 'b''s', NULL, 2),\n\t(1, 'a', '2026-01-01 00:00:00+00', 1);\n";
+        assert_eq!(of(named), copied);
+        // One that isn't understood.
+        let odd = plain.replace("(7, true)", "(7, now())");
+        assert_eq!(of(&format!("{create}{odd}")), copied[..1]);
+    }
+
+    #[test]
     fn what_is_too_long_for_a_ledger_is_left_out() {
         let table = |name: &str, rows: usize, length: usize| {
             let rows = (0..rows).map(|n| format!("{n}{}\n", "x".repeat(length))).collect::<Vec<_>>().concat();

@@ -296,6 +296,11 @@ fn bad_directories() {
     bad("text-name", "a name as text", "malformed", &changed(&[0, 0x41, b'a'], &[0, 0x61, b'a']));
 }
 
+/// The top of a tree.
+pub(super) fn top() -> Entry {
+    Entry { kind: EntryType::Directory, ..stored("", 0) }
+}
+
 fn parts() {
     let open = OpenPart {
         needs: None,
@@ -315,10 +320,9 @@ fn parts() {
         brings_back: None,
         checkpoint_of: None,
     };
-    let root = Entry { kind: EntryType::Directory, ..stored("", 0) };
     let sealed = SealedPart {
         needs: None,
-        root,
+        root: top(),
         paths: vec![b"/home/\xff".to_vec().into()],
         problems: vec![],
         secrets: vec![],
