@@ -128,6 +128,7 @@ mod tests {
             "nightsafe-protect.1",
             "nightsafe-prune.1",
             "nightsafe-repair-index.1",
+            "nightsafe-repair-notes.1",
             "nightsafe-repair-packs.1",
             "nightsafe-repair-snapshots.1",
             "nightsafe-repair.1",
