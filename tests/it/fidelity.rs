@@ -6,16 +6,19 @@ pub mod facts;
 mod many;
 pub mod mount;
 mod others;
+mod remote;
 mod tree;
 
 use crate::fidelity::facts::{Facts, Survey, survey};
 use crate::fidelity::mount::{Place, places};
 use crate::world::{NAME, World, everything_into};
 use nightsafe::repo::id::RunId;
+use nightsafe::repo::repository::{Full, Repo};
 use nightsafe::snapshot::backup::{BackupOptions, FilesSource, backup};
 use nightsafe::snapshot::browse::list_entries;
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::restore::{self, Overwrite, RestoreOptions, RestoreSummary};
+use nightsafe::snapshot::snapshots::load;
 use nightsafe::snapshot::tree::path::SafePath;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
@@ -44,16 +47,26 @@ pub fn differences(expected: &Survey, found: &Survey) -> Vec<String> {
 
 /// A snapshot of `source`, which must be complete.
 pub fn back_up(world: &World, source: &Path) -> RunId {
+    back_up_into(&world.repo(), world, source)
+}
+
+/// [`back_up`] into another repository.
+fn back_up_into(repo: &Repo<Full>, world: &World, source: &Path) -> RunId {
     let files = FilesSource { name: Some(NAME.to_owned()), paths: vec![source.to_owned()], ..FilesSource::default() };
     let options = BackupOptions { files: vec![files], ..world.options() };
-    let summary = backup(&world.repo(), &options, &Silent::default()).unwrap();
+    let summary = backup(repo, &options, &Silent::default()).unwrap();
     assert_eq!(summary.problems, []);
     summary.snapshot.unwrap()
 }
 
 pub fn restore(world: &World, id: RunId, options: &RestoreOptions) -> RestoreSummary {
+    restore_from(&world.repo(), id, options)
+}
+
+/// [`restore`] from another repository.
+fn restore_from(repo: &Repo<Full>, id: RunId, options: &RestoreOptions) -> RestoreSummary {
     let path: SafePath = NAME.parse().unwrap();
-    restore::restore(&world.repo(), &world.snapshot(id), Some(&path), options, &Silent::default()).unwrap()
+    restore::restore(repo, &load(repo, id).unwrap(), Some(&path), options, &Silent::default()).unwrap()
 }
 
 /// Removes a tree with paths that the standard library can't take.

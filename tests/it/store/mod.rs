@@ -6,7 +6,7 @@
 mod conformance;
 mod local;
 mod opendal;
-mod remote;
+pub mod remote;
 
 use conformance::{Case, check};
 use nightsafe::repo::store::faulty::FaultyStore;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A variable of the environment, or a word on how to get it.
-fn variable(name: &str, script: &str) -> Option<String> {
+pub fn variable(name: &str, script: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {
         println!("skipped: {name} isn't set; eval \"$({script} start /tmp/DIR)\" sets it");
@@ -23,13 +23,13 @@ fn options<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 }
 
 /// A text that no run before has used.
-fn unused() -> String {
+pub fn unused() -> String {
     let mut random = [0; 8];
     getrandom::fill(&mut random).unwrap();
     format!("{:016x}", u64::from_le_bytes(random))
 }
 
-fn s3(url: &str) -> Arc<dyn Store> {
+pub fn s3(url: &str) -> Arc<dyn Store> {
     let secret = |name: &str| std::env::var(name).unwrap().into();
     let secrets = BTreeMap::from([
         ("access_key_id".to_owned(), secret("NIGHTSAFE_TEST_S3_ACCESS_KEY_ID")),
