@@ -15,6 +15,7 @@ mod known;
 mod marks;
 mod member;
 mod places;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +26,10 @@ use super::out::Out;
 use super::undoing::Given;
 use super::watched::Watched;
 use crate::chunker::export::Tally;
-use header::{Header, Mark, Read};
+use header::{Header, Mark};
 use member::{After, Deflated, Stored, compare};
 pub(super) use places::Members;
+use search::Found;
 
 /// So many members are looked at; what follows stays as it is.
 const MAX_MEMBERS: u64 = 1 << 20;
@@ -150,32 +152,17 @@ impl Common {
     /// Looks for the next header, of which there are perhaps some bytes.
     fn between<E>(
         &mut self,
-        mut held: Vec<u8>,
+        held: Vec<u8>,
         input: &mut &[u8],
         outcome: &mut Outcome,
         out: &mut Out<'_, E>,
     ) -> Result<State, E> {
-        loop {
-            if held.is_empty() {
-                let (before, later) = input.split_at(header::before(input));
-                self.gap(before, out)?;
-                *input = later;
+        Ok(match search::next(held, input, &mut |bytes| self.gap(bytes, out))? {
+            Found::Header(header, bytes) => {
+                return self.begin(header, (&bytes, self.ends - input.len() as u64), outcome, out);
             }
-            match header::read(&held) {
-                Read::Header(header) => {
-                    return self.begin(header, (&held, self.ends - input.len() as u64), outcome, out);
-                }
-                Read::None => {
-                    let rest = held.split_off(1);
-                    let (before, rest) = rest.split_at(header::before(&rest));
-                    self.gap(&held, out)?;
-                    self.gap(before, out)?;
-                    held = rest.to_vec();
-                }
-                Read::Needs(_) if input.is_empty() => return Ok(State::Between(held)),
-                Read::Needs(length) => held.extend_from_slice(take(input, (length - held.len()) as u64).0),
-            }
-        }
+            Found::Part(held) => State::Between(held),
+        })
     }
 
     /// A member begins, at a byte behind its header.

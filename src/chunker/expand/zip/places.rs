@@ -1,7 +1,9 @@
 //! Where the members of a ZIP are, as far as their headers tell: those of one that was written into a pipe don't.
 
-use super::header::{self, Header, Read};
+use super::header::{self, Header};
+use super::search::{self, Found};
 use super::take;
+use std::convert::Infallible;
 
 /// What is told of a member that is compressed: where its bytes begin and end, their BLAKE3, and the level that its header hints at.
 pub(in crate::chunker::expand) type Find<'f> = &'f mut dyn FnMut(u64, u64, [u8; 32], Option<u8>);
@@ -81,20 +83,11 @@ impl Members {
     }
 
     /// Looks for the next header, and what it says of its member.
-    fn between(&self, mut held: Vec<u8>, input: &mut &[u8]) -> State {
-        loop {
-            if held.is_empty() {
-                *input = &input[header::before(input)..];
-            }
-            match header::read(&held) {
-                Read::Header(header) => return State::of(header, self.ends - input.len() as u64),
-                Read::None => {
-                    let rest = held.split_off(1);
-                    held = rest[header::before(&rest)..].to_vec();
-                }
-                Read::Needs(_) if input.is_empty() => return State::Between(held),
-                Read::Needs(length) => held.extend_from_slice(take(input, (length - held.len()) as u64).0),
-            }
+    fn between(&self, held: Vec<u8>, input: &mut &[u8]) -> State {
+        let Ok(found) = search::next(held, input, &mut |_| Ok::<_, Infallible>(()));
+        match found {
+            Found::Header(header, _) => State::of(header, self.ends - input.len() as u64),
+            Found::Part(held) => State::Between(held),
         }
     }
 }
