@@ -6,7 +6,7 @@ pub mod keys;
 pub mod ledger;
 
 use crate::snapshot::manifest::application::Application;
-use crate::snapshot::manifest::database::Ledger;
+use crate::snapshot::manifest::database::{Ledger, Table};
 use crate::snapshot::source::variables::values::Variables;
 
 /// What a finding does.
@@ -53,6 +53,8 @@ impl Finding {
 pub struct Stored<'a> {
     /// The migrations in the dump, if that is known.
     pub ledgers: Option<&'a [Ledger]>,
+    /// Tables of which it has rows, if it's a dump that something else made: of one of these migrations may be there that couldn't be read.
+    pub tables: &'a [Table],
     /// Ids of the keys that its data uses, if that is known.
     pub keys_in_use: Option<&'a [String]>,
     /// The application.
@@ -148,7 +150,7 @@ fn options<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<&'static str>
 /// Compares a snapshot with where it's to go.
 pub fn compare(stored: Stored<'_>, target: &Target<'_>, overrides: Overrides) -> Result<Approved, Mismatch> {
     let mut findings: Vec<Finding> = version(stored, target).into_iter().collect();
-    findings.extend(ledger::compare(stored.ledgers, target.ledgers));
+    findings.extend(ledger::compare(stored.ledgers, stored.tables, target.ledgers));
     findings.extend(keys::compare(stored, target.environment));
     if findings.iter().any(|finding| forbids(finding, overrides)) {
         return Err(Mismatch { findings, overrides });

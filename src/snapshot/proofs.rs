@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The file's name. Another number means that methods changed what they make, or the file its form.
-const NAME: &str = "proofs-1";
+const NAME: &str = "proofs-2";
 const MAGIC: &[u8; 8] = b"nsproof\x01";
 const HASH_LEN: usize = 32;
 /// A stream's hash, what makes it, and the day when it was met last.
@@ -41,7 +41,7 @@ struct Row {
     day: u32,
 }
 
-/// The cache. All of it is in memory: 6 MiB of rows at most.
+/// The cache. All of it is in memory: 6 MiB of rows, and twice as much while new ones come.
 pub struct Proofs {
     file: PathBuf,
     key: Box<Zeroizing<[u8; 32]>>,
@@ -76,6 +76,9 @@ impl Proofs {
 
     /// Remembers a stream that was proven.
     pub fn insert(&mut self, stream: Trusted) {
+        if self.rows.len() >= 2 * MAX_ROWS && !self.rows.contains_key(&stream.hash) {
+            return;
+        }
         let row = Row { proven: stream.proven, day: self.today };
         self.changed |= self.rows.insert(stream.hash, row) != Some(row);
     }

@@ -9,7 +9,7 @@ use super::habits::Habits;
 use super::out::Out;
 use super::recipe::Step;
 use super::rows::Pieces;
-use super::watched::Watched;
+use super::watched::{Undone, Watched};
 use super::wrapped::Wrapped;
 use crate::chunker::archive::token::{INTEGER, Integer};
 use crate::chunker::archive::window::Window;
@@ -172,7 +172,8 @@ impl PgDump {
     fn begin<E>(&mut self, pieces: Pieces, out: &mut Out<'_, E>) {
         let Some(header) = self.parser.header() else { return };
         let wrapped = Wrapped::new(header.compression, self.habits, self.depth);
-        let wrapped = wrapped.watched(Watched::of(self.at, self.depth, out));
+        let undone = Undone::of(header.compression);
+        let wrapped = wrapped.watched(Watched::of((self.at, undone), self.depth, out));
         self.block = Some(Block::new(wrapped, pieces));
     }
 

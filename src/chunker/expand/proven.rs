@@ -39,7 +39,7 @@ impl Proven {
 /// A stream that is known before it's undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trusted {
-    /// BLAKE3 of its bytes.
+    /// That of its [place](super::StreamPlace): of its bytes, and of what they are undone as.
     pub hash: [u8; 32],
     /// What makes them.
     pub proven: Proven,

@@ -16,7 +16,7 @@ const MAX_PIECE: usize = 8 << 20;
 const OBJECT_PIECE: usize = 16 << 10;
 /// Sizes of pieces are told each time that so many bytes of content have passed: the compressed bytes of these wait for them when it's rebuilt.
 const TELLING: u64 = 256 << 10;
-/// No more sizes are kept, and half of what may wait when it's rebuilt.
+/// No more sizes are kept or wait: half of what may when it's rebuilt.
 const MAX_FRAMES: usize = 1 << 19;
 
 /// Puts content into the pieces that a dump without compression has.
@@ -29,6 +29,8 @@ pub(super) struct Pieces {
     past_rows: bool,
     /// The pieces of compressed bytes that aren't told yet: how much content had come when each began, and its size.
     frames: VecDeque<(u64, u32)>,
+    /// Sizes that were told since content was passed on, or what isn't undone: they wait when it's rebuilt.
+    told: usize,
     /// Bytes of content that were passed on.
     passed: u64,
 }
@@ -43,19 +45,20 @@ impl Pieces {
     }
 
     const fn new(of_rows: bool) -> Self {
-        Self { held: Vec::new(), of_rows, past_rows: false, frames: VecDeque::new(), passed: 0 }
+        Self { held: Vec::new(), of_rows, past_rows: false, frames: VecDeque::new(), told: 0, passed: 0 }
     }
 
     /// A piece of so many compressed bytes begins, when this much content has come. False if there are too many.
     pub(super) fn frame(&mut self, size: u32, come: u64) -> bool {
         self.frames.push_back((come, size));
-        self.frames.len() < MAX_FRAMES
+        self.frames.len() + self.told < MAX_FRAMES
     }
 
     /// Tells the sizes of the pieces that began before so much content had come.
     fn tell<E>(&mut self, before: u64, out: &mut Out<'_, E>) {
         while let Some((_, size)) = self.frames.pop_front_if(|(come, _)| *come < before) {
             out.step(Step::Sizes { count: 1, size });
+            self.told += 1;
         }
     }
 
@@ -73,6 +76,7 @@ impl Pieces {
             }
             Given::Verbatim(bytes) => {
                 self.tell_all(out);
+                self.told = 0;
                 out.raw(bytes)?;
             }
             // A guide may be to any number of bytes without content.
@@ -123,12 +127,13 @@ impl Pieces {
     }
 
     fn give<E>(&mut self, piece: &[u8], out: &mut Out<'_, E>) -> Result<(), E> {
-        let told = self.passed / TELLING;
+        let before = self.passed / TELLING;
         self.passed += piece.len() as u64;
-        if self.passed / TELLING > told {
+        if self.passed / TELLING > before {
             // Before it, since it may be long, and a piece isn't interrupted.
             self.tell(self.passed, out);
         }
+        self.told = 0;
         out.pieced(&Integer::of(u32::try_from(piece.len()).unwrap_or(u32::MAX)))?;
         out.pieced(piece)
     }

@@ -8,6 +8,7 @@ use super::expander::Format;
 use super::habits::Habits;
 use super::proven::{Proven, Trusted};
 use super::undoing::Undoing;
+use super::watched::Undone;
 use super::wrapped::{ZLIB_HEADER, codec_of};
 use super::zip::Members;
 use crate::chunker::archive::{BlockKind, BlockReader, Compression, Event, Parser};
@@ -23,7 +24,7 @@ pub struct StreamPlace {
     pub begins: u64,
     /// Behind its last byte or piece.
     pub ends: u64,
-    /// BLAKE3 of its bytes, without what frames them.
+    /// BLAKE3 of a byte for what it's undone as and of its bytes, without what frames them.
     pub hash: [u8; 32],
     kind: Kind,
 }
@@ -125,7 +126,8 @@ impl Archive {
             self.at += event.length() as u64;
             match event {
                 Event::BlockStart { kind: BlockKind::Compressed, .. } | Event::ObjectStart { .. } => {
-                    self.open = Some((self.at, blake3::Hasher::new()));
+                    let undone = self.parser.header().map_or(Undone::Zlib, |header| Undone::of(header.compression));
+                    self.open = Some((self.at, undone.hasher()));
                 }
                 Event::Data(data) => drop(self.open.as_mut().map(|(_, hasher)| hasher.update(data))),
                 Event::BlockEnd | Event::ObjectEnd => {
@@ -159,11 +161,14 @@ impl Prover {
     pub fn new(place: StreamPlace, like: Option<Proven>) -> Self {
         let mut habits = Habits::default();
         habits.learn(like.map(|proven| proven.method), None, None);
-        let is_framed = matches!(place.kind, Kind::Archive(_));
+        let (is_framed, undone) = match place.kind {
+            Kind::Archive(compression) => (true, Undone::of(compression)),
+            Kind::Member(_) => (false, Undone::Raw),
+        };
         Self {
             place,
             frames: is_framed.then(|| BlockReader::new(BlockKind::Compressed, place.begins)),
-            hasher: blake3::Hasher::new(),
+            hasher: undone.hasher(),
             header: Vec::new(),
             undoing: None,
             habits,

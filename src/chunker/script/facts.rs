@@ -260,6 +260,7 @@ impl Facts {
             self.is_unclear = true;
             self.tables.clear();
             self.extensions.clear();
+            self.inserts.give_up();
         }
         self.names <= MOST_NAMES
     }

@@ -8,6 +8,8 @@ use std::collections::btree_map::Entry;
 
 /// Bytes that are kept of all tables. What would exceed them isn't kept.
 const MOST_BYTES: usize = 4 << 20;
+/// Bytes that a name takes besides its own.
+const NAME: usize = 24;
 /// What begins a part of CREATE TABLE that is no column. As the name of one it stands in quotes.
 const CONSTRAINTS: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EXCLUDE", "LIKE"];
 
@@ -45,7 +47,8 @@ impl Inserts {
 
     /// Looks out for the rows of a table, if it's wanted.
     fn expect(&mut self, table: Table, columns: Vec<String>) {
-        let bytes = table.0.len() + table.1.len() + columns.iter().map(String::len).sum::<usize>();
+        let names = [&table.0, &table.1].into_iter().chain(&columns);
+        let bytes = names.map(|name| name.len() + NAME).sum::<usize>();
         if !(self.wanted)(&table.1, &columns) || self.bytes + bytes > MOST_BYTES {
             return;
         }
@@ -72,11 +75,15 @@ impl Inserts {
         let Some(held) = self.tables.get_mut(table) else { return };
         let Some(rows) = &mut held.rows else { return };
         let columns = named.unwrap_or_else(|| held.columns.clone());
-        if rows.is_empty() {
+        if columns != held.columns {
+            let bytes = columns.iter().map(String::len).sum::<usize>() + columns.len() * NAME;
+            if !rows.is_empty() || !is_whole || self.bytes + bytes > MOST_BYTES {
+                self.bytes -= rows.len();
+                held.rows = None;
+                return;
+            }
+            self.bytes += bytes;
             held.columns = columns;
-        } else if columns != held.columns {
-            held.rows = None;
-            return;
         }
         match values(rest, held.columns.len()).filter(|_| is_whole) {
             Some(new) if self.bytes + new.len() <= MOST_BYTES => {
@@ -88,6 +95,12 @@ impl Inserts {
                 held.rows = None;
             }
         }
+    }
+
+    /// Keeps nothing, and nothing more.
+    pub(super) fn give_up(&mut self) {
+        self.tables.clear();
+        self.bytes = MOST_BYTES;
     }
 
     /// All tables of which there are rows.

@@ -122,7 +122,7 @@ impl Preview<'_> {
 
     /// What whoever undoes it is to know.
     pub(super) fn ahead(&self) -> Box<dyn Ahead> {
-        Box::new(Reader(Arc::clone(&self.board)))
+        Box::new(Reader { board: Arc::clone(&self.board), was_found: false })
     }
 
     /// Proves streams apart as long as there are some.
@@ -266,11 +266,16 @@ impl Drop for Begun<'_> {
 }
 
 /// Whoever undoes the container in its order.
-struct Reader(Arc<Board>);
+struct Reader {
+    board: Arc<Board>,
+    /// Whether the stream that was asked for last is one that a look finds: else it needn't be remembered.
+    was_found: bool,
+}
 
 impl Ahead for Reader {
     fn stream(&mut self, begins: u64) -> Option<Trusted> {
-        let mut sheet = self.0.lock();
+        let mut sheet = self.board.lock();
+        self.was_found = sheet.streams.contains_key(&begins);
         loop {
             match sheet.streams.get(&begins) {
                 Some(Stream::Came(came)) => return *came,
@@ -278,7 +283,7 @@ impl Ahead for Reader {
                     sheet.known += 1;
                     return Some(stream);
                 }
-                Some(Stream::Begun) => sheet = self.0.news.wait(sheet).unwrap_or_else(PoisonError::into_inner),
+                Some(Stream::Begun) => sheet = self.board.news.wait(sheet).unwrap_or_else(PoisonError::into_inner),
                 Some(Stream::Waiting) => {
                     // It's done here.
                     sheet.streams.remove(&begins);
@@ -290,11 +295,13 @@ impl Ahead for Reader {
     }
 
     fn proven(&mut self, stream: Trusted) {
-        self.0.lock().learned.push(stream);
+        if self.was_found {
+            self.board.lock().learned.push(stream);
+        }
     }
 
     fn contradicted(&mut self) {
-        self.0.lock().contradicted = true;
+        self.board.lock().contradicted = true;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether the migrations of a snapshot fit the application that is to run on it.
 
 use super::{Finding, Subject, Weight};
-use crate::snapshot::manifest::database::Ledger;
+use crate::snapshot::manifest::database::{Ledger, Table};
 
 /// How the migrations in a snapshot relate to those in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,12 +52,13 @@ fn of(snapshot: &Ledger, target: &Ledger) -> Relation {
 }
 
 /// Compares the ledgers of a dump, if they are known, with those of the database that it is to replace.
-pub(super) fn compare(stored: Option<&[Ledger]>, target: &[Ledger]) -> Vec<Finding> {
+pub(super) fn compare(stored: Option<&[Ledger]>, tables: &[Table], target: &[Ledger]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for target in target.iter().filter(|ledger| !ledger.rows.is_empty()) {
         let same = |ledger: &&Ledger| ledger.schema == target.schema && ledger.table == target.table;
         let name = format!("migrations of {} ({}.{})", target.kind, target.schema, target.table);
-        let Some(stored) = stored else {
+        let is_there = tables.iter().any(|table| table.schema == target.schema && table.name == target.table);
+        let Some(stored) = stored.filter(|stored| !is_there || stored.iter().any(|ledger| same(&ledger))) else {
             let text = format!("{name}: those of the dump aren't known");
             findings.push(Finding::new(Subject::Ledger, Weight::Note, text));
             continue;
@@ -124,7 +125,7 @@ pub(super) mod tests {
     }
 
     fn weight(stored: &[Ledger], target: &[Ledger]) -> Vec<Weight> {
-        compare(Some(stored), target).into_iter().map(|finding| finding.weight).collect()
+        compare(Some(stored), &[], target).into_iter().map(|finding| finding.weight).collect()
     }
 
     #[test]
@@ -138,9 +139,19 @@ pub(super) mod tests {
         assert_eq!(weight(&two(), &[ledger(&[])]), [], "the application never migrated there");
         assert_eq!(weight(&two(), &[]), []);
         assert_eq!(weight(&[], &two()), [Weight::Refused], "another application's database");
-        let unknown = compare(None, &two());
+        let unknown = compare(None, &[], &two());
         assert_eq!(unknown.iter().map(|finding| finding.weight).collect::<Vec<_>>(), [Weight::Note]);
         assert!(unknown[0].text.contains("aren't known"), "{unknown:?}");
+        let table = Table {
+            schema: "public".into(),
+            name: "_prisma_migrations".into(),
+            rows: None,
+            dumped_rows: Some(2),
+            bytes: None,
+            first_chunk: None,
+            chunks: None,
+        };
+        assert_eq!(compare(Some(&[]), &[table], &two()), unknown, "they are there, and couldn't be read");
         let django = Ledger { kind: "django".into(), ..ledger(&["a 1", "b 2"]) };
         assert_eq!(weight(&two(), &[django]), [Weight::Refused]);
     }

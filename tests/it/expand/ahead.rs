@@ -81,7 +81,7 @@ fn tables_that_are_as_they_were_are_not_proven_again() {
     assert_eq!(night(MINUTES, &BackupOptions { no_cache: true, ..options.clone() }).known, 0, "when all is to be read");
     assert_eq!(night(SECONDS, &options).known, second.known);
     // It's believed as long as nobody touches it.
-    let cache = world.repo().cache().join("proofs-1");
+    let cache = world.repo().cache().join("proofs-2");
     let mut bytes = std::fs::read(&cache).unwrap();
     bytes[50] ^= 1;
     std::fs::write(&cache, bytes).unwrap();

@@ -147,7 +147,7 @@ fn every_kind_of_dump_comes_back() {
         let summary = String::from_utf8(output.stdout).unwrap();
         let summary: Value = serde_json::from_str(summary.lines().last().unwrap()).unwrap();
         assert_eq!(summary["tables"].as_array().unwrap().len(), 3);
-        assert_eq!((&summary["tables"][2]["found"], &summary["tables"][2]["expected"]), (&3000.into(), &3000.into()));
+        assert_eq!(summary["tables"][2]["found"], 3000);
         let tables = world.server.query(&world.name(&name), "SELECT count(*) FROM pg_class WHERE relname = 'nothing'");
         assert_eq!(tables.trim(), "1");
     }

@@ -116,6 +116,37 @@ fn proofs_survive_as_bytes_and_nothing_else_does() {
     }
 }
 
+/// The same bytes may be a member of a ZIP, which is undone from its first byte, and a block of an archive, which is undone behind a header of two: somebody can make such that are whole streams of other content each way.
+/// What had been proven of one was believed of the other, and a file was stored that didn't come back.
+#[test]
+fn what_was_proven_of_a_member_says_nothing_of_a_block() {
+    let made =
+        Made { minor: 15, compressed: false, blocks: vec![MadeBlock::Rows(vec![text(300)], 1)], with_tail: false };
+    let stream = zlib(&text(300), 6);
+    let archive_of = |code: u8| compressed_by(&made.bytes(), code, &|_| stream.clone(), 4_096, None);
+    let hashes: Vec<_> = (1..=3).map(|code| places(&archive_of(code), &[1_000])[0].hash).collect();
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+    let header = [&b"PK\x03\x04\x14\0\0\0\x08\0"[..], &[0; 8]].concat();
+    let size = u32::try_from(stream.len()).unwrap().to_le_bytes();
+    let zip = [&header, &size[..], &size, b"\x01\0\0\0a", &stream].concat();
+    let [member] = places(&zip, &[1_000])[..] else { panic!("a member") };
+    assert!(!hashes.contains(&member.hash));
+}
+
+/// What has the hash that is known, and doesn't come to its end, was never proven like this.
+#[test]
+fn what_is_known_wrongly_is_noticed_where_it_does_not_end() {
+    let made =
+        Made { minor: 15, compressed: false, blocks: vec![MadeBlock::Rows(vec![text(300)], 1)], with_tail: false };
+    for code in [2, 3] {
+        let bytes = compressed_by(&made.bytes(), code, &|_| zlib(&text(300), 6), 4_096, None);
+        let [place] = places(&bytes, &[1_000])[..] else { panic!("a block") };
+        let proven = Proven { method: Method::Zlib(6), flushed: false };
+        let known = BTreeMap::from([(place.begins, Trusted { hash: place.hash, proven })]);
+        assert!(expand_knowing(&bytes, known, &[1_000]).1.contradicted, "{code}");
+    }
+}
+
 proptest! {
     #[test]
     fn damaged_archives_come_back_or_are_contradicted(

@@ -8,7 +8,7 @@ use crate::chunker::expand::proven::Proven;
 impl Undoing {
     /// The same, with what makes it.
     ///
-    /// Whoever knows that compares its bytes with those that were proven. If they are others, what comes of it is worth nothing.
+    /// Whoever knows that compares its bytes with those that were proven, and sees whether it [came to its end](Self::proven). If not, what comes of it is worth nothing.
     pub(in crate::chunker::expand) fn trusting(mut self, proven: Proven) -> Self {
         self.state = State::Trusting(self.codec.decompressor(), proven);
         self
@@ -51,7 +51,7 @@ impl Undoing {
         Ok(())
     }
 
-    /// It isn't what was known. That is found by its bytes.
+    /// It isn't what was known.
     pub(super) fn distrust<E>(&mut self, sink: Sink<'_, E>) -> Result<(), E> {
         self.left = Some(Left::Damaged);
         if self.method.is_some() { sink(Given::Cut(0)) } else { Ok(()) }

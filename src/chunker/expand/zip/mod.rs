@@ -24,7 +24,7 @@ use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
 use super::undoing::Given;
-use super::watched::Watched;
+use super::watched::{Undone, Watched};
 use crate::chunker::export::Tally;
 use header::{Header, Mark};
 use member::{After, Deflated, Stored, compare};
@@ -198,7 +198,7 @@ impl Common {
                 State::Stored(Box::new(Stored::new((size, tally), self.depth, (mark, has_descriptor))))
             }
             (header::DEFLATED, _) if !is_encrypted => {
-                let watched = Watched::of(at, self.depth, out);
+                let watched = Watched::of((at, Undone::Raw), self.depth, out);
                 let is_known = watched.as_ref().is_some_and(|watched| watched.proven().is_some());
                 if self.depth > 1 && out.allowance.is_spent() {
                     outcome.note(Some(Left::Bomb));

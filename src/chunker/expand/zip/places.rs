@@ -3,6 +3,7 @@
 use super::header::{self, Header};
 use super::search::{self, Found};
 use super::take;
+use crate::chunker::expand::watched::Undone;
 use std::convert::Infallible;
 
 /// What is told of a member that is compressed: where its bytes begin and end, their BLAKE3, and the level that its header hints at.
@@ -29,7 +30,7 @@ impl State {
     fn of(header: Header, begins: u64) -> Self {
         match header.size {
             Some(left @ 1..) if header.method == header::DEFLATED && !header.is_encrypted => {
-                Self::Deflated { left, begins, hasher: Box::default(), likely: header.likely }
+                Self::Deflated { left, begins, hasher: Box::new(Undone::Raw.hasher()), likely: header.likely }
             }
             Some(left @ 1..) => Self::Within(left),
             _ => Self::Between(Vec::new()),

@@ -180,6 +180,7 @@ fn compare(
 ) -> Result<Result<Approved, Mismatch>, CliError> {
     let stored = Stored {
         ledgers: plan.dump.ledgers(),
+        tables: plan.dump.tables(),
         keys_in_use: plan.dump.database.as_ref().and_then(|database| database.keys_in_use.as_deref()),
         application: snapshot.manifest.application.as_ref(),
     };

@@ -5,10 +5,9 @@ use crate::chunker::archive::{Event, Parser, TocEntry};
 use crate::repo::error::ReadError;
 use crate::repo::reader::Reader;
 use crate::snapshot::browse;
-use crate::snapshot::manifest::database::{Database, Ledger};
+use crate::snapshot::manifest::database::{Database, Ledger, Table};
 use crate::snapshot::manifest::dump::DumpContents;
 use crate::snapshot::postgres::programs::Version;
-use crate::snapshot::postgres::restore::rows::Expected;
 use crate::snapshot::rebuilt::FileReader;
 use crate::snapshot::snapshots::Snapshot;
 use crate::snapshot::stream::{StreamReader, unwrap_read_error};
@@ -121,13 +120,9 @@ impl Dump {
         }
     }
 
-    /// The tables that it should give, and how many rows.
-    pub(super) fn expected(&self) -> Expected<'_> {
-        match (&self.database, &self.contents) {
-            (Some(database), _) => Expected::Counted(&database.tables),
-            (None, Some(contents)) => Expected::Dumped(&contents.tables),
-            (None, None) => Expected::Unknown,
-        }
+    /// The tables of which it has rows, if something else made it and the manifest knows.
+    pub fn tables(&self) -> &[Table] {
+        self.contents.as_ref().map_or(&[], |contents| &contents.tables)
     }
 
     /// Whether the stream that is stored is the dump without any compression.

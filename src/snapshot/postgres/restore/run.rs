@@ -132,7 +132,7 @@ impl Work<'_> {
         let mut session = self.admin.enter(&self.beside)?;
         self.step("gathering statistics", |_| Ok(session.execute("ANALYZE")?))?;
         self.summary.tables = self.step("counting rows", |work| {
-            Ok(rows::count(&mut session, work.plan.dump.expected(), &work.plan.options.schemas)?)
+            Ok(rows::count(&mut session, work.plan.dump.database.as_ref(), &work.plan.options.schemas)?)
         })?;
         session.close()?;
         if self.summary.differs() {
