@@ -157,7 +157,7 @@ fn withheld(repo: &Repo<Full>, key: &str, error: &StoreError) -> Result<Unusable
 fn open(repo: &Repo<Full>, run: RunId, key: &str, bytes: &[u8]) -> Result<FoundNote, UnusableNote> {
     let opened = record::open_record::<Note>(repo.read_keys(), key, bytes);
     let (note, signer) = opened.map_err(|why| match why.fault {
-        Fault::Header(_) | Fault::ForeignRepository(_) if is_whole_but_for_its_head(repo, key, bytes) => {
+        Fault::Header(_) | Fault::ForeignRepository(_) if mended(repo, key, bytes).is_some() => {
             unusable(key, Matter::Damaged, "its first bytes are damaged")
         }
         fault @ Fault::ForeignRepository(_) => {
@@ -178,12 +178,25 @@ fn open(repo: &Repo<Full>, run: RunId, key: &str, bytes: &[u8]) -> Result<FoundN
     }
 }
 
-/// Whether only the head of a note is damaged. A version that nobody knows is a newer program's, or a flipped bit, and so it is with another repository's id: what opens with the right
+/// A note of which only the head is damaged, with the right one. A version that nobody knows is a newer program's, or a flipped bit, and so it is with another repository's id: what opens with the right
 /// head was never written with another one, since the head is signed, too.
-fn is_whole_but_for_its_head(repo: &Repo<Full>, key: &str, bytes: &[u8]) -> bool {
+fn mended(repo: &Repo<Full>, key: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let head = [Kind::Note.header().as_slice(), repo.id().as_bytes()].concat();
-    let mended = bytes.get(head.len()..).map(|rest| [&head, rest].concat());
-    mended.is_some_and(|mended| record::open_record::<Note>(repo.read_keys(), key, &mended).is_ok())
+    let mended = [&head, bytes.get(head.len()..)?].concat();
+    record::open_record::<Note>(repo.read_keys(), key, &mended).is_ok().then_some(mended)
+}
+
+/// Puts a damaged note into its own place again, as it was written, if only its head is damaged: all that it says is signed. False if it can't be.
+///
+/// # Errors
+/// If the store fails. Between taking it away and putting it, a failure loses it: the error names it.
+pub fn mend(repo: &Repo<Full>, key: &str) -> Result<bool, RepoError> {
+    let Ok(bytes) = repo.store().get(key, MAX_OBJECT) else { return Ok(false) };
+    let Some(mended) = mended(repo, key, &bytes).map(Bytes::from) else { return Ok(false) };
+    repo.store().delete(key)?;
+    repo.store().put(key, &mended)?;
+    fetch::read_back(repo, key, &mended)?;
+    Ok(true)
 }
 
 fn unusable(key: &str, matter: Matter, why: impl std::fmt::Display) -> UnusableNote {

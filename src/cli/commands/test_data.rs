@@ -349,7 +349,8 @@ pub(crate) fn notes_repair() -> (NotesPlan, NotesOutcome) {
         others: vec![note(4, "needs the feature x, which this nightsafe doesn't know", Matter::Newer)],
     };
     let keys: Vec<String> = plan.damaged.iter().map(|note| note.key.clone()).collect();
-    let outcome = NotesOutcome { removed: vec![keys[0].clone(), keys[2].clone()], spared: vec![keys[1].clone()] };
+    let (removed, spared) = (vec![keys[0].clone(), keys[2].clone()], vec![keys[1].clone()]);
+    let outcome = NotesOutcome { removed, spared, mended: Vec::new() };
     (plan, outcome)
 }
 

@@ -112,6 +112,7 @@ pub struct RepairNotes {
     pub sound: u64,
     pub damaged: Vec<Fault>,
     pub removed: Vec<String>,
+    pub mended: Vec<String>,
     pub staying: Vec<Fault>,
     pub total_duration: f64,
 }
@@ -126,6 +127,7 @@ impl RepairNotes {
             sound: plan.sound,
             damaged: plan.damaged.iter().map(fault).collect(),
             removed: outcome.map(|outcome| outcome.removed.clone()).unwrap_or_default(),
+            mended: outcome.map(|outcome| outcome.mended.clone()).unwrap_or_default(),
             staying: plan.others.iter().map(fault).collect(),
             total_duration: seconds,
         }

@@ -147,13 +147,12 @@ fn contradictions(said: &Said, found: &Found) -> Vec<String> {
     for (name, table) in &said.tables.0 {
         let shown = escape_name(name.as_bytes());
         match found.tables.get(name) {
-            // In what isn't surely all of it, a ZIP in it may have such a name, too.
-            Some(Some(read)) if found.is_complete => all.extend(of_table(&shown, table, read)),
+            Some(Some(read)) => all.extend(of_table(&shown, table, read)),
             None if found.is_complete => {
                 all.push(format!("its table {shown} is missing, and its manifest says {}", in_rows(table.count.0)));
             }
             // It couldn't be read, or it's there twice: it isn't known what whoever restores it reads. Or it may be there.
-            Some(_) | None => {}
+            Some(None) | None => {}
         }
     }
     if let Some(files) = said.files.as_ref().filter(|_| found.is_complete) {

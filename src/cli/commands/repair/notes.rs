@@ -41,8 +41,12 @@ fn render(plan: &NotesPlan, outcome: Option<&NotesOutcome>) -> String {
         line(&mut text, &format!("{} {key}: {why}{after}", style::paint(style::BAD, word)));
     };
     for note in &plan.damaged {
-        let spared = outcome.is_some_and(|outcome| outcome.spared.contains(&note.key));
-        tell("damaged:", note, if spared { "; not any more, so it stays" } else { "" });
+        let after = match outcome {
+            Some(outcome) if outcome.spared.contains(&note.key) => "; not any more, so it stays",
+            Some(outcome) if outcome.mended.contains(&note.key) => "; mended",
+            _ => "",
+        };
+        tell("damaged:", note, after);
     }
     for note in &plan.others {
         tell("stays:", note, &format!("; {}", note.matter.next_step()));
@@ -51,11 +55,17 @@ fn render(plan: &NotesPlan, outcome: Option<&NotesOutcome>) -> String {
     let would = units::counted(plan.damaged.len() as u64, "note");
     let said = match outcome {
         _ if plan.damaged.is_empty() => format!("no damaged note, {sound}"),
-        None => format!("{would} would be removed (--dry-run), {sound} would stay"),
+        None => format!(
+            "{would} would be removed, or mended where only the head is damaged (--dry-run), {sound} would stay"
+        ),
         Some(outcome) => {
             let removed = units::counted(outcome.removed.len() as u64, "note");
             let after = if outcome.removed.is_empty() { "" } else { LOST };
-            format!("{removed} removed, {sound} left{after}")
+            let mended = match outcome.mended.len() as u64 {
+                0 => String::new(),
+                mended => format!("{} mended, ", units::counted(mended, "note")),
+            };
+            format!("{mended}{removed} removed, {sound} left{after}")
         }
     };
     line(&mut text, &said);
@@ -88,7 +98,7 @@ mod tests {
         damaged: notes/02020202-081040g2081040g2081040g208/0: it is empty
         damaged: notes/03030303-0c1g60r30c1g60r30c1g60r30c/0: signed by a credential that may only write
         stays: notes/04040404-0g2081040g2081040g2081040g/0: needs the feature x, which this nightsafe doesn't know; use the newer nightsafe that wrote it
-        3 notes would be removed (--dry-run), 12 sound notes would stay
+        3 notes would be removed, or mended where only the head is damaged (--dry-run), 12 sound notes would stay
         ");
         plan.damaged.clear();
         plan.others.clear();
