@@ -15,7 +15,8 @@ pub fn run(data: &[u8]) {
         let spelt = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         assert!(spelt == line.to_lowercase() || spelt == *words, "{text:?}");
     }
-    if let Ok(passphrase) = memory::at_most(64 + 8 * text.len(), || Passphrase::new(text)) {
+    // Many marks upon one letter are sorted in a buffer of their own.
+    if let Ok(passphrase) = memory::at_most(256 + 16 * text.len(), || Passphrase::new(text)) {
         let canonical = passphrase.reveal();
         assert!(!canonical.is_empty() && canonical.len() <= 3 * text.len());
         // Canonical is what is canonical already; one newline at the end counts for nothing.
