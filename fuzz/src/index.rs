@@ -84,6 +84,9 @@ fn table(folder: &Path, bytes: &[u8]) {
 }
 
 fn state(folder: &Path, record: &[u8]) {
+    // Apart from the files that other inputs left.
+    let folder = &folder.join("alone");
+    fs::create_dir_all(folder).expect("a folder in the temporary one");
     write(folder, "state", &hashed(&[b"nsindex\x03", record]));
     let most = (1 << 20) + 128 * record.len();
     let (_, found) = memory::at_most(most, || IndexCache::open(folder, BINDING));
