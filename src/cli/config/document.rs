@@ -241,14 +241,17 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A name that is short enough for a message.
+/// A name that is short enough for a message, with nothing in it that a terminal obeys.
 pub fn shorten(name: &str) -> String {
     const LONGEST: usize = 60;
-    if name.chars().count() <= LONGEST {
-        name.to_owned()
-    } else {
-        name.chars().take(LONGEST).collect::<String>() + "…"
+    let mut short = String::new();
+    for c in name.chars().take(LONGEST) {
+        if c.is_control() { short.extend(c.escape_default()) } else { short.push(c) }
     }
+    if name.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// The known name that was most likely meant.
