@@ -201,9 +201,9 @@ impl Monitor for Lockstep {
     }
 }
 
-/// Waits until something is so; gives whether it was within five minutes: a machine that was busy with builds took more than one for a checkpoint.
+/// Waits until something is so; gives whether it was within a minute.
 fn soon(is_so: impl Fn() -> bool) -> bool {
-    for _ in 0..150_000 {
+    for _ in 0..30_000 {
         if is_so() {
             return true;
         }
