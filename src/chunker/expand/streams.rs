@@ -9,7 +9,7 @@ use super::habits::Habits;
 use super::proven::{Proven, Trusted};
 use super::undoing::Undoing;
 use super::watched::Undone;
-use super::wrapped::{ZLIB_HEADER, codec_of};
+use super::wrapped::Head;
 use super::zip::Members;
 use crate::chunker::archive::{BlockKind, BlockReader, Compression, Event, Parser};
 use std::convert::Infallible;
@@ -145,11 +145,9 @@ impl Archive {
 /// Proves a stream by itself. Memory: as for [`Expansion`](super::Expansion).
 pub struct Prover {
     place: StreamPlace,
-    /// Takes off what frames it.
-    frames: Option<BlockReader>,
+    /// Takes off what frames it, and what stands before it.
+    frames: Option<(BlockReader, Head)>,
     hasher: blake3::Hasher,
-    /// Bytes of zlib's header.
-    header: Vec<u8>,
     undoing: Option<Undoing>,
     habits: Habits,
     /// It can't be proven.
@@ -161,66 +159,50 @@ impl Prover {
     pub fn new(place: StreamPlace, like: Option<Proven>) -> Self {
         let mut habits = Habits::default();
         habits.learn(like.map(|proven| proven.method), None, None);
-        let (is_framed, undone) = match place.kind {
-            Kind::Archive(compression) => (true, Undone::of(compression)),
-            Kind::Member(_) => (false, Undone::Raw),
+        let (frames, undone, undoing) = match place.kind {
+            Kind::Archive(compression) => {
+                let frames = (BlockReader::new(BlockKind::Compressed, place.begins), Head::new(compression));
+                (Some(frames), Undone::of(compression), None)
+            }
+            Kind::Member(likely) => (None, Undone::Raw, Some(Undoing::of(Codec::Deflate(likely), 1).after(habits))),
         };
-        Self {
-            place,
-            frames: is_framed.then(|| BlockReader::new(BlockKind::Compressed, place.begins)),
-            hasher: undone.hasher(),
-            header: Vec::new(),
-            undoing: None,
-            habits,
-            lost: false,
-        }
+        Self { place, frames, hasher: undone.hasher(), undoing, habits, lost: false }
     }
 
     /// Takes the next bytes from where it begins to where it ends. False once there's no point in any more.
     pub fn push(&mut self, mut bytes: &[u8]) -> bool {
-        let Some(mut frames) = self.frames.take() else {
-            self.undo(bytes);
+        let Some((mut frames, mut head)) = self.frames.take() else {
+            self.hasher.update(bytes);
+            self.undo(&mut bytes);
+            // What stands behind a block is a part of it. What stands behind a member may be anything.
+            self.lost |= !bytes.is_empty();
             return !self.lost;
         };
         while !self.lost {
             match frames.next(&mut bytes) {
-                Ok(Some(Event::Data(data))) => self.undo(data),
+                Ok(Some(Event::Data(mut data))) => {
+                    self.hasher.update(data);
+                    if self.undoing.is_none() {
+                        let (_, codec) = head.take(&mut data);
+                        self.undoing = codec.map(|codec| Undoing::of(codec, 1).after(self.habits));
+                    }
+                    self.undo(&mut data);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => self.lost = true,
             }
         }
-        self.frames = Some(frames);
+        self.frames = Some((frames, head));
         !self.lost
     }
 
-    /// Takes the next bytes of the stream itself.
-    fn undo(&mut self, mut data: &[u8]) {
-        self.hasher.update(data);
-        if self.undoing.is_none() {
-            let Some(codec) = self.codec(&mut data) else { return };
-            self.undoing = Some(Undoing::of(codec, 1).after(self.habits));
-        }
-        let Some(undoing) = &mut self.undoing else { return };
-        if !undoing.has_ended() {
-            let Ok(()) = undoing.push(&mut data, &mut |_| Ok::<_, Infallible>(()));
+    /// Takes what belongs to the stream itself.
+    fn undo(&mut self, data: &mut &[u8]) {
+        if let Some(undoing) = self.undoing.as_mut().filter(|undoing| !undoing.has_ended()) {
+            let Ok(()) = undoing.push(data, &mut |_| Ok::<_, Infallible>(()));
             self.lost = undoing.is_beyond_proof();
         }
-        // What stands behind a block is a part of it. What stands behind a member may be anything.
-        self.lost |= matches!(self.place.kind, Kind::Member(_)) && !data.is_empty();
-    }
-
-    /// What it's compressed with, as soon as that is known.
-    fn codec(&mut self, data: &mut &[u8]) -> Option<Codec> {
-        let compression = match self.place.kind {
-            Kind::Archive(compression) => compression,
-            Kind::Member(likely) => return Some(Codec::Deflate(likely)),
-        };
-        let missing = if compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
-        let (now, later) = data.split_at(data.len().min(missing));
-        self.header.extend_from_slice(now);
-        *data = later;
-        (now.len() == missing).then(|| codec_of(compression, self.header.last().copied().unwrap_or_default()))
     }
 
     /// What makes it, if something does, and its bytes are those that were found.

@@ -12,23 +12,48 @@ use super::watched::Watched;
 use crate::chunker::archive::Compression;
 
 /// What zlib puts before a stream of deflate, and behind it (RFC 1950).
-pub(super) const ZLIB_HEADER: usize = 2;
+const ZLIB_HEADER: usize = 2;
 const CHECKSUM: usize = 4;
 
-/// What a stream of an archive is compressed with; of zlib's the flags in its header tell more.
-pub(super) fn codec_of(compression: Compression, flags: u8) -> Codec {
-    match compression {
-        Compression::Lz4 => Codec::Lz4,
-        Compression::Zstd => Codec::Zstd,
-        // The compressor's own words: fastest, fast, default, slowest.
-        Compression::None | Compression::Gzip { .. } => Codec::Deflate(Some([1, 5, 6, 9][usize::from(flags >> 6)])),
+/// What stands before a stream of an archive: zlib's header, or nothing.
+pub(super) struct Head {
+    compression: Compression,
+    /// Bytes that came.
+    came: usize,
+    /// The last of them: zlib's flags.
+    flags: u8,
+}
+
+impl Head {
+    pub(super) const fn new(compression: Compression) -> Self {
+        Self { compression, came: 0, flags: 0 }
+    }
+
+    /// Takes what belongs to it from the front of `bytes`; that, and once it's all there what the stream is compressed with.
+    pub(super) fn take<'b>(&mut self, bytes: &mut &'b [u8]) -> (&'b [u8], Option<Codec>) {
+        let missing = if self.compression.is_zlib() { ZLIB_HEADER - self.came } else { 0 };
+        let (now, later) = bytes.split_at(bytes.len().min(missing));
+        *bytes = later;
+        self.came += now.len();
+        self.flags = now.last().copied().unwrap_or(self.flags);
+        (now, (now.len() == missing).then(|| self.codec()))
+    }
+
+    fn codec(&self) -> Codec {
+        match self.compression {
+            Compression::Lz4 => Codec::Lz4,
+            Compression::Zstd => Codec::Zstd,
+            // The compressor's own words: fastest, fast, default, slowest.
+            Compression::None | Compression::Gzip { .. } => {
+                Codec::Deflate(Some([1, 5, 6, 9][usize::from(self.flags >> 6)]))
+            }
+        }
     }
 }
 
 /// A stream as a block holds it: with what its format puts around it.
 pub(super) struct Wrapped {
-    header: Vec<u8>,
-    compression: Compression,
+    head: Head,
     undoing: Option<Undoing>,
     /// Bytes of the checksum that are missing, and those that came.
     checksum: usize,
@@ -45,7 +70,8 @@ impl Wrapped {
     pub(super) fn new(compression: Compression, habits: Habits, depth: usize) -> Self {
         // The others tell their ends themselves, and that is all.
         let checksum = if compression.is_zlib() { CHECKSUM } else { 0 };
-        Self { header: Vec::new(), compression, undoing: None, checksum, sum: Vec::new(), habits, depth, watched: None }
+        let head = Head::new(compression);
+        Self { head, undoing: None, checksum, sum: Vec::new(), habits, depth, watched: None }
     }
 
     /// The same, as one of which somebody may know what makes it.
@@ -80,15 +106,10 @@ impl Wrapped {
             watched.add(bytes);
         }
         if self.undoing.is_none() {
-            let missing = if self.compression.is_zlib() { ZLIB_HEADER - self.header.len() } else { 0 };
-            let (now, later) = bytes.split_at(bytes.len().min(missing));
-            self.header.extend_from_slice(now);
-            out.literal(now);
-            bytes = later;
-            if now.len() < missing {
-                return Ok(());
-            }
-            self.begin();
+            let (head, codec) = self.head.take(&mut bytes);
+            out.literal(head);
+            let Some(codec) = codec else { return Ok(()) };
+            self.begin(codec);
         }
         let Some(undoing) = &mut self.undoing else { return Ok(()) };
         if !bytes.is_empty() && !undoing.has_ended() {
@@ -112,10 +133,9 @@ impl Wrapped {
     }
 
     /// Its header is complete.
-    fn begin(&mut self) {
-        let codec = codec_of(self.compression, self.header.last().copied().unwrap_or_default());
+    fn begin(&mut self, codec: Codec) {
         let mut undoing = Undoing::of(codec, self.depth).after(self.habits);
-        if self.compression.is_zlib() {
+        if self.head.compression.is_zlib() {
             undoing = undoing.summing(Sum::ADLER);
         }
         if let Some(proven) = self.watched.as_ref().and_then(Watched::proven) {

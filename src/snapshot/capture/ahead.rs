@@ -14,8 +14,10 @@ use crate::snapshot::proofs::{Proofs, ProofsError};
 use crate::snapshot::source::reader::FileParts;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use zeroize::Zeroizing;
 
 /// Files shorter than this are proven before a look would be worth it.
 pub(super) const SHORTEST_FILE: u64 = 256 << 10;
@@ -30,7 +32,10 @@ const PATIENCE: u32 = 4;
 
 /// What the threads of a run know together of streams in containers.
 pub(super) struct Knowledge {
-    proofs: Mutex<Proofs>,
+    /// The folder of the cache of proofs, and its key.
+    cache: (PathBuf, Zeroizing<[u8; 32]>),
+    /// Read when the first container is looked through.
+    proofs: OnceLock<Mutex<Proofs>>,
     /// Whether what was known before counts.
     uses_proofs: bool,
     /// Threads that may still be begun to prove something.
@@ -38,14 +43,20 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    /// With so many threads besides those that read files.
-    pub(super) const fn new(proofs: Proofs, uses_proofs: bool, spare: usize) -> Self {
-        Self { proofs: Mutex::new(proofs), uses_proofs, spare: AtomicUsize::new(spare) }
+    /// With a cache of proofs in this folder, and so many threads besides those that read files.
+    pub(super) const fn new(cache: (PathBuf, Zeroizing<[u8; 32]>), uses_proofs: bool, spare: usize) -> Self {
+        Self { cache, proofs: OnceLock::new(), uses_proofs, spare: AtomicUsize::new(spare) }
     }
 
-    /// Keeps what is known for the next run.
+    fn proofs(&self) -> MutexGuard<'_, Proofs> {
+        let (folder, key) = &self.cache;
+        let open = || Mutex::new(Proofs::open(folder, key, jiff::Timestamp::now().as_second()));
+        self.proofs.get_or_init(open).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what is known for the next run, if anything was asked for.
     pub(super) fn save(&self) -> Result<(), ProofsError> {
-        locked(&self.proofs).save()
+        if self.proofs.get().is_some() { self.proofs().save() } else { Ok(()) }
     }
 
     /// Looks through a container; nothing if it's no use.
@@ -76,7 +87,7 @@ impl Knowledge {
         }
         let places = streams.found();
         let mut sheet = Sheet::default();
-        let mut proofs = locked(&self.proofs);
+        let mut proofs = self.proofs();
         for place in &places {
             let known = if self.uses_proofs { proofs.get(&place.hash) } else { None };
             sheet.streams.insert(place.begins, known.map_or(Stream::Waiting, Stream::Known));
@@ -153,7 +164,7 @@ impl Preview<'_> {
     /// Keeps what was proven. How many streams had been known, unless the container wasn't what it had been when it was looked through: then nothing that came of it may be used.
     pub(super) fn end(self) -> Option<u64> {
         let mut sheet = self.board.lock();
-        let mut proofs = locked(&self.knowledge.proofs);
+        let mut proofs = self.knowledge.proofs();
         sheet.learned.drain(..).for_each(|stream| proofs.insert(stream));
         (!sheet.contradicted).then_some(sheet.known)
     }
@@ -177,10 +188,6 @@ fn read(from: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<
             Err(error) => return Err(error),
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is known of the streams of a container, and who is at which.
@@ -226,7 +233,7 @@ impl Sheet {
 
 impl Board {
     fn lock(&self) -> MutexGuard<'_, Sheet> {
-        locked(&self.sheet)
+        self.sheet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_closed(&self) -> bool {
@@ -323,7 +330,7 @@ mod tests {
     }
 
     fn knowledge(folder: &std::path::Path, spare: usize) -> Knowledge {
-        Knowledge::new(Proofs::open(folder, &[1; 32], 0), true, spare)
+        Knowledge::new((folder.to_owned(), Zeroizing::new([1; 32])), true, spare)
     }
 
     /// What comes of a dump, of which others prove what they can meanwhile. All of it must come back.

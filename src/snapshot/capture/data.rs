@@ -9,9 +9,8 @@ use crate::snapshot::capture::archive::{self, ArchiveStreamError};
 use crate::snapshot::capture::captured::{Captured, Expanded};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::dump::FoundDump;
-use crate::snapshot::capture::expanded::{self, Container};
 use crate::snapshot::capture::place::Place;
-use crate::snapshot::capture::script as scripts;
+use crate::snapshot::capture::{expanded, script as scripts};
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, PoisonError};
@@ -50,10 +49,9 @@ impl DataSink<'_> {
         captured: &mut Captured,
         buffer: &mut Buffer,
     ) -> Result<(), ArchiveStreamError> {
-        let Expected { length, format, preview } = expected;
-        if let Some(format) = format {
-            let container = Container { length: length.unwrap_or(u64::MAX), format, preview };
-            return self.container(&mut Cursor::new(head).chain(reader), &container, captured);
+        let length = expected.length;
+        if let Some(format) = expected.format {
+            return self.container(&mut Cursor::new(head).chain(reader), (format, expected), captured);
         }
         if head.starts_with(ARCHIVE_MAGIC) {
             return self.archive(&mut Cursor::new(head).chain(reader), captured);
@@ -84,7 +82,7 @@ impl DataSink<'_> {
     fn container(
         &self,
         reader: &mut dyn Read,
-        container: &Container<'_>,
+        container: (Format, Expected<'_>),
         captured: &mut Captured,
     ) -> Result<(), ArchiveStreamError> {
         let places = (self.writer, self.gear, self.lane);
@@ -115,7 +113,7 @@ impl DataSink<'_> {
         length: Option<u64>,
         captured: &mut Captured,
     ) -> Result<(), ArchiveStreamError> {
-        let place = Place::of(length.unwrap_or(u64::MAX), self.writer, self.lane);
+        let place = Place::of(length, self.writer, self.lane);
         let stored = scripts::store(reader, (self.gear, place), self.monitor)?;
         let PendingStream { references, bytes, hash } = stored.stream;
         captured.set_stream(references, bytes, hash);

@@ -13,9 +13,9 @@ use crate::chunker::export::Export;
 use crate::chunker::script::{Script, is_script};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
-use crate::snapshot::capture::ahead::Preview;
 use crate::snapshot::capture::archive::{self, ArchiveStreamError, BORDER_FRAME, PIECES, next_piece};
 use crate::snapshot::capture::content::{GrowingStream, PendingStream};
+use crate::snapshot::capture::data::Expected;
 use crate::snapshot::capture::dump::{DumpInside, FoundDump};
 use crate::snapshot::capture::export;
 use crate::snapshot::capture::place::{Place, locked};
@@ -58,20 +58,10 @@ enum Message {
 /// Whoever stores has failed and says why.
 struct Gone;
 
-/// A container that is to be stored.
-pub(super) struct Container<'k> {
-    /// About how long it is.
-    pub length: u64,
-    /// What it is.
-    pub format: Format,
-    /// What was seen of it before.
-    pub preview: Option<&'k Preview<'k>>,
-}
-
-/// Stores the container that `input` gives, up to its end.
+/// Stores the container of this format that `input` gives, up to its end.
 pub(super) fn store(
     input: &mut dyn Read,
-    container: &Container<'_>,
+    (format, Expected { length, preview, .. }): (Format, Expected<'_>),
     (writer, gear, shared): (&Writer, &Gear, &Mutex<Lane>),
     monitor: &dyn Monitor,
 ) -> Result<StoredExpansion, ArchiveStreamError> {
@@ -79,15 +69,15 @@ pub(super) fn store(
         let (pieces, hashed) = bounded::<Arc<Vec<u8>>>(PIECES);
         let (messages, stored) = bounded::<Message>(2 * PIECES);
         let hashes = scope.spawn(move || archive::hash(&hashed));
-        let place = Place::of(container.length, writer, shared);
+        let place = Place::of(length, writer, shared);
         let storing = scope.spawn(move || Sink::new(gear, place, shared).take_all(&stored));
-        let mut expansion = Expansion::of(Some(container.format));
-        if let Some(preview) = container.preview {
+        let mut expansion = Expansion::of(Some(format));
+        if let Some(preview) = preview {
             (0..preview.threads()).for_each(|_| drop(scope.spawn(|| preview.help(monitor))));
             expansion = expansion.with(preview.ahead());
         }
         let undone = undo(input, expansion, (&pieces, messages), monitor);
-        container.preview.inspect(|preview| preview.close());
+        preview.inspect(|preview| preview.close());
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (outcome, export, bytes) = undone?.ok_or(WriteError::Stopped)?;

@@ -138,7 +138,7 @@ impl FileReaderThread<'_> {
         Some(xattrs)
     }
 
-    /// Reads a file once. Of what is `trusted` it turns out while it's read whether it was rightly so.
+    /// Reads a file once. If `trusting`, what is known of it from a look is believed; whether rightly so turns out while it's read.
     fn read(
         &self,
         job: &FileJob,

@@ -61,7 +61,6 @@ use crate::snapshot::manifest::exclusion::Exclusion;
 use crate::snapshot::manifest::{SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::postgres::source::PostgresSource;
-use crate::snapshot::proofs::Proofs;
 use crate::snapshot::seen::SeenFiles;
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::Event;
@@ -75,8 +74,10 @@ use crate::snapshot::tree::path::{SafePath, escape_name};
 use crate::snapshot::tree::problem::Problem;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
 
 /// Files that wait for a reader: enough to keep readers busy, few enough to keep few directories open.
 const JOBS: usize = 64;
@@ -137,7 +138,7 @@ struct Shared<'c> {
     monitor: &'c dyn Monitor,
     data: Vec<Mutex<Lane>>,
     secret: Mutex<Lane>,
-    knowledge: &'c Knowledge,
+    knowledge: Knowledge,
     problems: Mutex<Problems>,
     failure: Failure<WriteError>,
 }
@@ -172,7 +173,7 @@ impl Shared<'_> {
             writer: self.writer,
             gear: self.gear,
             data: lane,
-            knowledge: self.knowledge,
+            knowledge: &self.knowledge,
             secret: &self.secret,
             problems: &problems,
             monitor: self.monitor,
@@ -301,14 +302,13 @@ impl Capture {
     ) -> Result<Captured, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
         let readers = std::thread::available_parallelism().map_or(2, usize::from);
-        let knowledge = Knowledge::new(proofs_of(repo), self.use_cache, readers - 1);
         let shared = Shared {
             writer,
             gear: &gear,
             monitor,
             data: (0..readers).map(|_| Mutex::new(writer.lane(Class::Data))).collect(),
             secret: Mutex::new(writer.lane(Class::Secret)),
-            knowledge: &knowledge,
+            knowledge: Knowledge::new(cache_of_proofs(repo), self.use_cache, readers - 1),
             problems: Mutex::default(),
             failure: Failure::default(),
         };
@@ -353,7 +353,7 @@ impl Capture {
             walked
         });
         // What was proven is so, whatever becomes of the run.
-        if let Err(error) = knowledge.save() {
+        if let Err(error) = shared.knowledge.save() {
             repo.cache_fault().note(&error);
         }
         let Walked { top, ledger, databases, mut sources, elsewhere } = walked.map_err(|error| match error {
@@ -469,10 +469,10 @@ impl Capture {
     }
 }
 
-/// What is known of streams that were proven before.
-fn proofs_of<A: Access>(repo: &Repo<A>) -> Proofs {
+/// The folder of the cache of proofs, and what authenticates it.
+fn cache_of_proofs<A: Access>(repo: &Repo<A>) -> (PathBuf, Zeroizing<[u8; 32]>) {
     let key = blake3::derive_key("nightsafe 1 cache of proofs", repo.keys().domain().index().as_bytes());
-    Proofs::open(repo.cache(), &key, jiff::Timestamp::now().as_second())
+    (repo.cache().to_owned(), Zeroizing::new(key))
 }
 
 /// Ends the counting walk.

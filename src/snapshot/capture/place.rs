@@ -15,9 +15,10 @@ pub(super) enum Place<'l> {
 }
 
 impl<'l> Place<'l> {
-    /// For a file of about so many bytes.
-    pub(super) fn of(length: u64, writer: &Writer, shared: &'l Mutex<Lane>) -> Self {
-        if length < OWN_FRAMES { Self::Shared(shared) } else { Self::Own(Box::new(writer.lane_of_rows())) }
+    /// For a file of about so many bytes, as far as that is known.
+    pub(super) fn of(length: Option<u64>, writer: &Writer, shared: &'l Mutex<Lane>) -> Self {
+        let is_short = length.is_some_and(|length| length < OWN_FRAMES);
+        if is_short { Self::Shared(shared) } else { Self::Own(Box::new(writer.lane_of_rows())) }
     }
 
     /// Puts a chunk.

@@ -18,19 +18,7 @@ fn write_these_alone() {
 
 pub(super) fn write(root: Entry) {
     assert_eq!(root.kind, EntryType::Directory);
-    let sealed = SealedPart {
-        needs: None,
-        root,
-        paths: vec![],
-        problems: vec![],
-        secrets: vec![],
-        user: None,
-        databases: None,
-        application: None,
-        details: None,
-        exclusions: None,
-        dumps: Some(vec![cut(), whole(), export()]),
-    };
+    let sealed = SealedPart { dumps: Some(vec![cut(), whole(), export()]), ..super::trees::sealed_of(root) };
     let bytes = cbor::encode(&sealed);
     let vector = |name: &str, about: &str, expect: &str, bytes: &[u8]| {
         write_file(&format!("sealed-part-{name}"), about, "sealed-part", expect, &[], bytes);

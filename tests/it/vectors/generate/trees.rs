@@ -296,6 +296,23 @@ fn bad_directories() {
     bad("text-name", "a name as text", "malformed", &changed(&[0, 0x41, b'a'], &[0, 0x61, b'a']));
 }
 
+/// What is sealed of a snapshot with this root, and nothing else.
+pub(super) fn sealed_of(root: Entry) -> SealedPart {
+    SealedPart {
+        needs: None,
+        root,
+        paths: vec![],
+        problems: vec![],
+        secrets: vec![],
+        user: None,
+        databases: None,
+        application: None,
+        details: None,
+        exclusions: None,
+        dumps: None,
+    }
+}
+
 /// The top of a tree.
 pub(super) fn top() -> Entry {
     Entry { kind: EntryType::Directory, ..stored("", 0) }
@@ -320,19 +337,7 @@ fn parts() {
         brings_back: None,
         checkpoint_of: None,
     };
-    let sealed = SealedPart {
-        needs: None,
-        root: top(),
-        paths: vec![b"/home/\xff".to_vec().into()],
-        problems: vec![],
-        secrets: vec![],
-        user: None,
-        databases: None,
-        application: None,
-        details: None,
-        exclusions: None,
-        dumps: None,
-    };
+    let sealed = SealedPart { paths: vec![b"/home/\xff".to_vec().into()], ..sealed_of(top()) };
     let vector = |part: &str, name: &str, about: &str, expect: &str, bytes: &[u8]| {
         write_file(&format!("{part}-part{name}"), about, &format!("{part}-part"), expect, &[], bytes);
     };
