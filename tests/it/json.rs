@@ -112,9 +112,9 @@ fn every_verb_writes_what_is_specified() {
     // A database that can't be reached is a problem of the snapshot, and asking for it takes longer than it takes until the first `status`.
     let via = on.scene.slow_prefix();
     on.run(3, &["backup", &source, "--postgres", "", "--postgres-via", &via]);
-    // As many files as it takes for some to be read while others are done, behind a database for which a second is waited.
-    for n in 0..40 {
-        fs::write(on.scene.at(&format!("many/{n}")), noise(500_000)).unwrap();
+    // As many files as it takes for some to be read while others are done (more than wait for a reader), behind a database for which a second is waited.
+    for n in 0..200 {
+        fs::write(on.scene.at(&format!("many/{n}")), noise(100_000)).unwrap();
     }
     on.run(3, &["backup", &on.path("many"), "--checkpoint", "1s", "--postgres", "", "--postgres-via", &via]);
     on.run(0, &["snapshots"]);
