@@ -4,7 +4,8 @@
 //! listing after that, commits a manifest, and looks for a stop. It stores nothing itself. So a pruner meets it as it meets any writer that relies on another's packs, whatever becomes of the run that
 //! goes on; and what the next run of this host relies on is pinned before anything else, since it's what the last manifest made here reaches.
 //!
-//! A checkpoint is incomplete, names the run that it belongs to, and says in its problems what wasn't reached. It holds nothing that wasn't read to its end.
+//! A checkpoint is incomplete, names the run that it belongs to, and says in its problems what wasn't reached. It holds nothing that wasn't read to its end. But prunes keep all packs of
+//! its run as long as it stands for that, so that what was stored of a dump or a file that takes more than a night needn't be stored again.
 
 use crate::repo::cbor;
 use crate::repo::clock::Clock;

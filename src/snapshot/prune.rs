@@ -3,6 +3,7 @@
 //! Each step of `docs/protocol.md` is a function of [`crate::repo::gc`]; here they are called in their order, and what a snapshot reaches is known here only.
 
 use crate::repo::cbor::Time;
+use crate::repo::error::RepoError;
 use crate::repo::format::key;
 use crate::repo::gc::canary::Canaries;
 use crate::repo::gc::condemn::condemn;
@@ -26,7 +27,7 @@ use crate::repo::store::Store;
 use crate::repo::view::View;
 use crate::snapshot::backup::TOOL;
 use crate::snapshot::monitor::{Monitor, Progress};
-use crate::snapshot::reach::Reach;
+use crate::snapshot::reach::{Reach, mark_packs_of};
 use crate::snapshot::snapshots;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -156,12 +157,13 @@ impl Roots for TreeRoots<'_> {
         self.view.learn(self.repo)?;
         let reader = Reader::new(self.repo, Arc::clone(&self.view));
         let mut reach = Reach::new(&reader);
+        let mut unfinished = HashSet::new();
         for &id in wanted {
             if self.monitor.interrupted() {
                 return Err(GcError::Interrupted);
             }
             let snapshot = snapshots::load(self.repo, id).map_err(|error| match error {
-                crate::repo::error::RepoError::Damaged { why, .. } => GcError::Manifest { snapshot: id, why },
+                RepoError::Damaged { why, .. } => GcError::Manifest { snapshot: id, why },
                 other => other.into(),
             })?;
             let top = &snapshot.manifest.root;
@@ -174,7 +176,13 @@ impl Roots for TreeRoots<'_> {
             if !walked.map_err(|source| GcError::Unreadable { snapshot: id, source })? {
                 return Err(GcError::Interrupted);
             }
+            if let Some(run) = snapshot.manifest.checkpoint_of
+                && self.repo.store().length(&key::snapshot(run)).map_err(RepoError::from)?.is_none()
+            {
+                unfinished.insert(run);
+            }
         }
+        mark_packs_of(&unfinished, &self.view, marks)?;
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Long runs: what is done so far can be restored, the next run goes on from there, and nothing that goes wrong with a checkpoint harms the run.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+pub mod long;
+
 use crate::intercept::Intercepted;
 use crate::prune::{at_once, try_prune};
 use crate::world::{NAME, Portrait, World, everything_into, noise, portrait};
@@ -34,7 +36,7 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 
 /// A line on which a byte takes its time, by a clock that nothing else moves; and that is cut each night.
-struct SlowLine {
+pub struct SlowLine {
     inner: Arc<MemoryStore>,
     /// By how many nanoseconds a byte moves the clock.
     nanoseconds_per_byte: u64,
@@ -162,8 +164,12 @@ struct Lockstep {
     per: usize,
     /// How many chunks wait like that.
     most: usize,
+    /// So many chunks are known, and nobody waits with them: nothing new is no reason for a checkpoint.
+    known: usize,
     chunks: AtomicUsize,
     checkpoints: AtomicUsize,
+    /// How many chunks were read before the last checkpoint.
+    in_the_last: AtomicUsize,
     /// The store is gone: nobody waits any more.
     over: Arc<AtomicBool>,
 }
@@ -175,8 +181,17 @@ impl Lockstep {
     }
 
     fn with(per: usize, most: usize, over: Arc<AtomicBool>) -> Self {
-        let (chunks, checkpoints) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { progress: Progress::default(), threads: Threads::new(), per, most, chunks, checkpoints, over }
+        Self {
+            progress: Progress::default(),
+            threads: Threads::new(),
+            per,
+            most,
+            known: 0,
+            chunks: AtomicUsize::new(0),
+            checkpoints: AtomicUsize::new(0),
+            in_the_last: AtomicUsize::new(0),
+            over,
+        }
     }
 }
 
@@ -189,13 +204,14 @@ impl Monitor for Lockstep {
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
     }
     fn checkpoint(&self, _: RunId, _: u64, _: u64) {
+        self.in_the_last.store(self.chunks.load(Ordering::SeqCst).saturating_sub(1), Ordering::SeqCst);
         self.checkpoints.fetch_add(1, Ordering::SeqCst);
     }
     fn interrupted(&self) -> bool {
         if !self.threads.is_reader(true) {
             return false;
         }
-        let nth = self.chunks.fetch_add(1, Ordering::SeqCst);
+        let nth = self.chunks.fetch_add(1, Ordering::SeqCst).saturating_sub(self.known);
         let early = || nth < self.most && self.checkpoints.load(Ordering::SeqCst) < nth / self.per;
         !soon(|| !early() || self.over.load(Ordering::SeqCst))
     }
@@ -309,7 +325,7 @@ fn a_first_upload_gets_further_each_night() {
     assert_eq!(world.restored(done.snapshot.unwrap()), before);
 }
 
-/// A prune that takes the killed run for dead removes what no checkpoint holds, and nothing else; the next run pins what is left of it before it reads anything.
+/// A prune that takes the killed run for dead removes what no checkpoint keeps, and nothing else; the next run pins what is left of it before it reads anything.
 #[test]
 fn what_a_checkpoint_holds_survives_a_prune_that_takes_its_run_for_dead() {
     let world = World::new();

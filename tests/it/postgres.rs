@@ -11,6 +11,7 @@ mod container;
 mod facts;
 mod interrupt;
 mod ledger;
+mod long;
 mod newer;
 mod restore;
 mod restore_facts;

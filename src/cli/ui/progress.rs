@@ -207,13 +207,12 @@ pub fn render_status(status: &json::Status) -> String {
 
 /// That a checkpoint was taken.
 fn render_checkpoint(snapshot: RunId, at: Time, files: u64, bytes: u64, zone: &TimeZone) -> String {
-    format!(
-        "checkpoint {} at {}: {} ({}) could be restored if it ended here",
-        json::short_id(snapshot),
-        units::time(at, zone),
-        units::counted(files, "file"),
-        units::size(bytes)
-    )
+    let (id, at) = (json::short_id(snapshot), units::time(at, zone));
+    if files == 0 {
+        return format!("checkpoint {id} at {at}: what is stored so far would be used if it ended here");
+    }
+    let (files, size) = (units::counted(files, "file"), units::size(bytes));
+    format!("checkpoint {id} at {at}: {files} ({size}) could be restored if it ended here")
 }
 
 fn render_entry(path: &[u8], what: EntryAction, bytes: u64) -> String {
@@ -302,6 +301,8 @@ mod tests {
         let line = render_checkpoint(run(1), NOON, 345, 7, &TimeZone::UTC);
         assert!(line.starts_with("checkpoint 954mjja9 at 2026-11-20 12:05: 345 files ("), "{line}");
         assert!(line.ends_with("could be restored if it ended here"), "{line}");
+        let line = render_checkpoint(run(1), NOON, 0, 0, &TimeZone::UTC);
+        assert!(line.ends_with(": what is stored so far would be used if it ended here"), "{line}");
     }
 
     #[test]

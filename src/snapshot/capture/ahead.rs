@@ -8,15 +8,17 @@
 //!
 //! What is proven apart is undone once more, which takes an eighth of the time of compressing it, so that nothing of what comes of a stream has to be kept until it's its turn.
 
+mod board;
+
+use self::board::{Begun, Board, Reader, Sheet, Stream};
 use crate::chunker::expand::{Ahead, Format, Proven, Prover, StreamPlace, Streams, Trusted};
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::proofs::{Proofs, ProofsError};
-use crate::snapshot::source::reader::FileParts;
-use std::collections::BTreeMap;
+use crate::snapshot::source::parts::FileParts;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use zeroize::Zeroizing;
 
 /// Files shorter than this are proven before a look would be worth it.
@@ -27,8 +29,6 @@ const SHORTEST_STREAM: u64 = 16 << 10;
 const PIECE: usize = 256 << 10;
 /// What needn't be looked at is passed over if there is so much of it.
 const SHORTEST_JUMP: u64 = 1 << 20;
-/// After so many streams in a row that can't be proven apart none is tried any more: their encoder isn't known, and guides are made where they are needed.
-const PATIENCE: u32 = 4;
 
 /// What the threads of a run know together of streams in containers.
 pub(super) struct Knowledge {
@@ -99,8 +99,7 @@ impl Knowledge {
         if sheet.streams.is_empty() {
             return Ok(None);
         }
-        let board = Arc::new(Board { sheet: Mutex::new(sheet), news: Condvar::new() });
-        Ok(Some(Preview { knowledge: self, board, file, threads }))
+        Ok(Some(Preview { knowledge: self, board: Arc::new(Board::of(sheet)), file, threads }))
     }
 
     /// Takes as many spare threads as there are, and may be.
@@ -133,7 +132,7 @@ impl Preview<'_> {
 
     /// What whoever undoes it is to know.
     pub(super) fn ahead(&self) -> Box<dyn Ahead> {
-        Box::new(Reader { board: Arc::clone(&self.board), was_found: false })
+        Box::new(Reader::of(Arc::clone(&self.board)))
     }
 
     /// Proves streams apart as long as there are some.
@@ -157,8 +156,7 @@ impl Preview<'_> {
 
     /// Nobody needs more: helpers end soon.
     pub(super) fn close(&self) {
-        self.board.lock().closed = true;
-        self.board.news.notify_all();
+        self.board.close();
     }
 
     /// Keeps what was proven. How many streams had been known, unless the container wasn't what it had been when it was looked through: then nothing that came of it may be used.
@@ -187,128 +185,6 @@ fn read(from: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// What is known of the streams of a container, and who is at which.
-struct Board {
-    sheet: Mutex<Sheet>,
-    /// Something came of a stream that was begun.
-    news: Condvar,
-}
-
-#[derive(Default)]
-struct Sheet {
-    /// By where they begin.
-    streams: BTreeMap<u64, Stream>,
-    /// Those that nobody has begun, and some others; the longest last.
-    waiting: Vec<StreamPlace>,
-    /// Streams that were known from before and met.
-    known: u64,
-    /// What was proven.
-    learned: Vec<Trusted>,
-    /// So many in a row that couldn't be.
-    missed: u32,
-    contradicted: bool,
-    closed: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    /// Nobody has begun.
-    Waiting,
-    /// It's being proven apart.
-    Begun,
-    /// It was proven another time.
-    Known(Trusted),
-    /// It was proven apart, or can't be.
-    Came(Option<Trusted>),
-}
-
-impl Sheet {
-    fn is_waiting(&self, begins: u64) -> bool {
-        self.streams.get(&begins) == Some(&Stream::Waiting)
-    }
-}
-
-impl Board {
-    fn lock(&self) -> MutexGuard<'_, Sheet> {
-        self.sheet.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
-    /// The next stream to be proven apart, and what made another one.
-    fn next(&self) -> Option<(StreamPlace, Option<Proven>)> {
-        let mut sheet = self.lock();
-        while !sheet.closed && sheet.missed < PATIENCE {
-            let place = sheet.waiting.pop()?;
-            if sheet.is_waiting(place.begins) {
-                sheet.streams.insert(place.begins, Stream::Begun);
-                return Some((place, sheet.learned.last().map(|stream| stream.proven)));
-            }
-        }
-        None
-    }
-}
-
-/// A stream that a helper has begun.
-struct Begun<'b> {
-    board: &'b Board,
-    begins: u64,
-    came: Option<Trusted>,
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        let mut sheet = self.board.lock();
-        sheet.streams.insert(self.begins, Stream::Came(self.came));
-        sheet.learned.extend(self.came);
-        sheet.missed = if self.came.is_some() { 0 } else { sheet.missed + 1 };
-        drop(sheet);
-        self.board.news.notify_all();
-    }
-}
-
-/// Whoever undoes the container in its order.
-struct Reader {
-    board: Arc<Board>,
-    /// Whether the stream that was asked for last is one that a look finds: else it needn't be remembered.
-    was_found: bool,
-}
-
-impl Ahead for Reader {
-    fn stream(&mut self, begins: u64) -> Option<Trusted> {
-        let mut sheet = self.board.lock();
-        self.was_found = sheet.streams.contains_key(&begins);
-        loop {
-            match sheet.streams.get(&begins) {
-                Some(Stream::Came(came)) => return *came,
-                Some(&Stream::Known(stream)) => {
-                    sheet.known += 1;
-                    return Some(stream);
-                }
-                Some(Stream::Begun) => sheet = self.board.news.wait(sheet).unwrap_or_else(PoisonError::into_inner),
-                Some(Stream::Waiting) => {
-                    // It's done here.
-                    sheet.streams.remove(&begins);
-                    return None;
-                }
-                None => return None,
-            }
-        }
-    }
-
-    fn proven(&mut self, stream: Trusted) {
-        if self.was_found {
-            self.board.lock().learned.push(stream);
-        }
-    }
-
-    fn contradicted(&mut self) {
-        self.board.lock().contradicted = true;
     }
 }
 

@@ -20,8 +20,9 @@ use crate::snapshot::capture::archive::{self, ArchiveStreamError, StoredArchive}
 use crate::snapshot::capture::captured::{Before, Captured, FileSlot, Outcome};
 use crate::snapshot::capture::content::PendingStream;
 use crate::snapshot::capture::fault::Fault;
+use crate::snapshot::capture::made::{Made, OfferCheckpoint};
 use crate::snapshot::capture::measured::Measured;
-use crate::snapshot::manifest::SourceDetail;
+use crate::snapshot::capture::offering::{Offer, Offering};
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::postgres::dump::{Contents, DumpOutput, DumpProcess, DumpSession};
@@ -36,7 +37,7 @@ use crate::snapshot::source::owners::Owners;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::{Problem, ProblemKind};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
@@ -48,20 +49,6 @@ const DIRECTORY_MODE: u32 = 0o700;
 const GLOBALS: &str = "globals.sql";
 /// Longest chunk of class secret.
 const SECRET_CHUNK: usize = 256 << 10;
-
-/// What the databases of all sources came to.
-#[derive(Default, Clone)]
-pub(super) struct Made {
-    /// A directory for each source, sorted by name.
-    pub directories: VecDeque<MadeDirectory>,
-    /// The databases that were captured.
-    pub databases: Vec<Database>,
-    /// What each source came to.
-    pub details: Vec<SourceDetail>,
-}
-
-/// Offers a checkpoint of what is captured, given what it lacks.
-pub(super) type OfferCheckpoint<'c> = dyn Fn(&Made, &[Problem]) -> Result<(), BackupError> + 'c;
 
 /// What captures databases.
 pub(super) struct DatabaseCapture<'c> {
@@ -83,7 +70,7 @@ pub(super) struct DatabaseCapture<'c> {
 type Files = BTreeMap<Vec<u8>, (Entry, Arc<FileSlot>)>;
 
 impl DatabaseCapture<'_> {
-    /// Captures all sources, one database after the other; between two of them a checkpoint may be taken. A dump that goes on is in none.
+    /// Captures all sources, one database after the other. A checkpoint may be taken between two of them and while one is being dumped: it keeps what is stored of that dump, which isn't in its tree.
     pub(super) fn run(&self, sources: &[PostgresSource]) -> Result<Made, BackupError> {
         let interrupt = Interrupt::default();
         std::thread::scope(|scope| {
@@ -141,16 +128,17 @@ impl DatabaseCapture<'_> {
     ) -> Result<(), Fault> {
         let programs = Programs::find(&source.server)?;
         let servers = source.databases(&programs)?;
+        let path = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
+        let lacks: Vec<Problem> = [Problem::reached(path)].into_iter().chain(later.iter().cloned()).collect();
         for (nth, server) in servers.iter().enumerate() {
+            let mut so_far = made.clone();
+            so_far.directories.push_back(directory_of(source, files));
+            let offer = || (self.checkpoint)(&so_far, &lacks);
             if nth > 0 {
-                let mut so_far = made.clone();
-                so_far.directories.push_back(directory_of(source, files));
-                let path = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
-                let lacks: Vec<Problem> = [Problem::reached(path)].into_iter().chain(later.iter().cloned()).collect();
-                (self.checkpoint)(&so_far, &lacks)?;
+                offer()?;
             }
             let mut name = file_name(server.database().unwrap_or("database"));
-            match self.database(source, server, &programs, files, &mut name) {
+            match self.database(source, server, &programs, files, &mut name, &offer) {
                 Ok((database, entry, captured)) => {
                     files.insert(entry.name.clone(), (entry, slot_of(captured)));
                     made.databases.push(database);
@@ -177,6 +165,7 @@ impl DatabaseCapture<'_> {
         programs: &Programs,
         files: &Files,
         file: &mut String,
+        offer: &Offer<'_>,
     ) -> Result<(Database, Entry, Captured), Fault> {
         let mut session = DumpSession::begin(server, programs, &source.options)?;
         *file = file_name(&session.facts().properties.name);
@@ -198,11 +187,8 @@ impl DatabaseCapture<'_> {
             let silent = || Fault::Source("pg_dump wrote nothing".to_owned());
             return Err(session.finish(dump).err().map_or_else(silent, Fault::from));
         };
-        let (stored, counted) = self.store_and_count(&mut session, &mut dump, pipe, server.interrupt());
-        let stored = stored.map_err(|error| match error {
-            ArchiveStreamError::Repository(error) => Fault::from(error),
-            ArchiveStreamError::Read(error) => Fault::Source(format!("reading what pg_dump writes: {error}")),
-        })?;
+        let (stored, counted) = self.store_and_count(&mut session, &mut dump, (pipe, offer), server.interrupt());
+        let stored = stored?;
         let counted = match counted {
             Ok(counted) => counted,
             Err(PostgresError::Interrupted) => return Err(WriteError::Interrupted.into()),
@@ -233,19 +219,26 @@ impl DatabaseCapture<'_> {
         Ok((record, entry, Captured::stream_of(path, self.before(), stream, false)))
     }
 
-    /// Stores what `pg_dump` writes, while the rows are counted; an interruption ends both.
+    /// Stores what `pg_dump` writes, while the rows are counted; an interruption ends both. While it goes on, checkpoints are offered.
     fn store_and_count(
         &self,
         session: &mut DumpSession,
         dump: &mut DumpProcess,
-        mut pipe: DumpOutput,
+        (mut pipe, offer): (DumpOutput, &Offer<'_>),
         interrupt: &Interrupt,
-    ) -> (Result<StoredArchive, ArchiveStreamError>, Result<Contents, PostgresError>) {
+    ) -> (Result<StoredArchive, Fault>, Result<Contents, PostgresError>) {
         std::thread::scope(|scope| {
             let (storing, done) = channel::<()>();
             scope.spawn(move || dump.watch(interrupt, &done));
             let counting = scope.spawn(|| session.count());
-            let stored = archive::store(&mut pipe, self.writer, self.gear, self.monitor);
+            let mut reading = Offering::new(&mut pipe, offer);
+            let stored = archive::store(&mut reading, self.writer, self.gear, self.monitor);
+            let stored = reading.settle(stored).map_err(Fault::from).and_then(|stored| {
+                stored.map_err(|error| match error {
+                    ArchiveStreamError::Repository(error) => error.into(),
+                    ArchiveStreamError::Read(error) => Fault::Source(format!("reading what pg_dump writes: {error}")),
+                })
+            });
             // If that ended early, pg_dump learns so now.
             drop((pipe, storing));
             (stored, counting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

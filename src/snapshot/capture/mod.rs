@@ -24,7 +24,9 @@ pub mod export;
 mod fault;
 pub mod file;
 mod ledger;
+mod made;
 mod measured;
+mod offering;
 mod part;
 mod pipe;
 mod place;
@@ -44,15 +46,12 @@ use crate::snapshot::capture::ahead::Knowledge;
 use crate::snapshot::capture::assembler::Assembler;
 use crate::snapshot::capture::captured::FileSlot;
 use crate::snapshot::capture::content::StreamSink;
-use crate::snapshot::capture::data::DataSink;
-use crate::snapshot::capture::database::{DatabaseCapture, Made};
 use crate::snapshot::capture::file::{FileJob, FileReaderThread};
 use crate::snapshot::capture::ledger::Ledger;
-use crate::snapshot::capture::measured::{Measured, count_made};
+use crate::snapshot::capture::made::Made;
+use crate::snapshot::capture::measured::Measured;
 use crate::snapshot::capture::part::FilesPart;
-use crate::snapshot::capture::pipe::PipeCapture;
 use crate::snapshot::capture::problems::Problems;
-use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::capture::visit::Visit;
 use crate::snapshot::checkpoint::Checkpoints;
 use crate::snapshot::manifest::database::Database;
@@ -65,7 +64,6 @@ use crate::snapshot::seen::SeenFiles;
 use crate::snapshot::source::elsewhere::Elsewhere;
 use crate::snapshot::source::event::Event;
 use crate::snapshot::source::metadata::Metadata;
-use crate::snapshot::source::owners::Owners;
 use crate::snapshot::source::pipe::PipeSource;
 use crate::snapshot::source::roots::RootError;
 use crate::snapshot::source::walk::{Walk, WalkError};
@@ -143,7 +141,26 @@ struct Shared<'c> {
     failure: Failure<WriteError>,
 }
 
-impl Shared<'_> {
+impl<'c> Shared<'c> {
+    /// For so many threads that read.
+    fn new(
+        (writer, gear): (&'c Writer, &'c Gear),
+        knowledge: Knowledge,
+        readers: usize,
+        monitor: &'c dyn Monitor,
+    ) -> Self {
+        Self {
+            writer,
+            gear,
+            monitor,
+            data: (0..readers).map(|_| Mutex::new(writer.lane(Class::Data))).collect(),
+            secret: Mutex::new(writer.lane(Class::Secret)),
+            knowledge,
+            problems: Mutex::default(),
+            failure: Failure::default(),
+        }
+    }
+
     fn problem(&self, problem: Problem) {
         self.monitor.problem(&problem);
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
@@ -302,35 +319,10 @@ impl Capture {
     ) -> Result<Captured, BackupError> {
         let gear = Gear::new(repo.keys().domain().gear());
         let readers = std::thread::available_parallelism().map_or(2, usize::from);
-        let shared = Shared {
-            writer,
-            gear: &gear,
-            monitor,
-            data: (0..readers).map(|_| Mutex::new(writer.lane(Class::Data))).collect(),
-            secret: Mutex::new(writer.lane(Class::Secret)),
-            knowledge: Knowledge::new(cache_of_proofs(repo), self.use_cache, readers - 1),
-            problems: Mutex::default(),
-            failure: Failure::default(),
-        };
+        let knowledge = Knowledge::new(cache_of_proofs(repo), self.use_cache, readers - 1);
+        let shared = Shared::new((writer, &gear), knowledge, readers, monitor);
         let problem = |problem| shared.problem(problem);
-        let checkpoint =
-            |made: &Made, lacks: &[Problem]| self.checkpoint_of_databases(&shared, checkpoints, made, lacks);
-        let databases = DatabaseCapture {
-            writer,
-            gear: &gear,
-            monitor,
-            problem: &problem,
-            checkpoint: &checkpoint,
-            has_parent: known_total,
-        };
-        let mut made = databases.run(&self.databases)?;
-        let pipes = PipeCapture {
-            sink: DataSink { writer, gear: &gear, lane: &shared.data[0], monitor },
-            secret: SecretSink { writer, lane: &shared.secret, monitor },
-            problem: &problem,
-            has_parent: known_total,
-        };
-        pipes.run(&self.streams, &mut made)?;
+        let made = self.make(&shared, known_total, checkpoints)?;
         let (jobs, jobs_out) = bounded(JOBS);
         let (done, done_out) = unbounded();
         let ended = AtomicBool::new(false);
@@ -398,49 +390,6 @@ impl Capture {
             visit.made_only()?;
         }
         visit.finish(done)
-    }
-
-    /// A checkpoint between two databases, if it's time: of those that are captured, and before any file is.
-    fn checkpoint_of_databases(
-        &self,
-        shared: &Shared<'_>,
-        checkpoints: &dyn Checkpoints,
-        made: &Made,
-        lacks: &[Problem],
-    ) -> Result<(), BackupError> {
-        if !checkpoints.is_due() {
-            return Ok(());
-        }
-        let sink = StreamSink { lane: shared.writer.lane(Class::Meta), gear: shared.gear };
-        let mut assembler = Assembler::new(shared.writer, sink);
-        assembler.enter(Metadata::synthetic().entry(b"", None, Vec::new(), &mut Owners::default()));
-        let mut directories = made.directories.clone();
-        let Some(so_far) = assembler.so_far(directories.make_contiguous())? else { return Ok(()) };
-        let mut problems = shared.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let parts = self.parts.iter().map(|part| part.name().unwrap_or_default());
-        let not_begun = parts.chain(self.streams.iter().map(|source| source.name.as_bytes())).map(Problem::not_begun);
-        for problem in lacks.iter().cloned().chain(not_begun) {
-            problems.push(problem);
-        }
-        if problems.count() == 0 {
-            return Ok(()); // it's all there is, and the run is about to end
-        }
-        let mut statistics = Statistics::default();
-        count_made(made.directories.iter(), &mut statistics);
-        let (databases, sources) = (made.databases.clone(), made.details.clone());
-        let top = so_far.top;
-        checkpoints.take(Captured {
-            top,
-            statistics,
-            problems: problems.finish(),
-            secrets: Vec::new(),
-            databases,
-            dumps: Vec::new(),
-            sources,
-            elsewhere: Elsewhere::default(),
-            seen: None,
-        })?;
-        Ok(())
     }
 
     /// Counts files and bytes, for the time left. Problems are the real walk's business.

@@ -7,9 +7,11 @@ use crate::snapshot::capture::MadeDirectory;
 use crate::snapshot::capture::archive::ArchiveStreamError;
 use crate::snapshot::capture::captured::{Before, Captured};
 use crate::snapshot::capture::data::{DataSink, Expected, SNIFF};
-use crate::snapshot::capture::database::{Made, made_directory, made_file, slot_of, watch};
+use crate::snapshot::capture::database::{made_directory, made_file, slot_of, watch};
 use crate::snapshot::capture::fault::Fault;
+use crate::snapshot::capture::made::{Made, OfferCheckpoint};
 use crate::snapshot::capture::measured::Measured;
+use crate::snapshot::capture::offering::{Offer, Offering};
 use crate::snapshot::capture::secret::SecretSink;
 use crate::snapshot::postgres::interrupt::Interrupt;
 use crate::snapshot::source::metadata::Metadata;
@@ -29,6 +31,8 @@ pub(super) struct PipeCapture<'c> {
     pub secret: SecretSink<'c>,
     /// Where problems go.
     pub problem: &'c dyn Fn(Problem),
+    /// Offers a checkpoint, given what is captured and what it lacks.
+    pub checkpoint: &'c OfferCheckpoint<'c>,
     /// Whether an earlier snapshot had the same sources, as far as known.
     pub has_parent: bool,
 }
@@ -45,13 +49,23 @@ impl PipeCapture<'_> {
             let (_running, done) = channel::<()>();
             let (monitor, interrupt) = (self.sink.monitor, &interrupt);
             scope.spawn(move || watch(monitor, interrupt, &done));
-            sources.iter().try_for_each(|source| self.source(source, interrupt, made))
-        })?;
-        made.directories.make_contiguous().sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-        Ok(())
+            for (nth, source) in sources.iter().enumerate() {
+                let later = sources[nth + 1..].iter().map(|source| Problem::not_begun(source.name.as_bytes()));
+                self.source(source, interrupt, made, later.collect())?;
+                made.sort();
+            }
+            Ok(())
+        })
     }
 
-    fn source(&self, source: &PipeSource, interrupt: &Interrupt, made: &mut Made) -> Result<(), BackupError> {
+    /// Captures one stream; `later` are the others, which a checkpoint lacks.
+    fn source(
+        &self,
+        source: &PipeSource,
+        interrupt: &Interrupt,
+        made: &mut Made,
+        later: Vec<Problem>,
+    ) -> Result<(), BackupError> {
         self.sink.monitor.progress().enter("reading streams");
         let measured = Measured::begin(self.sink.writer);
         let top = SafePath::parse(source.name.as_bytes()).unwrap_or_default();
@@ -59,7 +73,9 @@ impl PipeCapture<'_> {
         let taken = now();
         let mut files = Vec::new();
         let mut bytes = 0;
-        match self.stream(source, path.clone(), interrupt) {
+        let lacks: Vec<Problem> = [Problem::reached(top)].into_iter().chain(later).collect();
+        let offer = || (self.checkpoint)(made, &lacks);
+        match self.stream(source, path.clone(), interrupt, &offer) {
             Ok(captured) => {
                 bytes = captured.bytes_read();
                 files.push((made_file(source.file.as_bytes(), taken), slot_of(captured)));
@@ -74,23 +90,27 @@ impl PipeCapture<'_> {
         Ok(())
     }
 
-    fn stream(&self, source: &PipeSource, path: SafePath, interrupt: &Interrupt) -> Result<Captured, Fault> {
+    /// Stores what comes; meanwhile checkpoints are offered.
+    fn stream(
+        &self,
+        source: &PipeSource,
+        path: SafePath,
+        interrupt: &Interrupt,
+        offer: &Offer<'_>,
+    ) -> Result<Captured, Fault> {
         let mut pipe = source.from.open(interrupt)?;
         let metadata = Metadata { kind: EntryType::File, ..Metadata::synthetic() };
         let is_secret = SecretRules::compile(&source.secrets).map_err(|error| Fault::Source(error.to_string()))?;
         let is_secret = is_secret.is_secret(path.as_bytes(), &metadata);
         let before = if self.has_parent { Before::Changed(None) } else { Before::New };
         let mut captured = Captured::of_stream(path, before, is_secret);
-        if is_secret {
-            self.secret.store(pipe.output(), &mut |_| {}, &mut captured)?;
+        let mut output = Offering::new(pipe.output(), offer);
+        let stored = if is_secret {
+            self.secret.store(&mut output, &mut |_| {}, &mut captured)
         } else {
-            let output = pipe.output();
-            let mut head = Vec::with_capacity(SNIFF);
-            output.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(ArchiveStreamError::Read)?;
-            let format = if source.no_expand { None } else { Format::of(&head) };
-            let expected = Expected { length: None, format, preview: None };
-            self.sink.store(head, output, expected, &mut captured, &mut Buffer::new())?;
-        }
+            self.store(source, &mut output, &mut captured)
+        };
+        output.settle(stored)??;
         for line in pipe.finish(interrupt)? {
             self.sink.monitor.warning(&format!("{}: {line}", source.name));
         }
@@ -99,5 +119,19 @@ impl PipeCapture<'_> {
             return Err(Fault::Source("nothing came on standard input".to_owned()));
         }
         Ok(captured)
+    }
+
+    /// Stores what isn't secret, by what it begins with.
+    fn store(
+        &self,
+        source: &PipeSource,
+        output: &mut impl Read,
+        captured: &mut Captured,
+    ) -> Result<(), ArchiveStreamError> {
+        let mut head = Vec::with_capacity(SNIFF);
+        output.by_ref().take(SNIFF as u64).read_to_end(&mut head).map_err(ArchiveStreamError::Read)?;
+        let format = if source.no_expand { None } else { Format::of(&head) };
+        let expected = Expected { length: None, format, preview: None };
+        self.sink.store(head, output, expected, captured, &mut Buffer::new())
     }
 }

@@ -8,6 +8,7 @@ use crate::snapshot::restore::overwrite::{Overwrite, Rule};
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
 use crate::snapshot::snapshots::{Snapshot, snapshots};
 use crate::snapshot::target::directory::Directory;
+use crate::snapshot::target::writer::is_temporary_name;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use std::io;
@@ -83,7 +84,8 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
         }
         Err(error) => return Err(failed(error)),
     };
-    let is_empty = root.names().map_err(failed)?.is_empty();
+    // A restore that was killed before it had left its marker may have left that under a temporary name.
+    let is_empty = root.names().map_err(failed)?.iter().all(|name| is_temporary_name(name));
     let marker = wanted.marker(&root, options)?;
     let rule = match (existing, marker.is_in(&root)) {
         // What was written may be right in the system's memory alone, where comparing it proves nothing.
@@ -124,6 +126,9 @@ pub(super) fn open(
         root.close().map_err(failed)?;
     } else if matches!(found.rule, Rule::GoOn { .. }) && gets_attributes {
         root.reopen().map_err(failed)?;
+    }
+    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) {
+        root.remove_leftovers().map_err(failed)?;
     }
     if found.rule == Rule::Fresh {
         marker.leave(&root).map_err(failed)?;

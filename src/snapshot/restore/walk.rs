@@ -224,6 +224,7 @@ impl Walker<'_, '_, '_> {
         let opened = open().and_then(|directory| {
             if placement.is_none() && matches!(self.session.rule, Rule::GoOn { .. }) {
                 directory.reopen()?;
+                directory.remove_leftovers()?;
             }
             let metadata = directory.metadata()?;
             let is_own = placement.is_some() || directory.is_unfinished()?;

@@ -9,6 +9,7 @@ pub mod excludes;
 pub mod listing;
 pub mod metadata;
 pub mod owners;
+pub mod parts;
 pub mod patterns;
 pub mod pipe;
 pub mod reader;

@@ -1,6 +1,7 @@
 //! Reading a regular file: the same that was looked at, only its data, and with an eye on whether it changes meanwhile.
 
 use crate::snapshot::source::metadata::Metadata;
+use crate::snapshot::source::parts::FileParts;
 use crate::snapshot::source::xattrs::{XattrFault, XattrReader};
 use crate::snapshot::tree::check::MAX_EXTENTS;
 use crate::snapshot::tree::entry::{EntryType, Xattr};
@@ -9,7 +10,6 @@ use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
@@ -141,39 +141,6 @@ impl FileReader {
         let end_of_data = self.extents.last().and_then(Extent::end).unwrap_or(0);
         let size = if ended_early { end_of_data } else { self.size };
         Ok(Finished { size, extents: self.is_sparse.then_some(self.extents), changed: changed || ended_early })
-    }
-}
-
-/// A file whose parts are read in any order, by any thread.
-#[derive(Debug)]
-pub struct FileParts(File);
-
-impl From<File> for FileParts {
-    fn from(file: File) -> Self {
-        Self(file)
-    }
-}
-
-impl FileParts {
-    /// The bytes of a range of it, or those that there are.
-    pub fn part(&self, range: Range<u64>) -> impl Read + '_ {
-        Part { file: &self.0, range }
-    }
-}
-
-struct Part<'f> {
-    file: &'f File,
-    /// What is still to be read.
-    range: Range<u64>,
-}
-
-impl Read for Part<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.range.end.saturating_sub(self.range.start)).unwrap_or(usize::MAX);
-        let room = buffer.len().min(left);
-        let got = self.file.read_at(&mut buffer[..room], self.range.start)?;
-        self.range.start += got as u64;
-        Ok(got)
     }
 }
 

@@ -262,6 +262,14 @@ impl Directory {
         }
     }
 
+    /// Removes what a killed process left under temporary names. What can't be removed stays: its name says what it is.
+    pub fn remove_leftovers(&self) -> io::Result<()> {
+        for name in self.names()?.iter().filter(|name| writer::is_temporary_name(name)) {
+            let _ = self.remove_any(name);
+        }
+        Ok(())
+    }
+
     /// Removes a name of anything but a directory.
     pub fn remove(&self, name: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, checked(name)?, AtFlags::empty())?)

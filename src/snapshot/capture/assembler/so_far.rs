@@ -6,8 +6,8 @@
 use super::{Assembler, Finished, Slot, put_content};
 use crate::repo::writer::{WriteError, Writer};
 use crate::snapshot::capture::MadeDirectory;
-use crate::snapshot::capture::captured::Outcome;
-use crate::snapshot::capture::content::{GrowingStream, Progressed, StoredStream, StreamSink, Waiting};
+use crate::snapshot::capture::captured::{Captured, Outcome};
+use crate::snapshot::capture::content::{GrowingStream, PendingStream, Progressed, StoredStream, StreamSink, Waiting};
 use crate::snapshot::tree::entry::{Entry, encode_entry};
 use crate::snapshot::tree::path::SafePath;
 use std::collections::{BTreeMap, HashMap};
@@ -118,22 +118,17 @@ impl Assembler<'_> {
     fn made(&mut self, made: &[MadeDirectory]) -> Result<Vec<Entry>, WriteError> {
         let mut entries = Vec::new();
         for directory in made {
-            let (mut files, mut streams, mut places) = (Vec::new(), Vec::new(), Vec::new());
+            let mut files: Vec<(Entry, &Captured)> = Vec::new();
             for (entry, slot) in &directory.files {
                 let Some(Outcome::Captured(captured)) = slot.get() else { continue };
                 let mut entry = entry.clone();
                 captured.describe(&mut entry);
-                if let Some(stream) = captured.stream() {
-                    places.push(files.len());
-                    streams.push(Waiting::Stream(stream));
-                }
-                files.push(entry);
+                files.push((entry, captured));
             }
-            for (place, stream) in places.into_iter().zip(store_all(streams, self.writer, &mut self.sink)?) {
-                put_content(&mut files[place], stream);
-            }
+            self.stored_of(&mut files, Captured::stream, |_, entry, stream| put_content(entry, stream))?;
+            self.stored_of(&mut files, Captured::recipe, Captured::put_recipe)?;
             let mut stream = GrowingStream::new(self.sink.gear);
-            files.iter().try_for_each(|entry| push(&mut stream, entry, &mut self.sink))?;
+            files.iter().try_for_each(|(entry, _)| push(&mut stream, entry, &mut self.sink))?;
             let stream = Waiting::Stream(stream.finish(&mut self.sink.lane)?);
             for stream in store_all(vec![stream], self.writer, &mut self.sink)? {
                 let mut entry = directory.entry.clone();
@@ -143,6 +138,22 @@ impl Assembler<'_> {
             }
         }
         Ok(entries)
+    }
+
+    /// Gives the files of which `which` is a stream what it's stored as.
+    fn stored_of(
+        &mut self,
+        files: &mut [(Entry, &Captured)],
+        which: impl Fn(&Captured) -> Option<PendingStream>,
+        put: impl Fn(&Captured, &mut Entry, StoredStream),
+    ) -> Result<(), WriteError> {
+        let with_stream = files.iter_mut().filter_map(|file| Some((which(file.1)?, file)));
+        let (streams, files): (Vec<_>, Vec<_>) = with_stream.unzip();
+        let streams = streams.into_iter().map(Waiting::Stream).collect();
+        for ((entry, captured), stream) in files.into_iter().zip(store_all(streams, self.writer, &mut self.sink)?) {
+            put(captured, entry, stream);
+        }
+        Ok(())
     }
 }
 
