@@ -170,7 +170,10 @@ impl From<StoreError> for CliError {
                 "`nightsafe check` lists what is damaged and which snapshots that hits"
             }
             StoreErrorKind::Exists => "another object has this name already: `nightsafe check` looks at it",
-            StoreErrorKind::TooLong | StoreErrorKind::Other => "",
+            StoreErrorKind::Other => {
+                "nothing in the repository was changed by what failed; what the system says above is the cause"
+            }
+            StoreErrorKind::TooLong => "",
         };
         let exit = if error.kind == StoreErrorKind::RootMissing { Exit::NoRepository } else { Exit::Failed };
         let built = Self::from_error(exit, &error);
@@ -226,6 +229,8 @@ impl From<BackupError> for CliError {
             BackupError::Roots(RootError::Name(_)) => {
                 Self::from_error(Exit::Usage, &error).hint("--as takes one name, without `/`")
             }
+            BackupError::Roots(RootError::Look { .. }) => Self::from_error(Exit::Failed, &error)
+                .hint("nothing was backed up: is the path right, is the disk mounted?"),
             BackupError::Write(_)
             | BackupError::Stopped(_)
             | BackupError::Unstable { .. }

@@ -27,7 +27,7 @@ use args::Cli;
 use clap::Parser;
 use commands::Context;
 use error::{CliError, Exit};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use settings::{Environment, Settings};
 use signals::Signals;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ use ui::Ui;
 pub fn run() -> ExitCode {
     // Keys must never land in a core dump. Where that can't be had, there's nothing better to do than to go on.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // The limit doesn't count where the system pipes dumps to a program, as systemd and Ubuntu do (core(5)). Nor can other programs of this user look into the memory then (prctl(2)).
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // `--json` may stand behind what was wrong, so the parser can't tell.

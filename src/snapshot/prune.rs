@@ -17,7 +17,7 @@ use crate::repo::gc::reserve;
 use crate::repo::gc::rewrite::Rewriter;
 use crate::repo::gc::survey::{ListedPack, Survey, SurveyOptions, survey};
 use crate::repo::gc::sweep::{Swept, Tidy, put_census, settle, sweep, tidy};
-use crate::repo::gc::tombstone::bury_run;
+use crate::repo::gc::tombstone::{bury_run, tombstone};
 use crate::repo::gc::unknown;
 use crate::repo::gc::usage::Usage;
 use crate::repo::id::{PackId, RunId};
@@ -27,9 +27,10 @@ use crate::repo::store::Store;
 use crate::repo::view::View;
 use crate::snapshot::backup::TOOL;
 use crate::snapshot::monitor::{Monitor, Progress};
-use crate::snapshot::reach::{Reach, mark_packs_of};
+use crate::snapshot::reach::Reach;
 use crate::snapshot::snapshots;
-use std::collections::{BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,9 @@ impl PruneOptions {
 pub const GRACE: Duration = Duration::from_hours(7 * 24);
 /// A run of which nothing was heard for so long is declared dead.
 pub const STALE_AFTER: Duration = Duration::from_hours(3 * 24);
+/// For how long, by the store's time, a checkpoint keeps what its run stored besides what it holds: enough for what takes a month of nights; a bound for what is stored anew each night, such as streams
+/// that somebody encrypts.
+pub const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 /// Most percent of all bytes that are deleted at once.
 pub const MAX_DELETE: u8 = 25;
 
@@ -110,7 +114,7 @@ pub struct PruneReport {
     pub bytes_pending: u64,
     /// When the last grace ends, in seconds since the epoch.
     pub pending_until: Option<i64>,
-    /// Packs that a run going on, or another pruner, holds back.
+    /// Packs that a run going on, another pruner, or a checkpoint of a backup that didn't come to its end holds back.
     pub packs_held: u64,
     /// Packs that were given back after they were condemned.
     pub packs_rescued: u64,
@@ -150,6 +154,14 @@ struct TreeRoots<'r> {
     repo: &'r Repo<Full>,
     view: Arc<View>,
     monitor: &'r dyn Monitor,
+    /// The checkpoints among the snapshots that were marked, and the runs that they were taken of.
+    checkpoints: RefCell<BTreeMap<RunId, RunId>>,
+}
+
+impl<'r> TreeRoots<'r> {
+    fn new(repo: &'r Repo<Full>, view: &Arc<View>, monitor: &'r dyn Monitor) -> Self {
+        Self { repo, view: Arc::clone(view), monitor, checkpoints: RefCell::default() }
+    }
 }
 
 impl Roots for TreeRoots<'_> {
@@ -157,7 +169,6 @@ impl Roots for TreeRoots<'_> {
         self.view.learn(self.repo)?;
         let reader = Reader::new(self.repo, Arc::clone(&self.view));
         let mut reach = Reach::new(&reader);
-        let mut unfinished = HashSet::new();
         for &id in wanted {
             if self.monitor.interrupted() {
                 return Err(GcError::Interrupted);
@@ -176,13 +187,10 @@ impl Roots for TreeRoots<'_> {
             if !walked.map_err(|source| GcError::Unreadable { snapshot: id, source })? {
                 return Err(GcError::Interrupted);
             }
-            if let Some(run) = snapshot.manifest.checkpoint_of
-                && self.repo.store().length(&key::snapshot(run)).map_err(RepoError::from)?.is_none()
-            {
-                unfinished.insert(run);
+            if let Some(run) = snapshot.manifest.checkpoint_of {
+                self.checkpoints.borrow_mut().insert(id, run);
             }
         }
-        mark_packs_of(&unfinished, &self.view, marks)?;
         Ok(())
     }
 }
@@ -237,9 +245,11 @@ pub fn plan<'r>(
     }
     let view = Arc::new(view);
     monitor.progress().enter("following snapshots to their data");
-    let roots = TreeRoots { repo, view: Arc::clone(&view), monitor };
+    let roots = TreeRoots::new(repo, &view, monitor);
     let mut marks = Marks::default();
     roots.mark(&survey.live, &mut marks)?;
+    let now = canaries.now().unwrap_or(options.now.seconds);
+    survey.unfinished = unfinished(repo, &roots.checkpoints.take(), now)?;
     let condemned: HashSet<PackId> =
         survey.records.iter().flat_map(|record| record.body.condemned.iter().copied()).collect();
     let max_unused = if full { MaxUnused::Unlimited } else { options.plan.max_unused };
@@ -274,6 +284,32 @@ pub fn plan<'r>(
         full,
         announced: false,
     })
+}
+
+/// The runs that didn't come to their end, and of which one of these `checkpoints` (with the run that each was taken of) tells that isn't too old, by the store's time.
+fn unfinished(repo: &Repo<Full>, checkpoints: &BTreeMap<RunId, RunId>, now: i64) -> Result<BTreeSet<RunId>, RepoError> {
+    let mut unfinished = BTreeSet::new();
+    if checkpoints.is_empty() {
+        return Ok(unfinished);
+    }
+    let stored = snapshots::there(repo)?;
+    for (checkpoint, &run) in checkpoints {
+        let at = stored.get(checkpoint).copied().flatten();
+        let is_young =
+            at.is_none_or(|at| now.saturating_sub(at) < i64::try_from(KEPT_FOR.as_secs()).unwrap_or(i64::MAX));
+        if is_young && !unfinished.contains(&run) && !has_ended(repo, run)? {
+            unfinished.insert(run);
+        }
+    }
+    Ok(unfinished)
+}
+
+/// Whether a run committed, be it that its snapshot was forgotten since. A manifest that came after the run had been declared dead doesn't count.
+fn has_ended(repo: &Repo<Full>, run: RunId) -> Result<bool, RepoError> {
+    match tombstone(repo, run)? {
+        Some(tombstone) => Ok(!tombstone.dead),
+        None => Ok(repo.store().length(&key::snapshot(run))?.is_some()),
+    }
 }
 
 /// Canaries, and whether the storage is full.
@@ -398,7 +434,7 @@ impl<'r> Prune<'r> {
         let condemned = condemn(self.repo, self.gid, proven, &census, self.options.now)?;
         std::thread::sleep(self.options.listing_lag * 2);
         monitor.progress().enter("looking again whether somebody needs it");
-        let roots = TreeRoots { repo: self.repo, view: Arc::clone(&self.view), monitor };
+        let roots = TreeRoots::new(self.repo, &self.view, monitor);
         let known: BTreeSet<RunId> = census.union(&self.survey.dead).copied().collect();
         let looked = fence(self.repo, &self.view, &roots, &mut self.canaries, &self.packs, &known, condemned);
         let sentenced = match looked {

@@ -1,13 +1,11 @@
-//! What snapshots reach: every chunk that restoring them takes. And what checkpoints keep of their runs besides.
+//! What snapshots reach: every chunk that restoring them takes.
 //!
 //! Trees are walked many directories at a time, whose frames are fetched together and in the order of packs. A directory that several snapshots share is walked once.
 
 use crate::repo::error::ReadError;
 use crate::repo::gc::marks::Marks;
-use crate::repo::id::{FrameId, RunId};
-use crate::repo::index::{FramePlace, IndexError};
+use crate::repo::id::FrameId;
 use crate::repo::reader::Reader;
-use crate::repo::view::View;
 use crate::snapshot::stream::{self, StreamReader};
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::reader::EntryReader;
@@ -122,27 +120,13 @@ impl<'r> Reach<'r> {
         }
         for entry in lists.drain(..) {
             mark_list_itself(&entry, marks);
-            for reference in stream::all_references(self.reader, &entry)? {
+            stream::each_reference(self.reader, &entry, &mut |reference| {
                 marks.mark(reference.frame, reference.first, reference.count);
-            }
+                Ok(())
+            })?;
         }
         Ok(())
     }
-}
-
-/// Marks all that is in the packs of these runs, as far as they are there: of runs that didn't come to their end, and of which a checkpoint tells. Of what such a run was reading no tree tells yet, and the
-/// next one needn't store it again.
-pub fn mark_packs_of(runs: &HashSet<RunId>, view: &View, marks: &mut Marks) -> Result<(), IndexError> {
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let is_of_them = |number: u32| view.pack_id(number).is_some_and(|pack| runs.contains(&pack.run));
-    let is_there = |place: &&FramePlace| place.count > 0 && view.is_listed(place.pack) && is_of_them(place.pack);
-    view.frames().scan(&mut |frame, places| {
-        for place in places.iter().filter(is_there) {
-            marks.mark(*frame, place.first.into(), place.count.into());
-        }
-    })
 }
 
 /// The frames that an entry names itself.

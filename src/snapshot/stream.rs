@@ -6,14 +6,14 @@ use crate::repo::keys::domain::SecretRoot;
 use crate::repo::pack::frame::OpenFrame;
 use crate::repo::reader::Reader;
 use crate::snapshot::tree::entry::{Content, Entry, EntryType};
-use crate::snapshot::tree::list::List;
+use crate::snapshot::tree::list::ListReader;
 use crate::snapshot::tree::reader::TreeError;
 use crate::snapshot::tree::recipe::Recipe;
 use crate::snapshot::tree::reference::Reference;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Longest encoded list that is read: the format's 2²⁶ references, each to another frame, take a little more than 2 GiB. Bytes are read before memory is
+/// Longest encoded list that is read (`docs/format.md`, section 1): 2²⁶ references, each to another frame, take a little more than 2 GiB. Bytes are read before memory is
 /// taken for them, so a list that claims more than it has costs nothing.
 const MAX_LIST: u64 = 3 << 30;
 
@@ -78,26 +78,57 @@ pub fn references_of_recipe(reader: &Reader<'_>, recipe: &Recipe) -> Result<Vec<
     }
 }
 
-/// All references that it takes to have an entry's content.
-pub fn all_references(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<Reference>, ReadError> {
-    let mut all = references(reader, entry)?;
-    if let Some(recipe) = &entry.recipe {
-        all.extend(references_of_recipe(reader, recipe)?);
+/// Calls `each` for every reference that it takes to have an entry's content. Memory: that of the encoded list, however many references it says it has: a list of a few KB may hold 2²⁶.
+///
+/// # Errors
+/// If a list can't be read or isn't sound; `each` may have been called by then.
+pub fn each_reference(
+    reader: &Reader<'_>,
+    entry: &Entry,
+    each: &mut dyn FnMut(Reference) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    match entry.content() {
+        None | Some(Content::Inline(_)) => {}
+        Some(Content::References(references)) => references.iter().copied().try_for_each(&mut *each)?,
+        Some(Content::List(list)) => each_listed(reader, list, (entry.stream_len(), entry.stream_hash()), each)?,
     }
-    Ok(all)
+    let Some(recipe) = &entry.recipe else { return Ok(()) };
+    match &recipe.list {
+        Some(list) => each_listed(reader, list, (Some(recipe.bytes), Some(recipe.hash)), each),
+        None => recipe.references.iter().flatten().copied().try_for_each(each),
+    }
 }
 
 /// The references that a list holds, of a stream of this length and hash.
-fn listed(
+fn listed(reader: &Reader<'_>, list: &[Reference], of: StreamIdentity) -> Result<Vec<Reference>, ReadError> {
+    let mut references = Vec::new();
+    each_listed(reader, list, of, &mut |reference| {
+        references.push(reference);
+        Ok(())
+    })?;
+    Ok(references)
+}
+
+/// Length and hash of a stream.
+type StreamIdentity = (Option<u64>, Option<[u8; 32]>);
+
+fn each_listed(
     reader: &Reader<'_>,
     list: &[Reference],
-    of: (Option<u64>, Option<[u8; 32]>),
-) -> Result<Vec<Reference>, ReadError> {
+    of: StreamIdentity,
+    each: &mut dyn FnMut(Reference) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     let list = StreamReader::new(reader, list.to_vec(), Class::Meta);
     list.take(MAX_LIST).read_to_end(&mut bytes).map_err(unwrap_read_error)?;
-    let list = List::decode(&bytes)?;
-    if (Some(list.bytes), Some(list.hash)) == of { Ok(list.references) } else { Err(ReadError::ContentHash) }
+    let list = ListReader::new(&bytes)?;
+    if (Some(list.bytes()), Some(list.hash())) != of {
+        return Err(ReadError::ContentHash);
+    }
+    for reference in list {
+        each(reference?)?;
+    }
+    Ok(())
 }
 
 /// The chunks that a reference names, in a frame of the right class.

@@ -46,6 +46,8 @@ pub struct SlowLine {
     /// Bytes of packs that may still arrive tonight.
     left: Mutex<u64>,
     cut: Arc<AtomicBool>,
+    /// By how many seconds manifests seem older than they are.
+    older: AtomicU64,
 }
 
 impl SlowLine {
@@ -57,6 +59,7 @@ impl SlowLine {
             arrived: AtomicU64::new(0),
             left: Mutex::new(u64::MAX),
             cut: Arc::default(),
+            older: AtomicU64::new(0),
         })
     }
 
@@ -117,7 +120,11 @@ impl Store for SlowLine {
     }
     fn list(&self, prefix: &str, each: &mut dyn FnMut(Listed)) -> Result<(), StoreError> {
         self.alive(prefix)?;
-        self.inner.list(prefix, each)
+        let older = self.older.load(Ordering::SeqCst).cast_signed();
+        self.inner.list(prefix, &mut |listed| {
+            let older = if prefix.starts_with(key::SNAPSHOTS) { older } else { 0 };
+            each(Listed { modified: listed.modified.map(|modified| modified - older), ..listed });
+        })
     }
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.alive(key)?;

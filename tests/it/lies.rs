@@ -93,7 +93,7 @@ fn a_second_copy_that_is_garbage() {
     for (key, bytes) in cut {
         world.store.put(&key, &bytes.into()).unwrap();
     }
-    // Of the second copies each byte within the frames is wrong; lengths, heads and trailers are as they should be.
+    // Of the second copies a bit within the first frame is wrong; lengths, heads and trailers are as they should be. (`damage/trailers.rs` has copies of whole frames of garbage.)
     for pack in packs(&world).iter().filter(|pack| !originals.contains(pack)) {
         let key = key::pack(*pack);
         let mut bytes = world.bytes(&key);

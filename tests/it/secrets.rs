@@ -1,7 +1,7 @@
 //! Secrets: looked for everywhere but where they belong.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::binary::Scene;
+use crate::binary::{Scene, as_somebody};
 use crate::terminal::on_terminal;
 use crate::world::noisy_text;
 use std::collections::BTreeMap;
@@ -143,6 +143,27 @@ fn clients_of_databases_inherit_nothing_that_opens_a_storage() {
     assert!(!environment.contains("OTHER_PASSWORD"), "{environment}");
 }
 
+/// The limit of core dumps alone doesn't count where the system pipes them to a program. What isn't dumpable belongs to root in /proc, so a user's other programs can't read its memory either.
+#[test]
+fn nobody_gets_a_dump_of_its_memory() {
+    let scene = Scene::new();
+    fs::create_dir(scene.at("notes")).unwrap();
+    fs::set_permissions(scene.at("notes"), PermissionsExt::from_mode(0o777)).unwrap();
+    let program = match as_somebody(&scene) {
+        Ok(program) => program,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    let notes = scene.at("notes");
+    let look =
+        format!("stat -c %u /proc/$PPID/mem >{0}/owner; cat /proc/$PPID/maps >{0}/maps; echo guess", notes.display());
+    let mut command = scene.complete(program, &["snapshots".as_ref()]);
+    command.env_remove("NIGHTSAFE_KEY_FILE").env("NIGHTSAFE_PASSWORD_COMMAND", look);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(12), "{output:?}");
+    assert_eq!(fs::read_to_string(notes.join("owner")).unwrap(), "0\n", "{output:?}");
+    assert_eq!(fs::read(notes.join("maps")).unwrap(), b"");
+}
+
 #[test]
 fn no_secret_is_where_it_does_not_belong() {
     let scene = Scene::new();
@@ -168,6 +189,8 @@ fn no_secret_is_where_it_does_not_belong() {
     let environment = |value: &str| format!("SECRET_KEY={value}\nexport OTHER=\"{quoted}\"\nPORT=80\n");
     fs::write(scene.at("source/.env"), environment(&older)).unwrap();
     fs::write(scene.at("source/letter"), "dear reader").unwrap();
+    let config = "[repository.other]\nurl = \"s3:bucket\"\npassword = { env = \"NIGHTSAFE_STORE_PASSWORD\" }\n";
+    fs::write(scene.at("nightsafe.toml"), config).unwrap();
 
     let run = |code: i32, arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command = scene.command(arguments.iter().copied());
@@ -212,7 +235,25 @@ fn no_secret_is_where_it_does_not_belong() {
         run(2, &[&["snapshots", "-r", &url][..], json].concat(), &[]);
         let option = format!("secret_access_key={storage}");
         run(2, &[&["snapshots", "-r", "s3:bucket/night", "-o", &option][..], json].concat(), &[]);
+        let (word, target) = (path("word-file"), path(&format!("target-{}", json.len())));
+        let other = path(&format!("other-{}", json.len()));
+        run(0, &[&["init", "-r", &other, "--password-file", &word][..], json].concat(), &[]);
+        run(0, &[&["restore", "latest", "--target", &target][..], json].concat(), &[]);
+        run(0, &with(&["tag", "latest", "--add", "kept"]), &[]);
+        run(0, &with(&["protect", "latest"]), &[]);
+        run(0, &with(&["forget", "--dry-run", "--keep-last", "1"]), &[]);
+        run(0, &with(&["prune", "--dry-run"]), &[]);
+        run(0, &with(&["repair", "index"]), &[]);
+        run(0, &with(&["repair", "packs", "--read-data"]), &[]);
+        run(0, &with(&["repair", "notes"]), &[]);
+        run(0, &with(&["repair", "snapshots"]), &[]);
+        let (page, config) = (path(&format!("page-{}", json.len())), path("nightsafe.toml"));
+        run(0, &[&["key", "recovery", "--to", &page][..], json].concat(), &[]);
+        secrets.assert_not_in(&fs::read(&page).unwrap(), "the recovery page without words");
+        run(0, &[&["config", "check", "--config", &config][..], json].concat(), &[]);
+        run(0, &[&["config", "show", "--config", &config][..], json].concat(), &[]);
     }
+    run(0, &["key", "passwd", "--new-password-file", &path("word-file")], &[("NIGHTSAFE_PASSWORD", &repository)]);
     // A secret file goes to a terminal only when it's asked for.
     let (code, shown) = on_terminal(scene.command(["dump", &entry]), 100);
     assert_ne!(code, Some(0), "{shown}");

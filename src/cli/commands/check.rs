@@ -145,9 +145,16 @@ fn render_report(report: &CheckReport, depth: Depth, seconds: f64) -> String {
                 0 => String::new(),
                 hit => format!(", in {}", units::counted(hit as u64, "snapshot")),
             };
-            style::paint(style::BAD, &format!("{errors} found{hit}: {looked}; {depth}")) + "\n"
+            let next = if hit.is_empty() { String::new() } else { render_next_step() };
+            style::paint(style::BAD, &format!("{errors} found{hit}: {looked}; {depth}")) + "\n" + &next
         }
     }
+}
+
+/// What to do about damage that hits snapshots.
+fn render_next_step() -> String {
+    let next = "`nightsafe repair snapshots` lists what they have lost, and what the next backup brings back";
+    format!("{} {next}\n", style::paint(style::GOOD, "hint:"))
 }
 
 /// What was read, and how long ago all was.
@@ -203,7 +210,10 @@ mod tests {
           snapshot 954mjja9: /srv/app/0, /srv/app/1, /srv/app/2, /srv/app/3, /srv/app/4 and 3 more
         ");
         let said = |report: &CheckReport, depth, seconds| style::plain(&render_report(report, depth, seconds));
-        insta::assert_snapshot!(said(&report, Depth::Repository(None), 3.0), @r"3 errors found, in 2 snapshots: 14 snapshots and 1 234 packs looked at in 3.0 s; their content wasn't read (--read-data does that); 1 200 of 1 234 packs verified within the last 12 days, 34 never");
+        insta::assert_snapshot!(said(&report, Depth::Repository(None), 3.0), @r"
+        3 errors found, in 2 snapshots: 14 snapshots and 1 234 packs looked at in 3.0 s; their content wasn't read (--read-data does that); 1 200 of 1 234 packs verified within the last 12 days, 34 never
+        hint: `nightsafe repair snapshots` lists what they have lost, and what the next backup brings back
+        ");
         let sound = CheckReport { errors: vec![], ..report.clone() };
         insta::assert_snapshot!(said(&sound, ALL, 200.0), @r"no damage found: 14 snapshots and 1 234 packs looked at in 3 min 20 s; all 5.0 GiB of data read and verified; 1 200 of 1 234 packs verified within the last 12 days, 34 never");
         let budget = Depth::Repository(Some("5%/day".parse().unwrap()));

@@ -175,7 +175,10 @@ fn render(report: &PruneReport, dry_run: bool, zone: &TimeZone) -> String {
         ),
     );
     if report.packs_held > 0 {
-        line("held back", format!("{} by a run that is going on, or another prune", packs(report.packs_held)));
+        line(
+            "held back",
+            format!("{} by a run that goes on or can be gone on from, or another prune", packs(report.packs_held)),
+        );
     }
     if report.packs_rescued > 0 {
         line("given back", format!("{} that a run came to need meanwhile", packs(report.packs_rescued)));
@@ -236,7 +239,7 @@ mod tests {
         would remove   12 packs that nothing needs
         would rewrite  3 packs: about 20.0 MiB stored again
         would keep     45 packs, 692 MiB, of which about 31.0 MiB are unused
-        held back      1 pack by a run that is going on, or another prune
+        held back      1 pack by a run that goes on or can be gone on from, or another prune
         declared dead  1 run of which nothing was heard for long
         would free     208 MiB now, about 30.0 MiB more until 2026-11-30 00:53, when the grace of 4 forgotten snapshots ends
         ");

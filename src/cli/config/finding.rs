@@ -104,7 +104,17 @@ impl Report {
 
     fn push(&mut self, severity: Severity, place: Option<Place>, key: &str, message: String) {
         if self.findings.iter().filter(|finding| finding.severity == severity).count() < MOST {
-            self.findings.push(Finding { severity, place, key: key.to_owned(), message });
+            // Errors of other parts may quote what stood there.
+            self.findings.push(Finding { severity, place, key: key.to_owned(), message: visible(&message) });
         }
     }
+}
+
+/// The text with nothing in it that a terminal obeys, but for line feeds.
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { visible.extend(c.escape_default()) } else { visible.push(c) }
+    }
+    visible
 }

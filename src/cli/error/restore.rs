@@ -34,6 +34,8 @@ impl From<RestoreError> for CliError {
                     )),
                 }
             }
+            RestoreError::Busy { .. } => Self::from_error(Exit::Refused, &error)
+                .hint("wait for it; or restore into another folder"),
             RestoreError::Full { .. } => Self::from_error(Exit::Failed, &error)
                 .hint("make room; the same command, typed again, goes on"),
             RestoreError::Unsynced { goes_on, .. } => Self::from_error(Exit::Failed, &error).hint(if goes_on {
@@ -47,6 +49,10 @@ impl From<RestoreError> for CliError {
                 .hint("leave --into-existing and --overwrite out, or write all of it again with --overwrite always"),
             RestoreError::NotAFile(_) => Self::from_error(Exit::Failed, &error)
                 .hint("`nightsafe ls SNAP:/DIR` lists what is in a folder; `nightsafe restore SNAP:/DIR` brings it back"),
+            RestoreError::Target { ref source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                Self::from_error(Exit::Failed, &error)
+                    .hint("--target takes a folder, or the name of a new one; `nightsafe dump` gives the content of one file")
+            }
             RestoreError::Target { .. } | RestoreError::Output(_) => {
                 Self::from_error(Exit::Failed, &error)
             }

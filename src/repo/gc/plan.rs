@@ -62,7 +62,7 @@ pub struct GcPlan {
     pub bytes: u64,
     /// Bytes in packs that stay that nothing needs, by the share of raw bytes.
     pub unused_after: u64,
-    /// Packs that would go but for a run that is still going on, or a copy that another pruner relies on.
+    /// Packs that would go but for a run that is still going on or that another may go on from, or a copy that another pruner relies on.
     pub held: u64,
     /// Frames that snapshots need and no pack holds.
     pub missing: Vec<FrameId>,
@@ -128,7 +128,8 @@ pub fn plan(
         plan.packs += 1;
         plan.bytes += listed.length;
         let use_ = usage.pack(number);
-        let held = survey.protects(listed.id) || kept.contains(&listed.id);
+        let is_of_use = survey.unfinished.contains(&listed.id.run) && !usage.is_condemned(number);
+        let held = survey.protects(listed.id) || kept.contains(&listed.id) || is_of_use;
         let needed = share(listed.length, use_.live, use_.raw);
         let pack = DoomedPack { number, id: listed.id, length: listed.length, needed };
         let understood = view.packs().get(number).is_some_and(|row| row.indexed.frames);

@@ -63,6 +63,8 @@ pub struct Survey {
     pub records: Vec<GcRecord>,
     /// What is odd.
     pub odd: Vec<String>,
+    /// Runs that didn't come to their end, and whose packs stay nevertheless as far as nobody condemned them: the next run goes on from there. Only its caller knows of them.
+    pub unfinished: BTreeSet<RunId>,
     /// Whether a run record, by its run, is there.
     pub run_records: BTreeSet<RunId>,
 }

@@ -12,6 +12,7 @@ use crate::snapshot::stream::{self, StreamReader};
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::reader::EntryReader;
+use crate::snapshot::tree::reference::Reference;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::BufReader;
 
@@ -92,12 +93,12 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
 /// The frames that an entry refers to and that no pack holds, or not with all chunks that it needs.
 fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError> {
     let mut missing: Vec<FrameId> = Vec::new();
-    for reference in stream::all_references(reader, entry)? {
-        let (frame, first, count) = (reference.frame, reference.first, reference.count);
+    stream::each_reference(reader, entry, &mut |Reference { frame, first, count }| {
         if missing.last() != Some(&frame) && !reader.holds(frame, first, count)? {
             missing.push(frame);
         }
-    }
+        Ok(())
+    })?;
     Ok(missing)
 }
 
@@ -137,15 +138,17 @@ pub(super) fn paths_hit(
             if monitor.interrupted() {
                 return Err(CheckError::Interrupted);
             }
-            // A list that can't be read hits its file by its own frames.
-            let of_stream = stream::all_references(reader, entry).unwrap_or_default();
-            for reference in entry.named().chain(&of_stream) {
-                let is_lost = wanted.contains(&reference.frame)
-                    && !left.holds(reader, reference.frame, reference.first, reference.count);
-                if is_lost {
-                    hit(path, reference.frame);
+            let mut look = |Reference { frame, first, count }| {
+                if wanted.contains(&frame) && !left.holds(reader, frame, first, count) {
+                    hit(path, frame);
                 }
-            }
+            };
+            entry.named().copied().for_each(&mut look);
+            // A list that can't be read hits its file by its own frames.
+            let _ = stream::each_reference(reader, entry, &mut |reference| {
+                look(reference);
+                Ok(())
+            });
             Ok(true)
         };
         walk(reader, snapshot, &mut each, &mut |_, _| Ok(()))?;

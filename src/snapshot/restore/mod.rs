@@ -155,6 +155,12 @@ pub enum RestoreError {
         /// The path in it; nothing if it's neither the one that was asked for now nor the top.
         part: Option<SafePath>,
     },
+    /// Another restore is filling this folder.
+    #[error("{}: another restore is going on there", path.display())]
+    Busy {
+        /// The target.
+        path: PathBuf,
+    },
     /// There is no room left. What is in place is whole.
     #[error("{at}: {source}", at = target_path(target, path))]
     Full {

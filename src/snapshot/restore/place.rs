@@ -120,6 +120,9 @@ pub(super) fn open(
         let marker = wanted.marker(&root, options)?;
         (root, marker)
     };
+    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) && !root.lock().map_err(failed)? {
+        return Err(RestoreError::Busy { path: options.target.clone() });
+    }
     // It gets its attributes last. Until then nobody else looks into what may be private: also if it was there, since it is empty.
     let gets_attributes = wanted.top.kind == EntryType::Directory && !wanted.path.is_top();
     if (is_new || found.rule == Rule::Fresh) && gets_attributes {

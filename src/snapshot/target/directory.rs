@@ -10,7 +10,7 @@ use crate::snapshot::target::writer::{self, NewFile, temporary_name};
 use crate::snapshot::tree::check::is_name;
 use crate::snapshot::tree::entry::{Entry, EntryType};
 use crate::snapshot::tree::path::SafePath;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, makedev};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, makedev};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -259,6 +259,17 @@ impl Directory {
             // POSIX has EPERM for a directory, Linux EISDIR.
             Err(Errno::ISDIR | Errno::PERM) => self.remove_directory(name),
             answer => Ok(answer?),
+        }
+    }
+
+    /// Keeps other processes from locking it as long as this handle, or a clone of it, is open (flock(2)). Tells whether it could: not if another has. Where the file system has no locks of folders nobody is kept
+    /// from anything.
+    pub fn lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::BADF | Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::IO) => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -4,18 +4,20 @@ use super::{Lockstep, MIB, SlowLine, all_the_time, checkpoints, options, prune_u
 use crate::expand::gzip;
 use crate::prune::{at_once, packs, try_prune};
 use crate::world::{NAME, World, everything_into, noise, noisy_text, portrait};
+use nightsafe::repo::id::RunId;
 use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, backup};
 use nightsafe::snapshot::checkpoint::Cadence;
 use nightsafe::snapshot::manifest::State;
-use nightsafe::snapshot::monitor::Silent;
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
+use nightsafe::snapshot::prune::{self, KEPT_FOR};
 use nightsafe::snapshot::restore;
 use nightsafe::snapshot::snapshots::Snapshot;
 use nightsafe::snapshot::source::pipe::{Input, PipeFrom, PipeSource};
 use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::problem::ProblemKind;
 use std::io::{Cursor, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What arrives in a night.
@@ -123,13 +125,85 @@ fn a_checkpoint_holds_compressed_streams_as_they_came() {
     assert!(done.statistics.containers > 0, "{:?}", done.statistics);
     let taken = checkpoints(&world);
     let held: Vec<Vec<u8>> = taken.iter().filter_map(|checkpoint| restored(&world, checkpoint, "text.gz")).collect();
-    assert!(held.len() > 1 && held.len() < taken.len(), "{} of {}", held.len(), taken.len());
+    assert!(held.len() > 1, "{} of {}", held.len(), taken.len());
     assert!(held.iter().all(|found| *found == compressed));
     let lacks = |path: &str| {
         let lacks = |snapshot: &&Snapshot| snapshot.manifest.problems.iter().any(|p| p.path.to_string() == path);
         taken.iter().filter(lacks).count()
     };
     assert_eq!(lacks("/stdin"), taken.len() - held.len(), "which say so");
-    assert_eq!(taken.first().map(|first| first.manifest.statistics.files), Some(0), "the first came while it was read");
     assert!(lacks(&format!("/{NAME}")) >= lacks("/stdin"), "files come behind it");
+}
+
+/// By default: not before 45 minutes are over, and then at the next occasion.
+#[test]
+fn a_checkpoint_is_taken_every_45_minutes() {
+    let world = World::new();
+    // Ten minutes for a pack of 16 MiB.
+    let line = SlowLine::new(&world, 600_000_000_000 / (16 * MIB));
+    let times: Mutex<Vec<Duration>> = Mutex::default();
+    let clock = line.clock();
+    let monitor = Times { progress: Progress::default(), now: &|| clock.now(), times: &times };
+    let streams = vec![stream("large", &noise(usize::try_from(170 * MIB).unwrap()))];
+    let checkpoints = Cadence { clock: line.clock(), ..Cadence::default() };
+    let options = BackupOptions { files: Vec::new(), streams, ..options(&world, checkpoints) };
+    backup(&world.repo_over(line.clone()), &options, &monitor).unwrap();
+    let minutes: Vec<u64> = times.into_inner().unwrap().iter().map(|time| time.as_secs() / 60).collect();
+    // Some packs are on their way when one is due.
+    assert!(matches!(minutes[..], [45..=75, 90..=150]), "{minutes:?}");
+}
+
+/// Notes when checkpoints are taken.
+struct Times<'t> {
+    progress: Progress,
+    now: &'t (dyn Fn() -> Duration + Sync),
+    times: &'t Mutex<Vec<Duration>>,
+}
+
+impl Monitor for Times<'_> {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+    fn checkpoint(&self, _: RunId, _: u64, _: u64) {
+        self.times.lock().unwrap().push((self.now)());
+    }
+}
+
+/// What a checkpoint keeps besides what it holds goes when its run is forgotten, or it is, or a month is over; and what is condemned isn't kept.
+#[test]
+fn what_a_checkpoint_keeps_does_not_stay_for_ever() {
+    let killed = || {
+        let world = World::new();
+        world.write("kept", noise(100_000));
+        world.back_up();
+        let line = SlowLine::new(&world, 1);
+        line.begin(TONIGHT);
+        let checkpoints = Cadence { every: Some(Duration::ZERO), clock: line.clock() };
+        let streams = vec![stream("large", &noise(usize::try_from(14 * MIB).unwrap()))];
+        let options = BackupOptions { files: Vec::new(), streams, ..options(&world, checkpoints) };
+        assert!(backup(&world.repo_over(line), &options, &Silent::default()).is_err());
+        let run = super::checkpoints(&world)[0].manifest.checkpoint_of.unwrap();
+        prune_until_stopped(&world, run);
+        try_prune(&world, &at_once()).unwrap();
+        (world, run)
+    };
+    let of = |world: &World, run| packs(world).into_iter().filter(|pack| pack.run == run).count();
+    // With all of its checkpoints forgotten.
+    let (world, run) = killed();
+    assert!(of(&world, run) > 3);
+    checkpoints(&world).iter().for_each(|checkpoint| crate::prune::forget(&world, checkpoint.id));
+    try_prune(&world, &at_once()).unwrap();
+    assert_eq!(of(&world, run), 0);
+    // A month later, by the store's clock.
+    let (world, run) = killed();
+    let report = try_prune(&world, &at_once()).unwrap();
+    assert!(report.packs_held as usize >= of(&world, run) - 2 && report.frames_missing == 0, "{report:?}");
+    let before = of(&world, run);
+    let line = SlowLine::new(&world, 0);
+    line.older.store(KEPT_FOR.as_secs() + 60, Ordering::SeqCst);
+    let repo = world.repo_over(line);
+    let silent = Silent::default();
+    prune::plan(&repo, &at_once(), false, &silent).unwrap().execute(&silent).unwrap();
+    // Those with the checkpoints' trees stay.
+    assert!(of(&world, run) < before && checkpoints(&world).len() > 1);
 }

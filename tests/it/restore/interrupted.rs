@@ -95,15 +95,19 @@ fn an_interrupted_restore_goes_on_and_only_that_one() {
     assert!(matches!(world.run(id, &options), Err(RestoreError::TargetNotEmpty { .. })));
 }
 
-/// After a power loss in the middle of a restore, files that had their names already were empty or short: the same command took them for somebody else's, and refused.
 /// A restore that was killed between a link and its name, or a file's other name and its place, left it under a temporary name; going on finished the restore, with that in it for ever (seen once in CI, then by killing thousands).
 #[test]
 fn what_was_killed_under_a_temporary_name_goes() {
     let world = large();
+    let leftover = |n: u8| format!(".nightsafe-{}.tmp", format!("{n:02x}").repeat(16));
+    // What the snapshot holds under such names comes back: somebody backed up a folder in which a kill had left them.
+    for n in 20..24 {
+        world.write(&format!("many/{}", leftover(n)), noise(3_000));
+        world.write(&leftover(n), "real");
+    }
     let (id, before) = (world.back_up().snapshot.unwrap(), portrait(&world.source()));
     let options = everything_into(world.fresh());
     interrupted(&world, id, &options);
-    let leftover = |n: u8| format!(".nightsafe-{}.tmp", format!("{n:02x}").repeat(16));
     let folder = options.target.clone();
     let many = std::fs::read_dir(folder.join("many")).unwrap().map(|entry| entry.unwrap().path());
     let inner = many.filter(|path| path.is_dir()).min().unwrap();
@@ -114,6 +118,10 @@ fn what_was_killed_under_a_temporary_name_goes() {
     let summary = world.run(id, &options).unwrap();
     assert_eq!(summary.problems, []);
     assert_eq!(portrait(&folder), before);
+    // A folder that is filled by rules keeps them.
+    std::fs::write(folder.join(leftover(8)), "").unwrap();
+    world.run(id, &RestoreOptions { existing: Some(Overwrite::Never), ..options.clone() }).unwrap();
+    assert!(folder.join(leftover(8)).exists());
     // Into a folder with nothing but that; and of other names nothing is assumed.
     let options = everything_into(world.fresh());
     std::fs::create_dir(&options.target).unwrap();
@@ -129,6 +137,7 @@ fn what_was_killed_under_a_temporary_name_goes() {
     }
 }
 
+/// After a power loss in the middle of a restore, files that had their names already were empty or short: the same command took them for somebody else's, and refused.
 #[test]
 fn files_that_a_power_loss_tore_are_written_again_and_no_others() {
     let world = large();
@@ -171,6 +180,22 @@ fn files_that_a_power_loss_tore_are_written_again_and_no_others() {
         std::fs::remove_file(options.target.join(path)).unwrap();
     }
     assert_eq!(world.run(id, &options).unwrap().problems, []);
+    assert_eq!(portrait(&options.target), portrait(&world.source()));
+}
+
+/// Two restores into one folder once took each other's files for leftovers.
+#[test]
+fn one_restore_at_a_time_fills_a_folder() {
+    let world = large();
+    let id = world.back_up().snapshot.unwrap();
+    let options = everything_into(world.fresh());
+    std::fs::create_dir(&options.target).unwrap();
+    let other = std::fs::File::open(&options.target).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    assert!(matches!(world.run(id, &options), Err(RestoreError::Busy { .. })));
+    assert_eq!(std::fs::read_dir(&options.target).unwrap().count(), 0);
+    drop(other);
+    world.run(id, &options).unwrap();
     assert_eq!(portrait(&options.target), portrait(&world.source()));
 }
 
