@@ -24,9 +24,12 @@ use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const DUMPS: [(&str, &[u8]); 8] = [
+const DUMPS: [(&str, &[u8]); 11] = [
     ("chinook-night1-pg11.dump", include_bytes!("../data/dumps/chinook-night1-pg11.dump")),
     ("chinook-night2-pg11.dump", include_bytes!("../data/dumps/chinook-night2-pg11.dump")),
+    ("dvdrental-pg9.6.dump", include_bytes!("../data/dumps/dvdrental-pg9.6.dump")),
+    ("northwind-pg13.dump", include_bytes!("../data/dumps/northwind-pg13.dump")),
+    ("sakila-pg18.dump", include_bytes!("../data/dumps/sakila-pg18.dump")),
     ("odd-appended-pg17.dump", include_bytes!("../data/dumps/odd-appended-pg17.dump")),
     ("odd-pg15.dump", include_bytes!("../data/dumps/odd-pg15.dump")),
     ("blocks-lz4-pg17.dump", include_bytes!("../data/dumps/blocks-lz4-pg17.dump")),
@@ -353,4 +356,57 @@ fn a_container_whose_bytes_are_known_is_not_undone_again() {
     assert_eq!((dumps[0].path.to_string().as_str(), dumps[0].contents.is_some()), ("/data/moved.dump", true));
     // It's in the cache by its new name.
     assert_eq!(back_up().statistics.bytes_read, 0);
+}
+
+/// What the program says of containers, and that it leaves them alone if it's told to.
+#[test]
+fn the_program_says_what_it_left_and_expands_nothing_if_it_must_not() {
+    let scene = crate::binary::Scene::new();
+    let sound = gzip(noisy_text(300_000).as_bytes(), 6);
+    let mut damaged = gzip(noisy_text(300_001).as_bytes(), 6);
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 16;
+    let cut = &sound[..sound.len() / 2];
+    for (name, bytes) in [("sound.gz", &sound[..]), ("damaged.gz", &damaged), ("cut.gz", cut)] {
+        std::fs::write(scene.at("source").join(name), bytes).unwrap();
+    }
+    let source = scene.at("source");
+    let source = source.to_str().unwrap();
+    let said = scene.run(["backup", "--as", "data", "-v", source]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let line = |name: &str| {
+        let mut lines =
+            said.out.lines().chain(said.err.lines()).filter(|line| line.contains(name) && line.contains("gzip"));
+        lines.next().unwrap_or_default().to_owned()
+    };
+    assert!(line("damaged.gz").contains("it's damaged"), "{said:?}");
+    assert!(line("cut.gz").contains("it ends in the middle"), "{said:?}");
+    assert!(!line("sound.gz").is_empty() && !line("sound.gz").contains("left"), "{said:?}");
+    let containers = |said: &crate::binary::Said| {
+        let summary = said.json();
+        (summary["containers"].as_u64().unwrap(), summary["containers_left"].as_u64().unwrap())
+    };
+    std::fs::write(scene.at("more.gz"), gzip(noisy_text(300_002).as_bytes(), 6)).unwrap();
+    let more = scene.at("more.gz");
+    let more = more.to_str().unwrap();
+    let said = scene.run(["backup", "--json", "--no-expand", source, more, "--no-cache"]);
+    assert_eq!(containers(&said), (0, 0), "{said:?}");
+    let config = format!(
+        "[repository.r]\nurl = \"{}\"\npassword = {{ file = \"{}\" }}\n[app.a]\nrepositories = [\"r\"]\n[app.a.source.f]\nkind = \"files\"\npath = \"{source}\"\nexpand = EXPAND\n",
+        scene.at("repository").display(),
+        scene.at("key").display(),
+    );
+    for (expand, number) in [("false", 0), ("true", 3)] {
+        std::fs::write(scene.at("nightsafe.toml"), config.replace("EXPAND", expand)).unwrap();
+        let config = scene.at("nightsafe.toml");
+        let arguments = ["backup", "--json", "--no-cache", "--app", "a", "--config", config.to_str().unwrap()];
+        let said = scene.run(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let (expanded, left) = containers(&said);
+        assert_eq!(expanded + left, number, "{said:?}");
+    }
+    let said = crate::streams::piped(&scene, &["backup", "--json", "--no-expand", "--stdin", "s.gz"], &sound);
+    assert_eq!(containers(&said), (0, 0), "{said:?}");
+    let said = crate::streams::piped(&scene, &["backup", "--json", "--stdin", "s.gz"], &sound);
+    assert_eq!(containers(&said), (1, 0), "{said:?}");
 }

@@ -148,6 +148,7 @@ fn one_table_of_a_large_dump_costs_little() {
     let stored = RowsOptions { path: Some(path("shop.dump")), ..one.clone() };
     let mut bare = snapshot.clone();
     bare.manifest.databases.clear();
+    bare.manifest.dumps.clear();
     assert_eq!(of(&repo, &bare, &stored).unwrap().0, format!("{}\n", tables[1].1[517]));
     assert!(matches!(of(&repo, &bare, &one), Err(RowsError::NoDatabase { .. })));
 
@@ -234,4 +235,39 @@ fn dumps_of_pg_dump_that_lie_about_as_files() {
     assert!(matches!(from("cut.dump", &quoted), Err(RowsError::Archive { .. })), "its data is behind the cut");
     let error = from("zlib.dump", "public.Album").map(|_| ()).unwrap_err();
     assert!(matches!(error, RowsError::Unusable { .. } | RowsError::Name { .. }), "{error}");
+}
+
+/// Rows of a compressed dump that somebody made were only to be had with its path, and by reading all that stands before them. No test read a single one.
+#[test]
+fn rows_of_a_dump_among_the_files_are_read_as_those_of_a_live_capture() {
+    let world = World::new();
+    let compressed = include_bytes!("../data/dumps/chinook-night1-pg11.dump");
+    world.write("night.dump.gz", crate::expand::gzip(compressed, 6));
+    let snapshot = world.snapshot(world.back_up().snapshot.unwrap());
+    let contents = snapshot.manifest.dumps[0].contents.as_ref().unwrap();
+    let repo = world.repo();
+    let with_rows = contents.tables.iter().filter(|table| table.dumped_rows.is_some_and(|rows| rows > 0));
+    let mut tables = 0;
+    for table in with_rows {
+        let name = format!("\"{}\".\"{}\"", table.schema, table.name);
+        let (text, summary) = of(&repo, &snapshot, &options(&name)).unwrap();
+        assert_eq!((Some(summary.rows), Some(text.len() as u64)), (table.dumped_rows, table.bytes), "{name}");
+        let by_path = RowsOptions { path: Some(path("night.dump.gz")), ..options(&name) };
+        assert_eq!(of(&repo, &snapshot, &by_path).unwrap().0, text);
+        let of_database = RowsOptions { database: Some(contents.database.clone()), ..options(&name) };
+        assert_eq!(of(&repo, &snapshot, &of_database).unwrap().0, text);
+        tables += 1;
+    }
+    assert!(tables > 5, "{tables}");
+    let other = RowsOptions { database: Some("other".to_owned()), ..options("public.t") };
+    let Err(RowsError::NoDatabase { known, .. }) = of(&repo, &snapshot, &other) else { panic!("there is no other") };
+    assert_eq!(known, [(contents.database.clone(), path("night.dump.gz"))]);
+    // Of two nights in a folder nobody guesses which is meant.
+    world.write("older.dump", compressed);
+    let snapshot = world.snapshot(world.back_up().snapshot.unwrap());
+    let table = &snapshot.manifest.dumps[0].contents.as_ref().unwrap().tables[0];
+    let name = format!("\"{}\".\"{}\"", table.schema, table.name);
+    assert!(
+        matches!(of(&repo, &snapshot, &options(&name)), Err(RowsError::ManyDatabases { known }) if known.len() == 2)
+    );
 }

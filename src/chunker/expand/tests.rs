@@ -15,6 +15,7 @@ use std::io::Write;
 mod ahead;
 mod encoders;
 mod frames;
+mod hostile;
 mod pieces;
 mod signs;
 

@@ -68,22 +68,22 @@ pub struct Report {
 
 impl Report {
     /// Notes something that makes the configuration useless.
-    pub fn problem(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
-        self.push(Severity::Problem, place, key, message.into());
+    pub fn problem(&mut self, place: Option<Place>, key: &str, message: impl AsRef<str>) {
+        self.push(Severity::Problem, place, key, message.as_ref());
     }
 
     /// Notes something to look at.
-    pub fn warning(&mut self, place: Option<Place>, key: &str, message: impl Into<String>) {
-        self.push(Severity::Warning, place, key, message.into());
+    pub fn warning(&mut self, place: Option<Place>, key: &str, message: impl AsRef<str>) {
+        self.push(Severity::Warning, place, key, message.as_ref());
     }
 
     /// Notes a problem with a key that was decoded before.
-    pub fn problem_at(&mut self, key: &str, message: impl Into<String>) {
+    pub fn problem_at(&mut self, key: &str, message: impl AsRef<str>) {
         self.problem(self.places.get(key).cloned(), key, message);
     }
 
     /// Notes a warning about a key that was decoded before.
-    pub fn warning_at(&mut self, key: &str, message: impl Into<String>) {
+    pub fn warning_at(&mut self, key: &str, message: impl AsRef<str>) {
         self.warning(self.places.get(key).cloned(), key, message);
     }
 
@@ -102,10 +102,10 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == Severity::Warning)
     }
 
-    fn push(&mut self, severity: Severity, place: Option<Place>, key: &str, message: String) {
+    fn push(&mut self, severity: Severity, place: Option<Place>, key: &str, message: &str) {
         if self.findings.iter().filter(|finding| finding.severity == severity).count() < MOST {
             // Errors of other parts may quote what stood there.
-            self.findings.push(Finding { severity, place, key: key.to_owned(), message: visible(&message) });
+            self.findings.push(Finding { severity, place, key: key.to_owned(), message: visible(message) });
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
         Err(error) => return Err(failed(error)),
     };
     // A restore that was killed before it had left its marker may have left that under a temporary name.
-    let is_empty = root.names().map_err(failed)?.iter().all(|name| is_temporary_name(name));
+    let is_empty = root.names().map_err(failed)?.iter().all(is_temporary_name);
     let marker = wanted.marker(&root, options)?;
     let rule = match (existing, marker.is_in(&root)) {
         // What was written may be right in the system's memory alone, where comparing it proves nothing.

@@ -266,9 +266,10 @@ impl Directory {
     /// from anything.
     pub fn lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(Errno::BADF | Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::IO) => Ok(true),
+            Ok(()) | Err(Errno::BADF | Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::IO) => {
+                Ok(true)
+            }
             Err(error) => Err(error.into()),
         }
     }

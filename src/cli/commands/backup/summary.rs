@@ -55,9 +55,13 @@ pub(super) fn render_summary(summary: &BackupSummary, dry_run: bool) -> String {
             ),
         ),
     ];
-    if s.containers > 0 {
+    if s.containers > 0 || s.containers_left > 0 {
         let (containers, from) = (units::counted(s.containers, "container"), units::size(s.container_bytes));
-        rows.push(("expanded", format!("{containers}: {from} as {}", units::size(s.container_stream_bytes))));
+        let left = match s.containers_left {
+            0 => String::new(),
+            left => format!("; {} left as they are (-v says why)", units::count(left)),
+        };
+        rows.push(("expanded", format!("{containers}: {from} as {}{left}", units::size(s.container_stream_bytes))));
     }
     rows.push((
         "time",
@@ -131,7 +135,7 @@ mod tests {
         files     12 new, 3 changed, 20 345 unmodified; 2.0 GiB in 20 360 files
         besides   1 205 folders, 3 links or devices
         added     12.2 MiB of new data, 4.1 MiB stored in 2 packs
-        expanded  1 container: 8.6 MiB as 29.6 MiB
+        expanded  1 container: 8.6 MiB as 29.6 MiB; 2 left as they are (-v says why)
         time      12 s, 34.1 MiB read at 2.8 MiB/s
         database  wiki: 3 tables, 123 012 rows; 1.0 GiB as a dump
         snapshot 954mjja9 is complete

@@ -1,7 +1,7 @@
 //! Rows of one table out of a dump that a snapshot holds.
 //!
 //! Where the manifest knows in which chunks the table's data is, nothing else is read besides the dump's table of contents, up to the
-//! table's entry. A dump that was stored as a file is read from its start to the end of the table's data.
+//! table's entry: of live captures, and of archives among the files. Another dump is read from its start to the end of the table's data.
 //!
 //! | noun | meaning |
 //! | --- | --- |
@@ -25,7 +25,7 @@ use crate::chunker::archive::{BlockKind, Compression, Event, Parser, TocEntry};
 use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
-use crate::snapshot::manifest::database::{Database, Table};
+use crate::snapshot::manifest::database::Table;
 use crate::snapshot::monitor::Monitor;
 use crate::snapshot::postgres::rows::name::resolve;
 use crate::snapshot::postgres::rows::output::Output;
@@ -45,7 +45,7 @@ pub struct RowsOptions {
     pub table: TableName,
     /// The database, if the snapshot has several.
     pub database: Option<String>,
-    /// The dump, if it isn't of a database that was captured live.
+    /// The dump, if the manifest doesn't know it, or several of the database.
     pub path: Option<SafePath>,
     /// What rows have to be: all of it.
     pub conditions: Vec<Condition>,
@@ -70,10 +70,10 @@ pub fn rows(
     out: &mut dyn Write,
     monitor: &dyn Monitor,
 ) -> Result<RowsSummary, RowsError> {
-    let (path, database) = locate(snapshot, options)?;
+    let (path, dump) = locate(snapshot, options)?;
     let reader = browse::reader(repo)?;
     let stream = open(&reader, snapshot, &path)?;
-    let known = database.map(|database| in_manifest(database, &path, options)).transpose()?;
+    let known = dump.map(|dump| in_manifest(dump, options)).transpose()?;
     match known {
         Some(table) if table.first_chunk.zip(table.chunks).is_some() => {
             one_table(&stream, &path, table, options, out, monitor)
@@ -83,30 +83,56 @@ pub fn rows(
     }
 }
 
+/// A dump whose tables the manifest knows.
+#[derive(Clone, Copy)]
+struct KnownDump<'s> {
+    /// The name of the database.
+    database: &'s str,
+    path: &'s SafePath,
+    tables: &'s [Table],
+}
+
+/// The databases that were captured live; of a snapshot without any, the archives among its files.
+fn known_dumps(snapshot: &Snapshot) -> Vec<KnownDump<'_>> {
+    let live = snapshot.manifest.databases.iter();
+    let live: Vec<_> = live
+        .map(|database| KnownDump { database: &database.name, path: &database.dump, tables: &database.tables })
+        .collect();
+    if live.is_empty() { archives(snapshot).collect() } else { live }
+}
+
+/// Archives among the files. Of plain SQL no table's chunks are known, and no rows can be read.
+fn archives(snapshot: &Snapshot) -> impl Iterator<Item = KnownDump<'_>> {
+    snapshot.manifest.dumps.iter().filter_map(|dump| {
+        let contents = dump.contents.as_ref()?;
+        let is_archive = contents.tables.iter().any(|table| table.first_chunk.is_some());
+        let known = KnownDump { database: &contents.database, path: &dump.path, tables: &contents.tables };
+        is_archive.then_some(known)
+    })
+}
+
 /// The dump that is meant, and what the manifest knows of it.
-fn locate<'s>(snapshot: &'s Snapshot, options: &RowsOptions) -> Result<(SafePath, Option<&'s Database>), RowsError> {
-    let databases = &snapshot.manifest.databases;
+fn locate<'s>(snapshot: &'s Snapshot, options: &RowsOptions) -> Result<(SafePath, Option<KnownDump<'s>>), RowsError> {
+    let dumps = known_dumps(snapshot);
     if let Some(path) = &options.path {
-        return Ok((path.clone(), databases.iter().find(|database| database.dump == *path)));
+        let known = dumps.into_iter().chain(archives(snapshot)).find(|dump| dump.path == path);
+        return Ok((path.clone(), known));
     }
-    let named = |database: &&Database| options.database.as_ref().is_none_or(|name| database.name == *name);
-    let mut found: Vec<&Database> = databases.iter().filter(named).collect();
+    let named = |dump: &&KnownDump<'_>| options.database.as_ref().is_none_or(|name| dump.database == *name);
+    let mut found: Vec<KnownDump<'_>> = dumps.iter().filter(named).copied().collect();
     if found.len() > 1 {
         // One of them that has such a table is as good as named.
-        let has_table = |database: &&Database| resolve(&options.table, &database.tables, pair).is_ok();
-        let having: Vec<&Database> = found.iter().copied().filter(has_table).collect();
+        let has_table = |dump: &KnownDump<'_>| resolve(&options.table, dump.tables, pair).is_ok();
+        let having: Vec<KnownDump<'_>> = found.iter().copied().filter(has_table).collect();
         if having.len() == 1 {
             found = having;
         }
     }
-    let dumps = |of: &[&Database]| of.iter().map(|database| (database.name.clone(), database.dump.clone())).collect();
+    let told = |of: &[KnownDump<'_>]| of.iter().map(|dump| (dump.database.to_owned(), dump.path.clone())).collect();
     match found[..] {
-        [database] => Ok((database.dump.clone(), Some(database))),
-        [] => {
-            let all: Vec<&Database> = databases.iter().collect();
-            Err(RowsError::NoDatabase { wanted: options.database.clone(), known: dumps(&all) })
-        }
-        _ => Err(RowsError::ManyDatabases { known: dumps(&found) }),
+        [dump] => Ok((dump.path.clone(), Some(dump))),
+        [] => Err(RowsError::NoDatabase { wanted: options.database.clone(), known: told(&dumps) }),
+        _ => Err(RowsError::ManyDatabases { known: told(&found) }),
     }
 }
 
@@ -115,8 +141,8 @@ fn pair(table: &Table) -> (&str, &str) {
 }
 
 /// The table as the manifest knows it.
-fn in_manifest<'d>(database: &'d Database, path: &SafePath, options: &RowsOptions) -> Result<&'d Table, RowsError> {
-    resolve(&options.table, &database.tables, pair).map_err(|source| RowsError::Name { path: path.clone(), source })
+fn in_manifest<'d>(dump: KnownDump<'d>, options: &RowsOptions) -> Result<&'d Table, RowsError> {
+    resolve(&options.table, dump.tables, pair).map_err(|source| RowsError::Name { path: dump.path.clone(), source })
 }
 
 fn open<'r>(reader: &'r Reader<'r>, snapshot: &Snapshot, path: &SafePath) -> Result<Stream<'r>, RowsError> {
