@@ -77,6 +77,23 @@ fn rows(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("{n}\tcustomer {}\t{}\n", n % 977, &noise[n * 40..][..40])).collect()
 }
 
+/// A tar of files, as POSIX has it.
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, content) in members {
+        let mut block = [0; 512];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        block[148..157].copy_from_slice(b"        0");
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+        bytes.extend([&block[..], content].concat());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    [bytes, vec![0; 1_024]].concat()
+}
+
 /// Every kind of container, whole and not, and whether all of its compression can be undone.
 fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
     let text = rows(8_000).concat().into_bytes();
@@ -111,6 +128,12 @@ fn containers() -> Vec<(String, Vec<u8>, Option<bool>)> {
     all.push(("nested.zip.gz".to_owned(), gzip(&zip(&[("inner.zip", &zipped, 0)], 1), 6), Some(false)));
     all.push(("members.zip".to_owned(), zipped, Some(false)));
     all.push(("empty.zip".to_owned(), [zip(&[], 1), vec![0; 100]].concat(), None));
+    // So does a tar, which is stored as it is unless something in it was compressed.
+    all.push(("plain.tar".to_owned(), tar(&[("noise", &noise), ("text", &text)]), None));
+    all.push(("noise.tar.gz".to_owned(), gzip(&tar(&[("noise", &noise)]), 6), Some(false)));
+    let inner: [(&str, &[u8]); 3] = [("a.sql.gz", &gzip(&text, 6)), ("b", b"short"), ("c.dump", DUMPS[0].1)];
+    all.push(("nested.tar".to_owned(), tar(&inner), Some(false)));
+    all.push(("nested.tar.gz".to_owned(), gzip(&tar(&inner), 6), Some(false)));
     all.push(("no.zip".to_owned(), [&b"PK\x03\x04\xff"[..], &noise[..5_000]].concat(), None));
     all
 }
@@ -301,6 +324,30 @@ fn a_recipe_that_is_lost_takes_its_file_with_it_and_no_other() {
     assert!(summary.problems.iter().all(|problem| problem.path.to_string().ends_with("b.gz")), "{summary:?}");
     assert!(std::fs::read(target.join("a.gz")).unwrap() == std::fs::read(world.source().join("a.gz")).unwrap());
     assert!(dumped(&world, id, "a.gz") == std::fs::read(world.source().join("a.gz")).unwrap());
+}
+
+/// What a tar holds is shared with what is beside it, and a plain one isn't told of.
+#[test]
+fn a_tar_shares_with_the_files_that_are_in_it() {
+    let world = World::new();
+    let (photo, dump) = (noise(3 << 20), DUMPS[0].1);
+    world.write("photo", &photo);
+    world.back_up();
+    world.write("uploads.tar", tar(&[("short", b"short"), ("photo", &photo)]));
+    let plain = world.back_up();
+    assert_eq!((plain.statistics.containers, plain.statistics.containers_left), (0, 0));
+    assert!(plain.statistics.raw_added < 100_000, "{:?}", plain.statistics);
+    assert!(entry(&world, plain.snapshot.unwrap(), "uploads.tar").recipe.is_none());
+    world.write("c.dump", dump);
+    world.back_up();
+    world.write("all.tar.gz", gzip(&tar(&[("photo", &photo), ("short", b"short"), ("c.dump", dump)]), 6));
+    let packed = world.back_up();
+    assert!(packed.statistics.raw_added < 200_000, "{:?}", packed.statistics);
+    let id = packed.snapshot.unwrap();
+    assert!(entry(&world, id, "all.tar.gz").recipe.is_some_and(|recipe| !recipe.is_whole));
+    assert_eq!(world.snapshot(id).manifest.dumps.len(), 1, "what is in a tar isn't the file's");
+    let portrait = crate::world::portrait(&world.source());
+    assert_eq!(world.restored(id), portrait);
 }
 
 #[test]

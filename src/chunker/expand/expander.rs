@@ -8,14 +8,15 @@ use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
 use super::proven::Ahead;
 use super::recipe::RecipeWriter;
+use super::tar::{self, Tar};
 use super::zip::{self, Zip};
 use crate::chunker::export::{Collector, Export};
 use std::collections::BTreeSet;
 
 /// So many containers in each other are undone.
 pub const MAX_DEPTH: usize = 4;
-/// Bytes that tell a format.
-pub const SNIFF: usize = 16;
+/// Bytes that tell a format: a header of a tar, which is the longest.
+pub const SNIFF: usize = 512;
 /// What programs begin with: of Windows, of Unix, and scripts.
 const PROGRAMS: [&[u8]; 3] = [b"MZ", b"\x7fELF", b"#!"];
 
@@ -26,12 +27,14 @@ pub enum Format {
     Gzip,
     /// A compressed archive of `pg_dump --format=custom`.
     PgDump,
+    /// tar. Nothing in it is compressed but what its members are.
+    Tar,
     /// ZIP.
     Zip,
 }
 
 impl Format {
-    /// What a stream that begins like this is, by [`SNIFF`] bytes or all that there are.
+    /// What a stream that begins like this is, by [`SNIFF`] bytes or all that there are. More may be given.
     pub fn of(head: &[u8]) -> Option<Self> {
         if head.starts_with(gzip::MAGIC) {
             Some(Self::Gzip)
@@ -39,6 +42,8 @@ impl Format {
             Some(Self::PgDump)
         } else if zip::is_start(head) {
             Some(Self::Zip)
+        } else if tar::is_start(head) {
+            Some(Self::Tar)
         } else {
             None
         }
@@ -49,8 +54,14 @@ impl Format {
         match self {
             Self::Gzip => "gzip",
             Self::PgDump => "pg_dump",
+            Self::Tar => "tar",
             Self::Zip => "zip",
         }
+    }
+
+    /// Whether such a container is of many members, so that none of them is what it holds.
+    pub const fn holds_many(self) -> bool {
+        matches!(self, Self::Tar | Self::Zip)
     }
 
     /// Whether a file that begins like this may have something [behind](Self::behind) that: the end is worth a look.
@@ -81,9 +92,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether all compression was undone, so that the stream is the content of the innermost container. That of a ZIP is members, with what stands between them.
+    /// Whether all compression was undone, so that the stream is the content of the innermost container. That of a ZIP or a tar is members, with what stands between them.
     pub fn is_whole(&self) -> bool {
-        self.left.is_empty() && !self.formats.contains(&Format::Zip)
+        self.left.is_empty() && !self.holds_many()
+    }
+
+    /// Whether it holds other things besides what it begins with: there was a container of many members.
+    pub fn holds_many(&self) -> bool {
+        self.formats.iter().any(|format| format.holds_many())
     }
 
     /// A compressed stream has ended, or its bytes have.
@@ -116,6 +132,7 @@ enum State {
     Sniffing(Vec<u8>),
     Gzip(Gzip),
     PgDump(Box<PgDump>),
+    Tar(Box<Tar>),
     Zip(Box<Zip>),
     /// What is no container.
     Plain,
@@ -160,6 +177,7 @@ impl Expander {
             }
             State::Gzip(gzip) => gzip.push(bytes, outcome, out),
             State::PgDump(dump) => dump.push(bytes, outcome, out),
+            State::Tar(tar) => tar.push(bytes, outcome, out),
             State::Zip(zip) => zip.push(bytes, outcome, out),
             State::Plain => out.raw(bytes),
             State::Ended => Ok(()),
@@ -175,6 +193,7 @@ impl Expander {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Gzip(gzip) => gzip.finish(outcome, out),
             State::PgDump(dump) => dump.finish(outcome, out),
+            State::Tar(tar) => tar.finish(outcome, out),
             State::Zip(zip) => zip.finish(outcome, out),
             State::Sniffing(_) | State::Plain | State::Ended => Ok(()),
         }
@@ -190,6 +209,7 @@ impl Expander {
         self.state = match format {
             Some(Format::Gzip) => State::Gzip(Gzip::new(self.depth + 1)),
             Some(Format::PgDump) => State::PgDump(Box::new(PgDump::new(self.depth + 1))),
+            Some(Format::Tar) => State::Tar(Box::new(Tar::new(self.depth + 1))),
             Some(Format::Zip) => State::Zip(Box::new(Zip::new(self.depth + 1))),
             None => State::Plain,
         };

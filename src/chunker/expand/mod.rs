@@ -37,6 +37,8 @@ mod recipe;
 mod rows;
 mod streams;
 mod sum;
+mod take;
+mod tar;
 #[cfg(test)]
 mod tests;
 mod trial;

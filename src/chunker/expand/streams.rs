@@ -68,8 +68,8 @@ impl Streams {
         let looking = match format {
             Format::PgDump => Looking::Archive(Box::default()),
             Format::Zip => Looking::Zip(Members::default()),
-            // Where a member ends only undoing it tells.
-            Format::Gzip => Looking::Done,
+            // Where a member of gzip ends only undoing it tells. A tar has no streams of its own, and those in its members aren't told of.
+            Format::Gzip | Format::Tar => Looking::Done,
         };
         Self { looking, shortest, found: Vec::new() }
     }

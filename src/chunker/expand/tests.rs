@@ -43,7 +43,7 @@ fn comes_back(bytes: &[u8], (steps, others): (&[usize], &[usize]), is_sound: boo
 }
 
 /// Text as databases have it.
-fn text(rows: usize) -> Vec<u8> {
+pub(super) fn text(rows: usize) -> Vec<u8> {
     let mut text = Vec::new();
     for n in 0..rows {
         let hash = blake3::hash(&n.to_le_bytes());
@@ -59,7 +59,7 @@ fn zlib(bytes: &[u8], level: u32) -> Vec<u8> {
 }
 
 /// An archive as it would be with compression: made from one without, token by token.
-fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> Vec<u8> {
+pub(super) fn compressed(archive: &[u8], level: u32, piece: usize, offset: Option<u8>) -> Vec<u8> {
     let mut dump = compressed_by(archive, 1, &|content| zlib(content, level), piece, offset);
     if dump[6] < 15 {
         let level = if level == 6 { [1, 1, 0, 0, 0] } else { [0, u8::try_from(level).unwrap(), 0, 0, 0] };
@@ -135,7 +135,7 @@ fn compressed_by(archive: &[u8], code: u8, by: &dyn Fn(&[u8]) -> Vec<u8>, piece:
 }
 
 /// An archive without compression with some of everything.
-fn archive(minor: u8, rows: usize, with_tail: bool) -> Vec<u8> {
+pub(super) fn archive(minor: u8, rows: usize, with_tail: bool) -> Vec<u8> {
     let rows = text(rows).split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
     let object = |length: usize| vec![text(length / 30)[..length - 1].to_vec()];
     let blocks = vec![

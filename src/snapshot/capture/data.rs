@@ -92,7 +92,9 @@ impl DataSink<'_> {
         captured.size = stored.bytes;
         captured.expanded =
             stored.recipe.map(|recipe| Expanded { recipe, hash: stored.hash, is_whole: stored.outcome.is_whole() });
-        captured.outcome = Some(stored.outcome);
+        // A tar that is stored as it is isn't a container that was left: it was never compressed.
+        let is_one = captured.expanded.is_some() || stored.outcome.formats.first() != Some(&Format::Tar);
+        captured.outcome = is_one.then_some(stored.outcome);
         captured.dump = stored.dump;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::chunker::archive::copy::KeptTable;
 use crate::chunker::archive::{ArchiveError, BlockKind, Contents, DataBlock, TocEntry};
-use crate::chunker::expand::{Format, Left, Outcome};
+use crate::chunker::expand::{Left, Outcome};
 use crate::chunker::script::{ScriptContents, ScriptFault, ScriptTable};
 use crate::snapshot::capture::sidecar;
 use crate::snapshot::manifest::database::{Ledger, Table};
@@ -65,7 +65,7 @@ impl FoundDump {
 
     /// The dump in a container with this SHA-256. Nothing if it can't be told whether it's whole.
     pub(super) fn expanded(inside: DumpInside, outcome: &Outcome, sha256: [u8; 32]) -> Option<Self> {
-        if outcome.formats.contains(&Format::Zip) {
+        if outcome.holds_many() {
             // It holds other things besides, and isn't a dump itself.
             return None;
         }
@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::chunker::Gear;
     use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
+    use crate::chunker::expand::Format;
     use std::convert::Infallible;
 
     #[test]
@@ -341,6 +342,7 @@ mod tests {
         assert_eq!(of(true, &outcome(&[Left::Differs], &gzip)), None, "behind what stays compressed");
         assert_eq!(of(true, &outcome(&[Left::Truncated], &gzip)), Some(Left::Truncated.to_string()));
         assert_eq!(of(false, &outcome(&[], &[Format::Zip])), None);
+        assert_eq!(of(false, &outcome(&[], &[Format::Gzip, Format::Tar])), None);
     }
 
     #[test]

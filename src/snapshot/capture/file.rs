@@ -237,7 +237,7 @@ impl FileReaderThread<'_> {
 
     /// Looks through a container, if that is worth it. What can't be read is found when it's its turn.
     fn look(&self, reader: &FileReader, (length, format): (u64, Format)) -> Option<Preview<'_>> {
-        if length < SHORTEST_FILE || format == Format::Gzip {
+        if length < SHORTEST_FILE || matches!(format, Format::Gzip | Format::Tar) {
             return None;
         }
         self.knowledge.look(reader.beside().ok()?, (length, format), self.monitor).ok().flatten()

@@ -1,12 +1,13 @@
 //! A member behind its header, to its end.
 
 use super::header::Mark;
-use super::{Common, State, take};
+use super::{Common, State};
 use crate::chunker::expand::codec::Codec;
 use crate::chunker::expand::expander::{Expander, Outcome};
 use crate::chunker::expand::left::Left;
 use crate::chunker::expand::out::Out;
 use crate::chunker::expand::sum::Sum;
+use crate::chunker::expand::take::take;
 use crate::chunker::expand::undoing::Undoing;
 use crate::chunker::expand::watched::Watched;
 use crate::chunker::export::Tally;

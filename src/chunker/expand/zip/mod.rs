@@ -23,6 +23,7 @@ use super::expander::{Expander, Outcome};
 use super::habits::Habits;
 use super::left::Left;
 use super::out::Out;
+use super::take::take;
 use super::undoing::Given;
 use super::watched::{Undone, Watched};
 use crate::chunker::export::Tally;
@@ -118,13 +119,6 @@ impl Zip {
             State::Verbatim(..) | State::Rest => Ok(()),
         }
     }
-}
-
-/// Takes up to so many bytes from the front of `input`; also gives how many are missing.
-fn take<'b>(input: &mut &'b [u8], most: u64) -> (&'b [u8], u64) {
-    let (now, later) = input.split_at(usize::try_from(most).map_or(input.len(), |most| most.min(input.len())));
-    *input = later;
-    (now, most - now.len() as u64)
 }
 
 impl Common {
