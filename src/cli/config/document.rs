@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
     }
 
     /// Notes a problem with it.
-    pub fn problem(&self, report: &mut Report, message: impl Into<String>) {
+    pub fn problem(&self, report: &mut Report, message: impl AsRef<str>) {
         report.problem(Some(self.place()), &self.key, message);
     }
 
@@ -220,7 +220,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes a problem with the whole of it.
-    pub fn problem(&self, report: &mut Report, message: impl Into<String>) {
+    pub fn problem(&self, report: &mut Report, message: impl AsRef<str>) {
         report.problem(Some(self.document.place(self.span.start)), &self.key, message);
     }
 
