@@ -1,5 +1,6 @@
 //! Secrets: looked for everywhere but where they belong.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(clippy::print_stderr, reason = "why a test was skipped")]
 
 use crate::binary::{Scene, as_somebody};
 use crate::terminal::on_terminal;
@@ -164,6 +165,33 @@ fn nobody_gets_a_dump_of_its_memory() {
     assert_eq!(fs::read(notes.join("maps")).unwrap(), b"");
 }
 
+/// The verbs that look after a repository.
+fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
+    let path = |name: &str| scene.at(name).to_str().unwrap().to_owned();
+    let once = |name: &str| path(&format!("{name}-{}", json.len()));
+    let (word, config) = (path("word-file"), path("nightsafe.toml"));
+    let (other, target, page) = (once("other"), once("target"), once("page"));
+    let verbs: [&[&str]; 14] = [
+        &["init", "-r", &other, "--password-file", &word],
+        &["restore", "latest", "--target", &target],
+        &["tag", "latest", "--add", "kept"],
+        &["protect", "latest"],
+        &["forget", "--dry-run", "--keep-last", "1"],
+        &["prune", "--dry-run"],
+        &["prune"],
+        &["repair", "index"],
+        &["repair", "packs", "--read-data"],
+        &["repair", "notes"],
+        &["repair", "snapshots"],
+        &["key", "recovery", "--to", &page],
+        &["config", "check", "--config", &config],
+        &["config", "show", "--config", &config],
+    ];
+    for arguments in verbs {
+        run(&[arguments, json].concat());
+    }
+}
+
 #[test]
 fn no_secret_is_where_it_does_not_belong() {
     let scene = Scene::new();
@@ -235,23 +263,9 @@ fn no_secret_is_where_it_does_not_belong() {
         run(2, &[&["snapshots", "-r", &url][..], json].concat(), &[]);
         let option = format!("secret_access_key={storage}");
         run(2, &[&["snapshots", "-r", "s3:bucket/night", "-o", &option][..], json].concat(), &[]);
-        let (word, target) = (path("word-file"), path(&format!("target-{}", json.len())));
-        let other = path(&format!("other-{}", json.len()));
-        run(0, &[&["init", "-r", &other, "--password-file", &word][..], json].concat(), &[]);
-        run(0, &[&["restore", "latest", "--target", &target][..], json].concat(), &[]);
-        run(0, &with(&["tag", "latest", "--add", "kept"]), &[]);
-        run(0, &with(&["protect", "latest"]), &[]);
-        run(0, &with(&["forget", "--dry-run", "--keep-last", "1"]), &[]);
-        run(0, &with(&["prune", "--dry-run"]), &[]);
-        run(0, &with(&["repair", "index"]), &[]);
-        run(0, &with(&["repair", "packs", "--read-data"]), &[]);
-        run(0, &with(&["repair", "notes"]), &[]);
-        run(0, &with(&["repair", "snapshots"]), &[]);
-        let (page, config) = (path(&format!("page-{}", json.len())), path("nightsafe.toml"));
-        run(0, &[&["key", "recovery", "--to", &page][..], json].concat(), &[]);
+        housekeeping(&scene, json, &|arguments| drop(run(0, arguments, &[])));
+        let page = path(&format!("page-{}", json.len()));
         secrets.assert_not_in(&fs::read(&page).unwrap(), "the recovery page without words");
-        run(0, &[&["config", "check", "--config", &config][..], json].concat(), &[]);
-        run(0, &[&["config", "show", "--config", &config][..], json].concat(), &[]);
     }
     run(0, &["key", "passwd", "--new-password-file", &path("word-file")], &[("NIGHTSAFE_PASSWORD", &repository)]);
     // A secret file goes to a terminal only when it's asked for.

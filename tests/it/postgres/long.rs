@@ -22,7 +22,7 @@ const LARGE: &str = "CREATE TABLE large (id int PRIMARY KEY, body text);
 fn now_and_then() -> Cadence {
     let looks = Arc::new(AtomicU64::new(0));
     let clock = Clock::of(move || Duration::from_secs(looks.fetch_add(1, Ordering::Relaxed)));
-    Cadence { every: Some(Duration::from_secs(60)), clock }
+    Cadence { every: Some(Duration::from_mins(1)), clock }
 }
 
 /// Between two reads of what `pg_dump` writes a checkpoint may be taken. It holds no dump yet, and what was stored of it stays: else a database that takes longer than a night would never be backed up.
