@@ -138,3 +138,44 @@ fn owners_that_a_user_namespace_does_not_know_take_one_line() {
     assert_eq!((said.code, said.err.lines().count()), (Some(3), 1), "{said:?}");
     assert!(said.err.contains("not permitted to this user: 5 owners"), "{said:?}");
 }
+
+/// Linux before 5.6 has no `openat2`, and some sandboxes refuse it: what `--delete` goes into is then compared by the mount it's on.
+#[test]
+fn without_openat2_nothing_is_deleted_beyond_the_mount_either() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.at("source/kept")).unwrap();
+    std::fs::write(scene.at("source/kept/file"), "kept").unwrap();
+    let source = scene.at("source");
+    let backup = ["backup", "--as", "data", source.to_str().unwrap()];
+    assert_eq!(scene.run(backup).code, Some(0));
+    for error in ["ENOSYS", "EPERM"] {
+        let target = scene.at(&format!("target-{error}"));
+        let (inside, outside) = (target.join("extra/deep"), scene.at(&format!("outside-{error}")));
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::create_dir(target.join("kept")).unwrap();
+        std::fs::write(outside.join("theirs"), "theirs").unwrap();
+        std::fs::write(inside.join("old"), "old").unwrap();
+        // As a part of another file system would be; where nothing may be mounted, a link to a folder has to do.
+        let (mounted, is_root) = (target.join("kept/mounted"), is_root());
+        let bound = is_root && {
+            std::fs::create_dir(&mounted).unwrap();
+            Command::new("mount").arg("--bind").args([&outside, &mounted]).status().is_ok_and(|status| status.success())
+        };
+        if !bound {
+            let _ = std::fs::remove_dir(&mounted);
+            std::os::unix::fs::symlink(&outside, &mounted).unwrap();
+        }
+        let arguments =
+            ["restore", "latest:/data", "--target", target.to_str().unwrap(), "--into-existing", "--delete"];
+        let restored = crate::traced::run(&scene, &arguments, "openat2", &[format!("openat2:error={error}")]);
+        if bound {
+            assert!(Command::new("umount").arg(&mounted).status().unwrap().success());
+        }
+        let Some((said, calls)) = restored else { return };
+        assert!(!calls.is_empty(), "it was tried: {said:?}");
+        assert_eq!(std::fs::read(target.join("kept/file")).unwrap(), b"kept", "{said:?}");
+        assert!(!target.join("extra").exists(), "{said:?}");
+        assert_eq!(std::fs::read(outside.join("theirs")).unwrap(), b"theirs", "{said:?}");
+    }
+}
