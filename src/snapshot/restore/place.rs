@@ -123,6 +123,10 @@ pub(super) fn open(
     if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) && !root.lock().map_err(failed)? {
         return Err(RestoreError::Busy { path: options.target.clone() });
     }
+    // Another may have come to its end between the look and the lock.
+    if found.rule == Rule::Fresh && !root.names().map_err(failed)?.iter().all(is_temporary_name) {
+        return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
+    }
     // It gets its attributes last. Until then nobody else looks into what may be private: also if it was there, since it is empty.
     let gets_attributes = wanted.top.kind == EntryType::Directory && !wanted.path.is_top();
     if (is_new || found.rule == Rule::Fresh) && gets_attributes {
