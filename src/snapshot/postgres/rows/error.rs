@@ -108,6 +108,6 @@ pub enum RowsError {
 fn no_database(wanted: Option<&str>) -> String {
     match wanted {
         Some(name) => format!("the snapshot holds no database {name:?}"),
-        None => "the snapshot holds no database that was captured live".to_owned(),
+        None => "the snapshot holds no database that was captured live, and no archive of one".to_owned(),
     }
 }
