@@ -170,10 +170,7 @@ impl From<StoreError> for CliError {
                 "`nightsafe check` lists what is damaged and which snapshots that hits"
             }
             StoreErrorKind::Exists => "another object has this name already: `nightsafe check` looks at it",
-            StoreErrorKind::Other => {
-                "nothing in the repository was changed by what failed; what the system says above is the cause"
-            }
-            StoreErrorKind::TooLong => "",
+            StoreErrorKind::TooLong | StoreErrorKind::Other => "",
         };
         let exit = if error.kind == StoreErrorKind::RootMissing { Exit::NoRepository } else { Exit::Failed };
         let built = Self::from_error(exit, &error);

@@ -104,8 +104,9 @@ impl Report {
 
     fn push(&mut self, severity: Severity, place: Option<Place>, key: &str, message: &str) {
         if self.findings.iter().filter(|finding| finding.severity == severity).count() < MOST {
-            // Errors of other parts may quote what stood there.
-            self.findings.push(Finding { severity, place, key: key.to_owned(), message: visible(message) });
+            // Names of keys and errors of other parts may quote what stood there.
+            let (key, message) = (visible(key), visible(message));
+            self.findings.push(Finding { severity, place, key, message });
         }
     }
 }

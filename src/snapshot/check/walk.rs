@@ -91,11 +91,12 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
 }
 
 /// The frames that an entry refers to and that no pack holds, or not with all chunks that it needs.
-fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<FrameId>, ReadError> {
-    let mut missing: Vec<FrameId> = Vec::new();
+fn lookup(reader: &Reader<'_>, entry: &Entry) -> Result<BTreeSet<FrameId>, ReadError> {
+    // Each once: a list may name two in turn 2²⁶ times.
+    let mut missing = BTreeSet::new();
     stream::each_reference(reader, entry, &mut |Reference { frame, first, count }| {
-        if missing.last() != Some(&frame) && !reader.holds(frame, first, count)? {
-            missing.push(frame);
+        if !missing.contains(&frame) && !reader.holds(frame, first, count)? {
+            missing.insert(frame);
         }
         Ok(())
     })?;

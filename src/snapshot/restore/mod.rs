@@ -227,6 +227,7 @@ pub fn restore(
     delete::permit(wanted, options)?;
     let failed = |source| RestoreError::of_target(&options.target, source);
     let (root, rule, marker) = place::open(wanted, options)?;
+    let _unlock = Unlock(Arc::clone(&root));
     let is_own_root = !matches!(rule, Rule::Existing(Overwrite::Never | Overwrite::IfNewer))
         || root.is_unfinished().map_err(failed)?;
     monitor.progress().enter("restoring");
@@ -267,6 +268,15 @@ pub fn restore(
     let mut summary = summary(session, walked.directories.len() as u64, deletion);
     summary.seconds = begun.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// Lets another restore fill the folder, however this one ends.
+struct Unlock(Arc<Directory>);
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
 }
 
 /// What a folder's own mode lacks so that its owner finds the marker in it, to go on or to remove it: lent until it's removed. (Not where an access list says the same once more.)

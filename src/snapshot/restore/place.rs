@@ -120,7 +120,7 @@ pub(super) fn open(
         let marker = wanted.marker(&root, options)?;
         (root, marker)
     };
-    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) && !root.lock().map_err(failed)? {
+    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) && !root.lock() {
         return Err(RestoreError::Busy { path: options.target.clone() });
     }
     // Another may have come to its end between the look and the lock.

@@ -264,14 +264,13 @@ impl Directory {
 
     /// Keeps other processes from locking it as long as this handle, or a clone of it, is open (flock(2)). Tells whether it could: not if another has. Where the file system has no locks of folders nobody is kept
     /// from anything.
-    pub fn lock(&self) -> io::Result<bool> {
-        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Ok(()) | Err(Errno::BADF | Errno::NOSYS | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL | Errno::IO) => {
-                Ok(true)
-            }
-            Err(error) => Err(error.into()),
-        }
+    pub fn lock(&self) -> bool {
+        rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
+    }
+
+    /// Lets others lock it. A child that hasn't begun its program yet has a copy of the handle, so closing it isn't enough.
+    pub fn unlock(&self) {
+        let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
     }
 
     /// Removes what a killed process left under temporary names. What can't be removed stays: its name says what it is.

@@ -169,7 +169,7 @@ impl Monitor for Times<'_> {
     }
 }
 
-/// What a checkpoint keeps besides what it holds goes when its run is forgotten, or it is, or a month is over; and what is condemned isn't kept.
+/// What a checkpoint keeps besides what it holds goes when the checkpoint is forgotten, or a month is over.
 #[test]
 fn what_a_checkpoint_keeps_does_not_stay_for_ever() {
     let killed = || {

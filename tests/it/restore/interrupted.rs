@@ -194,7 +194,7 @@ fn one_restore_at_a_time_fills_a_folder() {
     rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
     assert!(matches!(world.run(id, &options), Err(RestoreError::Busy { .. })));
     assert_eq!(std::fs::read_dir(&options.target).unwrap().count(), 0);
-    drop(other);
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::Unlock).unwrap();
     world.run(id, &options).unwrap();
     assert_eq!(portrait(&options.target), portrait(&world.source()));
 }

@@ -57,11 +57,11 @@ pub(super) fn render_summary(summary: &BackupSummary, dry_run: bool) -> String {
     ];
     if s.containers > 0 || s.containers_left > 0 {
         let (containers, from) = (units::counted(s.containers, "container"), units::size(s.container_bytes));
-        let left = match s.containers_left {
-            0 => String::new(),
-            left => format!("; {} left as they are (-v says why)", units::count(left)),
-        };
-        rows.push(("expanded", format!("{containers}: {from} as {}{left}", units::size(s.container_stream_bytes))));
+        let expanded = format!("{containers}: {from} as {}", units::size(s.container_stream_bytes));
+        let left = format!("{} left as they are (-v says why)", units::count(s.containers_left));
+        let said = [(s.containers, expanded), (s.containers_left, left)];
+        let said: Vec<String> = said.into_iter().filter(|(count, _)| *count > 0).map(|(_, said)| said).collect();
+        rows.push(("expanded", said.join("; ")));
     }
     rows.push((
         "time",

@@ -92,13 +92,15 @@ struct KnownDump<'s> {
     tables: &'s [Table],
 }
 
-/// The databases that were captured live; of a snapshot without any, the archives among its files.
+/// The databases that were captured live; of a snapshot without any, the archive among its files, if that is the only dump.
 fn known_dumps(snapshot: &Snapshot) -> Vec<KnownDump<'_>> {
     let live = snapshot.manifest.databases.iter();
     let live: Vec<_> = live
         .map(|database| KnownDump { database: &database.name, path: &database.dump, tables: &database.tables })
         .collect();
-    if live.is_empty() { archives(snapshot).collect() } else { live }
+    // Of several dumps nobody guesses which night is meant: the one that can be read may not be the last.
+    let is_only_dump = live.is_empty() && snapshot.manifest.dumps.len() == 1;
+    if is_only_dump { archives(snapshot).collect() } else { live }
 }
 
 /// Archives among the files. Of plain SQL no table's chunks are known, and no rows can be read.
