@@ -33,4 +33,5 @@ pub mod target;
 pub mod tombstone;
 pub mod tree;
 pub mod undo;
+pub mod unfinished;
 pub mod vanished;

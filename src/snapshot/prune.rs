@@ -17,7 +17,7 @@ use crate::repo::gc::reserve;
 use crate::repo::gc::rewrite::Rewriter;
 use crate::repo::gc::survey::{ListedPack, Survey, SurveyOptions, survey};
 use crate::repo::gc::sweep::{Swept, Tidy, put_census, settle, sweep, tidy};
-use crate::repo::gc::tombstone::{bury_run, tombstone};
+use crate::repo::gc::tombstone::bury_run;
 use crate::repo::gc::unknown;
 use crate::repo::gc::usage::Usage;
 use crate::repo::id::{PackId, RunId};
@@ -29,6 +29,7 @@ use crate::snapshot::backup::TOOL;
 use crate::snapshot::monitor::{Monitor, Progress};
 use crate::snapshot::reach::Reach;
 use crate::snapshot::snapshots;
+use crate::snapshot::unfinished::unfinished;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -81,9 +82,6 @@ impl PruneOptions {
 pub const GRACE: Duration = Duration::from_hours(7 * 24);
 /// A run of which nothing was heard for so long is declared dead.
 pub const STALE_AFTER: Duration = Duration::from_hours(3 * 24);
-/// For how long, by the store's time, a checkpoint keeps what its run stored besides what it holds: enough for what takes a month of nights; a bound for what is stored anew each night, such as streams
-/// that somebody encrypts.
-pub const KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 /// Most percent of all bytes that are deleted at once.
 pub const MAX_DELETE: u8 = 25;
 
@@ -239,11 +237,7 @@ pub fn plan<'r>(
         return Err(GcError::NoSnapshots);
     }
     monitor.progress().enter("reading the index");
-    let (view, warnings) = View::for_reading(repo)?;
-    for warning in &warnings {
-        monitor.warning(warning);
-    }
-    let view = Arc::new(view);
+    let view = view(repo, monitor)?;
     monitor.progress().enter("following snapshots to their data");
     let roots = TreeRoots::new(repo, &view, monitor);
     let mut marks = Marks::default();
@@ -286,30 +280,13 @@ pub fn plan<'r>(
     })
 }
 
-/// The runs that didn't come to their end, and of which one of these `checkpoints` (with the run that each was taken of) tells that isn't too old, by the store's time.
-fn unfinished(repo: &Repo<Full>, checkpoints: &BTreeMap<RunId, RunId>, now: i64) -> Result<BTreeSet<RunId>, RepoError> {
-    let mut unfinished = BTreeSet::new();
-    if checkpoints.is_empty() {
-        return Ok(unfinished);
+/// What the index knows.
+fn view(repo: &Repo<Full>, monitor: &dyn Monitor) -> Result<Arc<View>, GcError> {
+    let (view, warnings) = View::for_reading(repo)?;
+    for warning in &warnings {
+        monitor.warning(warning);
     }
-    let stored = snapshots::there(repo)?;
-    for (checkpoint, &run) in checkpoints {
-        let at = stored.get(checkpoint).copied().flatten();
-        let is_young =
-            at.is_none_or(|at| now.saturating_sub(at) < i64::try_from(KEPT_FOR.as_secs()).unwrap_or(i64::MAX));
-        if is_young && !unfinished.contains(&run) && !has_ended(repo, run)? {
-            unfinished.insert(run);
-        }
-    }
-    Ok(unfinished)
-}
-
-/// Whether a run committed, be it that its snapshot was forgotten since. A manifest that came after the run had been declared dead doesn't count.
-fn has_ended(repo: &Repo<Full>, run: RunId) -> Result<bool, RepoError> {
-    match tombstone(repo, run)? {
-        Some(tombstone) => Ok(!tombstone.dead),
-        None => Ok(repo.store().length(&key::snapshot(run))?.is_some()),
-    }
+    Ok(Arc::new(view))
 }
 
 /// Canaries, and whether the storage is full.

@@ -63,60 +63,56 @@ pub fn class_of(entry: &Entry) -> Class {
 
 /// All references of an entry's stream; those of a long one are read from its list.
 pub fn references(reader: &Reader<'_>, entry: &Entry) -> Result<Vec<Reference>, ReadError> {
-    match entry.content() {
-        None | Some(Content::Inline(_)) => Ok(Vec::new()),
-        Some(Content::References(references)) => Ok(references.to_vec()),
-        Some(Content::List(list)) => listed(reader, list, (entry.stream_len(), entry.stream_hash())),
-    }
+    collected(&mut |each| each_of_stream(reader, entry, each))
 }
 
 /// All references of a recipe.
 pub fn references_of_recipe(reader: &Reader<'_>, recipe: &Recipe) -> Result<Vec<Reference>, ReadError> {
-    match &recipe.list {
-        Some(list) => listed(reader, list, (Some(recipe.bytes), Some(recipe.hash))),
-        None => Ok(recipe.references.clone().unwrap_or_default()),
-    }
+    collected(&mut |each| each_of_recipe(reader, recipe, each))
 }
 
 /// Calls `each` for every reference that it takes to have an entry's content. Memory: that of the encoded list, however many references it says it has: a list of a few KB may hold 2²⁶.
 ///
 /// # Errors
 /// If a list can't be read or isn't sound; `each` may have been called by then.
-pub fn each_reference(
-    reader: &Reader<'_>,
-    entry: &Entry,
-    each: &mut dyn FnMut(Reference) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    match entry.content() {
-        None | Some(Content::Inline(_)) => {}
-        Some(Content::References(references)) => references.iter().copied().try_for_each(&mut *each)?,
-        Some(Content::List(list)) => each_listed(reader, list, (entry.stream_len(), entry.stream_hash()), each)?,
-    }
-    let Some(recipe) = &entry.recipe else { return Ok(()) };
-    match &recipe.list {
-        Some(list) => each_listed(reader, list, (Some(recipe.bytes), Some(recipe.hash)), each),
-        None => recipe.references.iter().flatten().copied().try_for_each(each),
-    }
+pub fn each_reference(reader: &Reader<'_>, entry: &Entry, each: Each<'_>) -> Result<(), ReadError> {
+    each_of_stream(reader, entry, each)?;
+    entry.recipe.as_ref().map_or(Ok(()), |recipe| each_of_recipe(reader, recipe, each))
 }
 
-/// The references that a list holds, of a stream of this length and hash.
-fn listed(reader: &Reader<'_>, list: &[Reference], of: StreamIdentity) -> Result<Vec<Reference>, ReadError> {
+/// Whoever takes references, one after the other.
+type Each<'e> = &'e mut dyn FnMut(Reference) -> Result<(), ReadError>;
+
+fn collected(walk: &mut dyn FnMut(Each<'_>) -> Result<(), ReadError>) -> Result<Vec<Reference>, ReadError> {
     let mut references = Vec::new();
-    each_listed(reader, list, of, &mut |reference| {
+    walk(&mut |reference| {
         references.push(reference);
         Ok(())
     })?;
     Ok(references)
 }
 
-/// Length and hash of a stream.
-type StreamIdentity = (Option<u64>, Option<[u8; 32]>);
+fn each_of_stream(reader: &Reader<'_>, entry: &Entry, each: Each<'_>) -> Result<(), ReadError> {
+    match entry.content() {
+        None | Some(Content::Inline(_)) => Ok(()),
+        Some(Content::References(references)) => references.iter().copied().try_for_each(each),
+        Some(Content::List(list)) => each_listed(reader, list, (entry.stream_len(), entry.stream_hash()), each),
+    }
+}
 
+fn each_of_recipe(reader: &Reader<'_>, recipe: &Recipe, each: Each<'_>) -> Result<(), ReadError> {
+    match &recipe.list {
+        Some(list) => each_listed(reader, list, (Some(recipe.bytes), Some(recipe.hash)), each),
+        None => recipe.references.iter().flatten().copied().try_for_each(each),
+    }
+}
+
+/// Those that a list holds, of a stream of this length and hash.
 fn each_listed(
     reader: &Reader<'_>,
     list: &[Reference],
-    of: StreamIdentity,
-    each: &mut dyn FnMut(Reference) -> Result<(), ReadError>,
+    of: (Option<u64>, Option<[u8; 32]>),
+    each: Each<'_>,
 ) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     let list = StreamReader::new(reader, list.to_vec(), Class::Meta);

@@ -55,7 +55,8 @@ Examples:
     #[command(after_help = "\
 Notes say which tags snapshots have, which are protected, and which packs were verified. One that is damaged may
 have protected any snapshot, so none is forgotten until it is gone. Only such notes are removed, and what they said
-is lost; one of which only the first bytes are damaged gets the right ones. Notes of a newer nightsafe, or that the storage just doesn't give, stay: then the exit code is 1.
+is lost; one of which only the first bytes are damaged gets the right ones. Notes of a newer nightsafe, or that the
+storage just doesn't give, stay: then the exit code is 1.
 
 Examples:
   nightsafe repair notes --dry-run

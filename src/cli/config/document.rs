@@ -3,7 +3,8 @@
 //! A [`Section`] notes which keys were asked for. What's left when it is finished is unknown, and refused with the nearest of those that were asked for: so the
 //! list of known keys can't differ from what is read.
 
-use super::finding::{Place, Report, visible};
+use super::finding::{Place, Report};
+use crate::cli::ui::clean;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -244,7 +245,7 @@ impl<'a> Section<'a> {
 /// A name that is short enough for a message, with nothing in it that a terminal obeys.
 pub fn shorten(name: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short = visible(&name.chars().take(LONGEST).collect::<String>().replace('\n', "\\n"));
+    let mut short = clean(&name.chars().take(LONGEST).collect::<String>());
     if name.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

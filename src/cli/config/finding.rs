@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where.
 
+use crate::cli::ui::clean;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -111,11 +112,7 @@ impl Report {
     }
 }
 
-/// The text with nothing in it that a terminal obeys, but for line feeds.
-pub fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' { visible.extend(c.escape_default()) } else { visible.push(c) }
-    }
-    visible
+/// The text with nothing in it that a terminal obeys, line by line: errors of the parser show the line with a mark below it.
+fn visible(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }

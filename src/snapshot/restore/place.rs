@@ -84,8 +84,7 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
         }
         Err(error) => return Err(failed(error)),
     };
-    // A restore that was killed before it had left its marker may have left that under a temporary name.
-    let is_empty = root.names().map_err(failed)?.iter().all(is_temporary_name);
+    let is_empty = is_as_empty(&root).map_err(failed)?;
     let marker = wanted.marker(&root, options)?;
     let rule = match (existing, marker.is_in(&root)) {
         // What was written may be right in the system's memory alone, where comparing it proves nothing.
@@ -98,6 +97,11 @@ pub(super) fn find(wanted: Wanted<'_>, options: &RestoreOptions) -> Result<Place
         (None, None) => return Err(wanted.refuse(&root, options)?),
     };
     Ok(Place { root: Some(root), rule, marker: Some(marker) })
+}
+
+/// Whether nothing is in it, but for what a restore that was killed before it had left its marker may have left of that under a temporary name.
+fn is_as_empty(root: &Directory) -> io::Result<bool> {
+    Ok(root.names()?.iter().all(is_temporary_name))
 }
 
 /// Looks at the target, creates it if it's missing, and marks it if it has to be empty.
@@ -120,11 +124,12 @@ pub(super) fn open(
         let marker = wanted.marker(&root, options)?;
         (root, marker)
     };
-    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) && !root.lock() {
+    let fills_alone = matches!(found.rule, Rule::Fresh | Rule::GoOn { .. });
+    if fills_alone && !root.lock() {
         return Err(RestoreError::Busy { path: options.target.clone() });
     }
     // Another may have come to its end between the look and the lock.
-    if found.rule == Rule::Fresh && !root.names().map_err(failed)?.iter().all(is_temporary_name) {
+    if found.rule == Rule::Fresh && !is_as_empty(&root).map_err(failed)? {
         return Err(RestoreError::TargetNotEmpty { path: options.target.clone() });
     }
     // It gets its attributes last. Until then nobody else looks into what may be private: also if it was there, since it is empty.
@@ -134,7 +139,7 @@ pub(super) fn open(
     } else if matches!(found.rule, Rule::GoOn { .. }) && gets_attributes {
         root.reopen().map_err(failed)?;
     }
-    if matches!(found.rule, Rule::Fresh | Rule::GoOn { .. }) {
+    if fills_alone {
         root.remove_leftovers().map_err(failed)?;
     }
     if found.rule == Rule::Fresh {

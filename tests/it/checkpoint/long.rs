@@ -9,12 +9,13 @@ use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, bac
 use nightsafe::snapshot::checkpoint::Cadence;
 use nightsafe::snapshot::manifest::State;
 use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
-use nightsafe::snapshot::prune::{self, KEPT_FOR};
+use nightsafe::snapshot::prune;
 use nightsafe::snapshot::restore;
 use nightsafe::snapshot::snapshots::Snapshot;
 use nightsafe::snapshot::source::pipe::{Input, PipeFrom, PipeSource};
 use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::problem::ProblemKind;
+use nightsafe::snapshot::unfinished::KEPT_FOR;
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
