@@ -227,7 +227,7 @@ pub(super) fn temporary_name() -> io::Result<String> {
     Ok(name)
 }
 
-/// Whether this is a name that [`temporary_name`] may have given.
+/// Whether this is a name that a temporary file of a restore may have.
 pub fn is_temporary_name(name: &[u8]) -> bool {
     let random = name.strip_prefix(b".nightsafe-").and_then(|rest| rest.strip_suffix(b".tmp"));
     random.is_some_and(|hex| hex.len() == 32 && hex.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))

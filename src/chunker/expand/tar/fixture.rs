@@ -119,6 +119,10 @@ pub(super) fn record(name: &str, value: &str) -> Vec<u8> {
 
 /// The parts that borders make of a tar, naively: what a member holds that is long enough, and what is between them. So many are in each other at most.
 pub(super) fn parts(bytes: &[u8], depth: usize) -> Vec<Vec<u8>> {
+    // What a member holds may begin with an end, or be cut before a header is whole: that's no tar, whatever comes later.
+    if bytes.get(..BLOCK).is_none_or(|block| block.iter().all(|byte| *byte == 0)) {
+        return if bytes.is_empty() { Vec::new() } else { vec![bytes.to_vec()] };
+    }
     let (mut parts, mut from, mut at, mut told) = (Vec::new(), 0, 0, None);
     while let Some(block) = bytes.get(at..at + BLOCK) {
         at += BLOCK;
