@@ -248,7 +248,9 @@ impl From<BrowseError> for CliError {
             BrowseError::NoSuchPath(_) => {
                 Self::from_error(Exit::Failed, &error).hint("`nightsafe ls SNAP:/DIR` lists what is there")
             }
-            BrowseError::Read { .. } => Self::from_error(Exit::Failed, &error).hint(CHECK),
+            BrowseError::Read { .. } | BrowseError::TooMany { .. } => {
+                Self::from_error(Exit::Failed, &error).hint(CHECK)
+            }
         }
     }
 }

@@ -31,6 +31,38 @@ pub enum BrowseError {
         /// Why.
         source: ReadError,
     },
+    /// Directories refer to others, or to the same again and again, further than the manifest tells.
+    #[error("{path}: with this the snapshot lists more than the {most} entries that its manifest counts")]
+    TooMany {
+        /// What was one too many.
+        path: SafePath,
+        /// How many may be.
+        most: u64,
+    },
+}
+
+/// Counts what a walk of a snapshot meets, so that it ends.
+///
+/// Forty directories of which each has the next twice have 2⁴⁰ paths. Their writer signed how many there are (`docs/format.md`, section 8), and is held to that.
+#[derive(Debug)]
+pub struct Count {
+    left: u64,
+    most: u64,
+}
+
+impl Count {
+    /// Of a snapshot, of which nothing was met so far.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let most = snapshot.manifest.statistics.entries();
+        Self { left: most, most }
+    }
+
+    /// One more is met.
+    pub fn one(&mut self, path: &SafePath) -> Result<(), BrowseError> {
+        let too_many = || BrowseError::TooMany { path: path.clone(), most: self.most };
+        self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
 }
 
 /// A reader for one command.
@@ -87,24 +119,26 @@ pub fn list_entries(
         let _ = each(&path, &start);
         return Ok(());
     }
-    walk(&reader, &path, &start, &mut |path, entry| each(path, entry).map_continue(|()| recursive))
+    walk(&reader, snapshot, &path, &start, &mut |path, entry| each(path, entry).map_continue(|()| recursive))
 }
 
 /// Walks a tree in order; `each` says whether to go into a directory, or ends the walk. A directory that can't be read ends it too.
 pub fn walk(
     reader: &Reader<'_>,
+    snapshot: &Snapshot,
     path: &SafePath,
     top: &Entry,
     each: &mut dyn FnMut(&SafePath, &Entry) -> ControlFlow<(), bool>,
 ) -> Result<(), BrowseError> {
     let failed = |path: &SafePath, source| BrowseError::Read { path: path.clone(), source };
-    walk_on(reader, path, top, each, &mut |path, source| Err(failed(path, source)))
+    walk_on(reader, snapshot, path, top, each, &mut |path, source| Err(failed(path, source)))
 }
 
 /// Walks a tree in order, as [`walk`] does, but goes on behind a directory that can't be read (further), unless `unreadable` returns an
-/// error. A store that fails altogether ends the walk.
+/// error. A store that fails altogether ends the walk, and so does more than the snapshot's manifest counts.
 pub fn walk_on(
     reader: &Reader<'_>,
+    snapshot: &Snapshot,
     path: &SafePath,
     top: &Entry,
     each: &mut dyn FnMut(&SafePath, &Entry) -> ControlFlow<(), bool>,
@@ -116,6 +150,7 @@ pub fn walk_on(
         }
         unreadable(path, source)
     };
+    let mut count = Count::of(snapshot);
     // One open stream for each directory on the path, each holding one frame at most.
     let mut open = Vec::new();
     match entries(reader, top) {
@@ -139,6 +174,7 @@ pub fn walk_on(
             lost(directory, ReadError::Directory { why: "the path of an entry is too long".to_owned() })?;
             continue;
         };
+        count.one(&below)?;
         match each(&below, &entry) {
             ControlFlow::Break(()) => return Ok(()),
             ControlFlow::Continue(true) if entry.kind == EntryType::Directory && open.len() > MAX_DEPTH => {

@@ -537,9 +537,10 @@ class Repository:
         self.read_stream(self.references(entry, what), META, entry.size, entry.hash, data.extend, what)
         return parse_directory(data, what)
 
-    def walk(self, root, skip=lambda entry: False):
-        """All entries below a directory as (path, entry), a directory before what it holds."""
-        stack = [iter([(b"", root)])]
+    def walk(self, snapshot, skip=lambda entry: False):
+        """All entries of a snapshot as (path, entry), a directory before what it holds; no more than it counts (section 8)."""
+        left = snapshot.entries
+        stack = [iter([(b"", snapshot.root)])]
         while stack:
             path, entry = next(stack[-1], (None, None))
             if entry is None:
@@ -549,6 +550,8 @@ class Repository:
             if entry.type == DIRECTORY and not skip(entry):
                 children = self.directory(entry, shown(path))
                 check(len(stack) <= MAX_DEPTH or not children, f"{shown(path)}: too deep")
+                left -= len(children)
+                check(left >= 0, f"{shown(path)}: more entries than the manifest counts")
                 stack.append(iter([(path + b"/" + child.name, child) for child in children]))
 
     def write_file(self, entry, out, what):
@@ -1012,8 +1015,7 @@ class Snapshot:
         public.get(2, str), public.get(4, str, optional=True), public.array(5, str), public.get(11, str)
         public.get(9, bytes, 20, optional=True)
         statistics = Record(public.get(12, dict), key, needs=False)
-        for number in range(13):
-            statistics.get(number, int)
+        self.entries = sum([statistics.get(number, int) for number in range(13)][:3])
         for *_, source in public.array(13, str, str, int):
             check(source in (0, 1), f"{key}: unknown state of a source")
 
@@ -1122,7 +1124,7 @@ def command_restore(repository, arguments):
     target, linked, folders = os.fsencode(arguments.target), {}, []
     os.makedirs(target, exist_ok=True)
     check(not os.listdir(target), f"{shown(target)}: isn't empty")
-    for path, entry in repository.walk(repository.snapshot(arguments.snapshot).root):
+    for path, entry in repository.walk(repository.snapshot(arguments.snapshot)):
         place, what = target + path, shown(path)
         if entry.group is not None:
             first = linked.setdefault(entry.link_key(), place)
@@ -1220,7 +1222,7 @@ def command_verify(repository, _):
 
     def verify_tree(snapshot):
         pending = []  # remembered only once the whole tree was read
-        for path, entry in repository.walk(snapshot.root, lambda entry: content_of(entry) in seen):
+        for path, entry in repository.walk(snapshot, lambda entry: content_of(entry) in seen):
             if entry.type == FILE and entry.inline is None and content_of(entry) not in seen:
                 what = f"{snapshot.id}:{shown(path)}"
                 repository.read_file(entry, lambda chunk: None, what)

@@ -50,6 +50,7 @@ class Writer:
         self.run, self.run_key, self.secret_root = self.credential[:4] + os.urandom(16), os.urandom(32), os.urandom(32)
         self.name = reader.run_text(self.run)
         self.packs = []
+        self.counted = 10  # of everything
         public = self.credential + b"\x01" + self.domain + self.signing.public_key().public_bytes(*RAW)
         self.certificate = public + self.admin.sign(b"nightsafe 1 certificate" + self.repository + public)
         self.put("nightsafe.json", b'{"nightsafe": 1, "repository": "%s"}' % self.repository.hex().encode())
@@ -97,7 +98,7 @@ class Writer:
         return enc + ChaCha20Poly1305(key).encrypt(nonce, self.run_key, b"")
 
     def frame(self, cls, chunks, absent=(), codec=1):
-        """A frame's row: id, stored bytes, raw length, table, present."""
+        """A frame's row: id, stored bytes, raw length, table, present, how many chunks."""
         root, secret = (self.secret_root, True) if cls == SECRET else (self.root, False)
         ids = [keyed(keyed(root, b"chunk"), chunk)[:16] for chunk in chunks]
         table = bytes([cls]) + write_varint(len(chunks))
@@ -112,7 +113,7 @@ class Writer:
         stored = salt + seal(keyed(self.run_key, b"frame" + salt), aad, plain)
         bits = sum(1 << at for at in range(len(chunks)) if at not in absent)
         present = bits.to_bytes(-(-len(chunks) // 8), "little") if absent else b""
-        return keyed(keyed(root, b"frame"), table), stored, len(body), table, present
+        return keyed(keyed(root, b"frame"), table), stored, len(body), table, present, len(chunks)
 
     def pack(self, rows):
         data = header("P") + self.repository + self.domain + self.run + self.wrap() + b"".join(row[1] for row in rows)
@@ -123,7 +124,7 @@ class Writer:
         data += os.urandom(padme(length) - length) + trailer + len(trailer).to_bytes(4, "little") + header("p")
         name = hash_(data)
         self.put(f"packs/{name[:1].hex()}/{self.name}-{name.hex()}", data)
-        frames = [[row[0], len(row[1]), row[2], row[3][0] | (4 if row[4] else 0)] for row in rows]
+        frames = [[row[0], len(row[1]), row[2], row[3][0], row[5], row[4]] for row in rows]
         self.packs.append([self.run + name, len(data), len(trailer), frames])
 
     def directory(self, entries):
@@ -140,7 +141,7 @@ class Writer:
     def snapshot(self, root):
         key = f"snapshots/{self.name}"
         public = {1: [1_700_000_000, 5], 2: "Europe/Berlin", 3: "host", 5: [], 6: 0, 7: 0, 11: "test",
-                  12: {number: 1 for number in range(13)}, 13: [["src", "files", 0]]}
+                  12: {number: self.counted for number in range(13)}, 13: [["src", "files", 0]]}
         private = {1: root, 2: [b"/src"], 3: [], 4: [], 5: "me"}
         data = header("S") + self.repository + self.domain + self.run + self.wrap()
         for sealer, body, label in ((keyed(self.root, b"index"), public, b"open"), (self.run_key, private, b"sealed")):
@@ -234,6 +235,14 @@ class Repositories(unittest.TestCase):
             self.assertEqual(os.stat(os.path.join(os.fsencode(target), b"dir/b\xff")).st_mode, 0o104755)
             self.assertEqual((target / "dir").stat().st_mode, 0o40750)
             self.assertTrue((target / "dir/g").is_fifo())
+
+    def test_no_more_is_listed_than_is_counted(self):
+        for counted, code in ((4, 0), (3, 1)):
+            self.setUp()
+            self.writer.counted = counted
+            self.fill()
+            got, _, error = self.call("restore", "latest", self.base / "target")
+            self.assertEqual((got, "more entries than the manifest counts" in error), (code, code == 1))
 
     def test_passwords(self):
         (self.base / "wrong").write_bytes(b"wrong")
@@ -338,9 +347,9 @@ class Repositories(unittest.TestCase):
             ("doesn't hash to its id", [(bytes(32), *row[1:])]),
             ("several classes", [row, writer.frame(META, [b"y"])]),
             ("raw length", [(*row[:2], 99, *row[3:])]),
-            ("unused bits", [(*row[:4], b"\x03")]),
-            ("all or no chunks", [(*row[:4], b"\x01")]),
-            ("all or no chunks", [(*row[:2], 0, row[3], b"\x00")]),
+            ("unused bits", [(*row[:4], b"\x03", 1)]),
+            ("all or no chunks", [(*row[:4], b"\x01", 1)]),
+            ("all or no chunks", [(*row[:2], 0, row[3], b"\x00", 1)]),
             ("frame and trailer differ", [(row[0], writer.frame(DATA, [b"z" * 100])[1], *row[2:])]),
         ):
             writer.pack(rows)

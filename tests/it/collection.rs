@@ -11,15 +11,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 struct Sum {
     files: u64,
-    bytes: u64,
     whole: u64,
     whole_bytes: u64,
-    /// Streams, by the code of the step that makes them.
-    methods: BTreeMap<u8, u64>,
+    taken: Taken,
     left: BTreeMap<&'static str, u64>,
 }
 
-fn walk(path: &Path, files: &mut Vec<PathBuf>) {
+pub fn walk(path: &Path, files: &mut Vec<PathBuf>) {
     if path.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
             walk(&entry.unwrap().path(), files);
@@ -30,7 +28,7 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// The recipe and what came of it; the file comes back.
-fn expanded(bytes: &[u8]) -> (Vec<u8>, Outcome) {
+pub fn expanded(bytes: &[u8]) -> (Vec<u8>, Outcome) {
     let (mut expansion, mut stream, mut recipe) = (Expansion::new(), Vec::new(), Vec::new());
     let mut each = |inner: Inner<'_>| {
         if let Inner::Bytes(bytes) = inner {
@@ -57,15 +55,55 @@ fn expanded(bytes: &[u8]) -> (Vec<u8>, Outcome) {
     (recipe, outcome)
 }
 
-/// The codes of the steps of a recipe that compress (`docs/format.md`, section 6).
-fn methods(recipe: &[u8]) -> Vec<u8> {
-    let (mut codes, mut rest) = (Vec::new(), &recipe[1..]);
-    while let Some((&[code, ref number @ ..], later)) = rest.split_first_chunk::<9>() {
-        let literal = if code == 5 { u64::from_le_bytes(*number) } else { 0 };
-        rest = &later[usize::try_from(literal).unwrap()..];
-        codes.extend(Some(code).filter(|code| (16..29).contains(code)));
+/// What is said of a container's bytes.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// All of them.
+    pub bytes: u64,
+    /// Those that are made again by compressing.
+    pub undone: u64,
+    /// Bytes of guides to that, which come besides.
+    pub guides: u64,
+    /// Streams, by the code of the step that makes them.
+    methods: BTreeMap<u8, u64>,
+}
+
+impl Taken {
+    pub fn add(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.undone += other.undone;
+        self.guides += other.guides;
+        other.methods.iter().for_each(|(code, count)| *self.methods.entry(*code).or_default() += count);
     }
-    codes
+}
+
+/// What a recipe says of a container of so many bytes (`docs/format.md`, section 6).
+pub fn taken(recipe: &[u8], bytes: usize) -> Taken {
+    let mut taken = Taken { bytes: bytes as u64, ..Taken::default() };
+    let (mut kept, mut open, mut rest) = (0, Vec::new(), &recipe[1..]);
+    while let Some((&[code, ref number @ ..], later)) = rest.split_first_chunk::<9>() {
+        let number = u64::from_le_bytes(*number);
+        let literal = match code {
+            5 => number,
+            31 => number & 0xff_ffff,
+            _ => 0,
+        };
+        rest = &later[usize::try_from(literal).unwrap()..];
+        let is_compressed = open.iter().any(|code| *code != 32);
+        match code {
+            0 | 1 => drop(open.pop()),
+            2 | 3 | 5 if !is_compressed => kept += number,
+            16..29 | 30 => {
+                *taken.methods.entry(code).or_default() += 1;
+                open.push(code);
+            }
+            31 => taken.guides += literal + 9,
+            32 => open.push(code),
+            _ => {}
+        }
+    }
+    taken.undone = taken.bytes.saturating_sub(kept);
+    taken
 }
 
 /// `NIGHTSAFE_COLLECTION=folder cargo test --release --test it collection -- --ignored --nocapture`.
@@ -83,11 +121,8 @@ fn a_collection_comes_back() {
         }
         let (recipe, outcome) = expanded(&bytes);
         let sum = sums.entry(file.parent().unwrap().to_owned()).or_default();
-        for code in methods(&recipe) {
-            *sum.methods.entry(code).or_default() += 1;
-        }
+        sum.taken.add(&taken(&recipe, bytes.len()));
         sum.files += 1;
-        sum.bytes += bytes.len() as u64;
         if outcome.left.is_empty() {
             sum.whole += 1;
             sum.whole_bytes += bytes.len() as u64;

@@ -36,12 +36,13 @@ fn a_reader_written_from_the_document_restores_what_was_backed_up() -> io::Resul
 }
 
 #[test]
-fn the_reader_comes_to_the_outcomes_of_the_vectors() -> io::Result<()> {
+fn the_readers_own_tests_pass() -> io::Result<()> {
+    // All of them: one file was left out here once, and nobody saw that its writer wrote segments of long ago.
     let Some(python) = python()? else { return Ok(()) };
     let folder = Path::new(READER).parent().expect("the reader is in a folder");
     let output = Command::new(python)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["-m", "unittest", "test_primitives", "test_vectors"])
+        .args(["-m", "unittest", "discover"])
         .current_dir(folder)
         .output()?;
     assert!(output.status.success(), "{}", text(&output));

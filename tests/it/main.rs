@@ -10,6 +10,7 @@ mod damage;
 mod diff;
 mod disk;
 mod dumps;
+mod encoders;
 mod expand;
 mod exports;
 mod faults;

@@ -17,6 +17,7 @@ use crate::snapshot::manifest::application::{Application, Image, Key, KeyUse};
 use crate::snapshot::manifest::database::{Database, Extension, Ledger, Role as DatabaseRole, Table};
 use crate::snapshot::manifest::dump::{DumpContents, DumpFile, Sidecar};
 use crate::snapshot::manifest::export::sample;
+use crate::snapshot::manifest::reasons::Reasons;
 use crate::snapshot::manifest::{Manifest, SecretFile, Source, SourceDetail, State, Statistics};
 use crate::snapshot::monitor::{Format, Left, Outcome};
 use crate::snapshot::repair::losses::{Loss, Losses};
@@ -58,6 +59,7 @@ pub(crate) fn statistics() -> Statistics {
         container_bytes: 9_000_000,
         container_stream_bytes: 31_000_000,
         containers_left: 2,
+        reasons: Reasons { damaged: 1, other_encoder: 2, ..Reasons::default() },
     }
 }
 

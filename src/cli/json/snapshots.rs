@@ -10,7 +10,7 @@ use crate::snapshot::tree::path::SafePath;
 use serde::Serialize;
 
 /// The counts of a run.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Counts {
     pub files: u64,
     pub directories: u64,
@@ -28,6 +28,14 @@ pub struct Counts {
     pub container_bytes: u64,
     pub container_stream_bytes: u64,
     pub containers_left: u64,
+    pub containers_because: Vec<Because>,
+}
+
+/// Why something stays compressed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Because {
+    pub reason: &'static str,
+    pub containers: u64,
 }
 
 impl From<&Statistics> for Counts {
@@ -49,6 +57,11 @@ impl From<&Statistics> for Counts {
             container_bytes: s.container_bytes,
             container_stream_bytes: s.container_stream_bytes,
             containers_left: s.containers_left,
+            containers_because: s
+                .reasons
+                .all()
+                .map(|(reason, containers)| Because { reason: reason.code(), containers })
+                .collect(),
         }
     }
 }

@@ -312,6 +312,7 @@ impl Ledger<'_> {
             }
             None => self.statistics.containers_left += 1,
         }
+        self.statistics.reasons.count(&outcome.left);
         self.shared.monitor.container(captured.path.as_bytes(), size, stream, outcome);
     }
 

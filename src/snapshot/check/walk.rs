@@ -1,7 +1,7 @@
 //! Walks the trees of snapshots: does everything exist, and which paths does damage hit?
 
 use crate::repo::error::ReadError;
-use crate::repo::format::Class;
+use crate::repo::format::{Class, MAX_DEPTH};
 use crate::repo::id::{FrameId, RunId};
 use crate::repo::reader::Reader;
 use crate::snapshot::check::{CheckError, Damage, Damaged, Findings, MAX_PATHS};
@@ -24,6 +24,24 @@ pub(super) const LACKS_CHUNKS: &str = "some of its chunks are in no pack of the 
 /// The damage that paths of snapshots suffer, by frame.
 pub(super) type Hits = BTreeMap<FrameId, BTreeMap<RunId, Vec<SafePath>>>;
 
+/// Whoever goes along with a walk.
+trait Visitor {
+    /// An entry is met, the top included. Whether the walk goes into it, if it's a directory, or so many entries are known to be below it.
+    fn meet(&mut self, path: &SafePath, entry: &Entry) -> Result<Way, CheckError>;
+
+    /// A directory that the walk went into is behind it, with so many entries below.
+    fn leave(&mut self, directory: &Entry, below: u64);
+
+    /// What comes next in a directory, or all of it, can't be read.
+    fn unreadable(&mut self, path: &SafePath, error: ReadError) -> Result<(), CheckError>;
+}
+
+/// Where a walk goes.
+enum Way {
+    Into,
+    Past(u64),
+}
+
 /// Looks up every frame that some snapshot refers to. Directories that several snapshots share are read once.
 pub(super) fn frames_exist(
     reader: &Reader<'_>,
@@ -31,41 +49,63 @@ pub(super) fn frames_exist(
     findings: &mut Findings,
     monitor: &dyn Monitor,
 ) -> Result<(), CheckError> {
-    // 16 bytes of a hash: enough to know a directory again, half the memory.
-    let mut visited: HashSet<[u8; 16]> = HashSet::new();
+    let mut visited = HashMap::new();
     for snapshot in &snapshots.list {
-        let mut first_visit = |entry: &Entry| {
-            // With the references: the same directory may be stored twice, and one of the two be lost.
-            visited.insert(identity(entry))
-        };
-        let mut each = |path: &SafePath, entry: &Entry| -> Result<bool, CheckError> {
-            if monitor.interrupted() {
-                return Err(CheckError::Interrupted);
-            }
-            if entry.kind == EntryType::Directory && !first_visit(entry) {
-                return Ok(false);
-            }
-            match lookup(reader, entry) {
-                Ok(missing) => {
-                    for frame in missing {
-                        let what = if reader.exists(frame) { LACKS_CHUNKS } else { MISSING };
-                        findings.frames.entry(frame).or_insert_with(|| what.to_owned());
-                    }
-                    Ok(true)
-                }
-                Err(error) => damaged(snapshot, path, error, findings).map(|()| false),
-            }
-        };
-        let mut unreadable = Vec::new();
-        walk(reader, snapshot, &mut each, &mut |path, error| {
-            unreadable.push((path.clone(), error));
-            Ok(())
-        })?;
-        for (path, error) in unreadable {
-            damaged(snapshot, &path, error, findings)?;
+        let mut visitor = Existing { reader, snapshot, visited: &mut visited, findings, monitor };
+        let found = walk(reader, snapshot, &mut visitor)?;
+        let counted = snapshot.manifest.statistics.entries();
+        if found > counted {
+            findings.other.push(Damage {
+                object: format!("snapshot {}", snapshot.id),
+                kind: Damaged::Other,
+                what: format!("its directories list {found} entries, and its manifest counts {counted}: it can't be restored as a whole"),
+                snapshots: vec![(snapshot.id, Vec::new())],
+            });
         }
     }
     Ok(())
+}
+
+/// Looks up what entries refer to.
+struct Existing<'a> {
+    reader: &'a Reader<'a>,
+    snapshot: &'a Snapshot,
+    /// The entries below each directory that was met. 16 bytes of a hash: enough to know one again, half the memory.
+    visited: &'a mut HashMap<[u8; 16], u64>,
+    findings: &'a mut Findings,
+    monitor: &'a dyn Monitor,
+}
+
+impl Visitor for Existing<'_> {
+    fn meet(&mut self, path: &SafePath, entry: &Entry) -> Result<Way, CheckError> {
+        if self.monitor.interrupted() {
+            return Err(CheckError::Interrupted);
+        }
+        // By its references, too: the same directory may be stored twice, and one of the two be lost.
+        if entry.kind == EntryType::Directory
+            && let Some(below) = self.visited.get(&identity(entry))
+        {
+            return Ok(Way::Past(*below));
+        }
+        match lookup(self.reader, entry) {
+            Ok(missing) => {
+                for frame in missing {
+                    let what = if self.reader.exists(frame) { LACKS_CHUNKS } else { MISSING };
+                    self.findings.frames.entry(frame).or_insert_with(|| what.to_owned());
+                }
+                Ok(Way::Into)
+            }
+            Err(error) => damaged(self.snapshot, path, error, self.findings).map(|()| Way::Past(0)),
+        }
+    }
+
+    fn leave(&mut self, directory: &Entry, below: u64) {
+        self.visited.insert(identity(directory), below);
+    }
+
+    fn unreadable(&mut self, path: &SafePath, error: ReadError) -> Result<(), CheckError> {
+        damaged(self.snapshot, path, error, self.findings)
+    }
 }
 
 /// Notes that something at `path` can't be read; a store that fails altogether ends the check.
@@ -126,76 +166,160 @@ pub(super) fn paths_hit(
     wanted: &BTreeSet<FrameId>,
     monitor: &dyn Monitor,
 ) -> Result<Hits, CheckError> {
-    let mut hits = Hits::new();
-    let mut left = Left::default();
+    let (mut hits, mut left, mut sound) = (Hits::new(), Left::default(), HashSet::new());
     for snapshot in &snapshots.list {
-        let mut hit = |path: &SafePath, frame: FrameId| {
-            let paths = hits.entry(frame).or_default().entry(snapshot.id).or_default();
-            if paths.len() < MAX_PATHS && paths.last() != Some(path) {
-                paths.push(path.clone());
-            }
-        };
-        let mut each = |path: &SafePath, entry: &Entry| -> Result<bool, CheckError> {
-            if monitor.interrupted() {
-                return Err(CheckError::Interrupted);
-            }
-            let mut look = |Reference { frame, first, count }| {
-                if wanted.contains(&frame) && !left.holds(reader, frame, first, count) {
-                    hit(path, frame);
-                }
-            };
-            entry.named().copied().for_each(&mut look);
-            // A list that can't be read hits its file by its own frames.
-            let _ = stream::each_reference(reader, entry, &mut |reference| {
-                look(reference);
-                Ok(())
-            });
-            Ok(true)
-        };
-        walk(reader, snapshot, &mut each, &mut |_, _| Ok(()))?;
+        walk(
+            reader,
+            snapshot,
+            &mut Hitting {
+                reader,
+                snapshot: snapshot.id,
+                wanted,
+                monitor,
+                hits: &mut hits,
+                left: &mut left,
+                sound: &mut sound,
+                visits: HashMap::new(),
+                before: Vec::new(),
+                met: 0,
+            },
+        )?;
     }
     Ok(hits)
 }
 
-/// Calls `each` for every entry of a snapshot, the top included; `each` says whether to go into a directory. Directories that
-/// can't be read go to `unreadable`.
-fn walk(
-    reader: &Reader<'_>,
-    snapshot: &Snapshot,
-    each: &mut dyn FnMut(&SafePath, &Entry) -> Result<bool, CheckError>,
-    unreadable: &mut dyn FnMut(&SafePath, ReadError) -> Result<(), CheckError>,
-) -> Result<(), CheckError> {
-    let top = SafePath::top();
-    if !each(&top, &snapshot.manifest.root)? {
-        return Ok(());
-    }
-    // Directories that are still to be read. Bounded by depth times the directories of one level; entries themselves aren't kept.
-    let mut pending = vec![(top, snapshot.manifest.root.clone())];
-    while let Some((path, directory)) = pending.pop() {
-        debug_assert_eq!(stream::class_of(&directory), Class::Meta);
-        let entries = match StreamReader::of(reader, &directory) {
-            Ok(stream) => EntryReader::new(BufReader::new(stream)),
-            Err(error) => {
-                unreadable(&path, error)?;
-                continue;
-            }
-        };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    unreadable(&path, stream::of_tree_error(error))?;
-                    break;
-                }
-            };
-            let Ok(below) = path.join(&entry.name) else {
-                unreadable(&path, ReadError::Directory { why: "the path of an entry is too long".to_owned() })?;
-                continue;
-            };
-            if each(&below, &entry)? && entry.kind == EntryType::Directory {
-                pending.push((below, entry));
+/// Notes the paths that need what is damaged.
+struct Hitting<'a> {
+    reader: &'a Reader<'a>,
+    snapshot: RunId,
+    wanted: &'a BTreeSet<FrameId>,
+    monitor: &'a dyn Monitor,
+    hits: &'a mut Hits,
+    left: &'a mut Left,
+    /// Directories in and below which nothing is hit.
+    sound: &'a mut HashSet<[u8; 16]>,
+    /// How often the others were met in this snapshot: no more paths of them are named than of a frame.
+    visits: HashMap<[u8; 16], usize>,
+    /// How much was hit when each directory on the path was entered.
+    before: Vec<u64>,
+    /// How much was hit so far.
+    met: u64,
+}
+
+impl Hitting<'_> {
+    fn look(&mut self, path: &SafePath, Reference { frame, first, count }: Reference) {
+        if self.wanted.contains(&frame) && !self.left.holds(self.reader, frame, first, count) {
+            self.met += 1;
+            let paths = self.hits.entry(frame).or_default().entry(self.snapshot).or_default();
+            if paths.len() < MAX_PATHS && paths.last() != Some(path) {
+                paths.push(path.clone());
             }
         }
     }
-    Ok(())
+}
+
+impl Visitor for Hitting<'_> {
+    fn meet(&mut self, path: &SafePath, entry: &Entry) -> Result<Way, CheckError> {
+        if self.monitor.interrupted() {
+            return Err(CheckError::Interrupted);
+        }
+        let before = self.met;
+        if entry.kind == EntryType::Directory {
+            let id = identity(entry);
+            if self.sound.contains(&id) {
+                return Ok(Way::Past(0));
+            }
+            let visits = self.visits.entry(id).or_default();
+            *visits += 1;
+            if *visits > MAX_PATHS {
+                self.met += 1;
+                return Ok(Way::Past(0));
+            }
+        }
+        let reader = self.reader;
+        entry.named().copied().for_each(|reference| self.look(path, reference));
+        // A list that can't be read hits its file by its own frames.
+        let _ = stream::each_reference(reader, entry, &mut |reference| {
+            self.look(path, reference);
+            Ok(())
+        });
+        if entry.kind == EntryType::Directory {
+            self.before.push(before);
+        }
+        Ok(Way::Into)
+    }
+
+    fn leave(&mut self, directory: &Entry, _: u64) {
+        if self.before.pop() == Some(self.met) {
+            self.sound.insert(identity(directory));
+        }
+    }
+
+    /// What can't be read was hit itself.
+    fn unreadable(&mut self, _: &SafePath, _: ReadError) -> Result<(), CheckError> {
+        self.met += 1;
+        Ok(())
+    }
+}
+
+/// A directory that a walk is in.
+struct Open<'r> {
+    path: SafePath,
+    directory: Entry,
+    entries: Option<EntryReader<BufReader<StreamReader<'r>>>>,
+    below: u64,
+}
+
+/// Walks a snapshot in order, with one open stream for each directory on the path; tells how many entries are below its top.
+fn walk(reader: &Reader<'_>, snapshot: &Snapshot, visitor: &mut dyn Visitor) -> Result<u64, CheckError> {
+    let open = |path: SafePath, directory: Entry, visitor: &mut dyn Visitor| -> Result<Open<'_>, CheckError> {
+        debug_assert_eq!(stream::class_of(&directory), Class::Meta);
+        let entries = match StreamReader::of(reader, &directory) {
+            Ok(stream) => Some(EntryReader::new(BufReader::new(stream))),
+            Err(error) => visitor.unreadable(&path, error).map(|()| None)?,
+        };
+        Ok(Open { path, directory, entries, below: 0 })
+    };
+    let (top, root) = (SafePath::top(), &snapshot.manifest.root);
+    let mut way = match visitor.meet(&top, root)? {
+        Way::Into => vec![open(top, root.clone(), visitor)?],
+        Way::Past(below) => return Ok(below),
+    };
+    let mut total = 0;
+    while let (depth, Some(place)) = (way.len(), way.last_mut()) {
+        let entry = match place.entries.as_mut().and_then(Iterator::next) {
+            Some(Ok(entry)) => entry,
+            Some(Err(error)) => {
+                visitor.unreadable(&place.path, stream::of_tree_error(error))?;
+                place.entries = None;
+                continue;
+            }
+            None => {
+                visitor.leave(&place.directory, place.below);
+                let below = place.below;
+                way.pop();
+                *way.last_mut().map_or(&mut total, |parent| &mut parent.below) += below;
+                continue;
+            }
+        };
+        place.below = place.below.saturating_add(1);
+        let too_deep = depth > MAX_DEPTH && entry.kind == EntryType::Directory;
+        let path = match place.path.join(&entry.name) {
+            Ok(path) if !too_deep => path,
+            refused => {
+                let why = refused.map_or_else(
+                    |_| "the path of an entry is too long".to_owned(),
+                    |_| format!("deeper than {MAX_DEPTH} directories"),
+                );
+                visitor.unreadable(&place.path, ReadError::Directory { why })?;
+                continue;
+            }
+        };
+        match visitor.meet(&path, &entry)? {
+            Way::Into if entry.kind == EntryType::Directory => way.push(open(path, entry, visitor)?),
+            Way::Past(below) => place.below = place.below.saturating_add(below),
+            Way::Into => {}
+        }
+    }
+    Ok(total)
 }

@@ -3,7 +3,7 @@
 use crate::repo::error::ReadError;
 use crate::repo::format::MAX_DEPTH;
 use crate::repo::reader::Reader;
-use crate::snapshot::browse::{self, BrowseError};
+use crate::snapshot::browse::{self, BrowseError, Count};
 use crate::snapshot::diff::entry::{Aspect, Change, Sameness, content, metadata};
 use crate::snapshot::diff::{Part, Summary};
 use crate::snapshot::stream::{StreamReader, unwrap_read_error};
@@ -78,6 +78,7 @@ impl<'r, 's> Trees<'r, 's> {
         if !(are_directories && base.is_top()) && self.differ(&base, Some(before), Some(after), each)?.is_break() {
             return Ok(());
         }
+        let mut counts = [self.before, self.after].map(|part| Count::of(part.snapshot));
         let mut open = Vec::new();
         open.extend(self.descend(&base, Some(before), Some(after))?);
         // One open stream on each side for each directory on the path, each holding one frame at most.
@@ -95,6 +96,9 @@ impl<'r, 's> Trees<'r, 's> {
                     &path,
                     ReadError::Directory { why: format!("deeper than {MAX_DEPTH} directories") },
                 ));
+            }
+            for (count, entry) in counts.iter_mut().zip([&before, &after]) {
+                entry.as_ref().map_or(Ok(()), |_| count.one(&path))?;
             }
             if self.differ(&path, before.as_ref(), after.as_ref(), each)?.is_break() {
                 return Ok(());

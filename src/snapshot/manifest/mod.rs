@@ -5,6 +5,7 @@ pub mod database;
 pub mod dump;
 pub mod exclusion;
 pub mod export;
+pub mod reasons;
 
 use crate::repo::cbor::{self, Time};
 use crate::repo::id::RunId;
@@ -12,6 +13,7 @@ use crate::snapshot::manifest::application::Application;
 use crate::snapshot::manifest::database::Database;
 use crate::snapshot::manifest::dump::DumpFile;
 use crate::snapshot::manifest::exclusion::Exclusion;
+use crate::snapshot::manifest::reasons::{Reasons, is_zero};
 use crate::snapshot::tree::entry::Entry;
 use crate::snapshot::tree::path::SafePath;
 use crate::snapshot::tree::problem::Problem;
@@ -85,11 +87,16 @@ pub struct Statistics {
     /// Containers that were read and stored as they are.
     #[cbor(n(16), default, skip_if = "is_zero")]
     pub containers_left: u64,
+    /// Why something in containers of both kinds stays compressed.
+    #[cbor(n(17), default, skip_if = "Reasons::is_none")]
+    pub reasons: Reasons,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as minicbor calls it")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+impl Statistics {
+    /// Entries of the tree, without its top.
+    pub const fn entries(&self) -> u64 {
+        self.files.saturating_add(self.directories).saturating_add(self.others)
+    }
 }
 
 /// One source, as every writer of the domain may know it.

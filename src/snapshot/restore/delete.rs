@@ -175,7 +175,14 @@ pub(super) fn extras(
     };
     if visit(base, top, &mut branch) == ControlFlow::Continue(true) {
         // What can't be read was noted when it was visited.
-        browse::walk_on(reader, base, top, &mut |path, entry| visit(path, entry, &mut branch), &mut |_, _| Ok(()))?;
+        browse::walk_on(
+            reader,
+            wanted.snapshot,
+            base,
+            top,
+            &mut |path, entry| visit(path, entry, &mut branch),
+            &mut |_, _| Ok(()),
+        )?;
     }
     failed.map_or(Ok(()), Err)
 }

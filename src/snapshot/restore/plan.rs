@@ -105,7 +105,7 @@ pub fn plan(
     if top.kind == EntryType::Directory {
         let mut each = |path: &SafePath, entry: &Entry| ControlFlow::Continue(planner.entry(path, entry));
         // What is below a directory that can't be read isn't counted; the restore names it.
-        browse::walk_on(&reader, &path, &top, &mut each, &mut |_, _| Ok(()))?;
+        browse::walk_on(&reader, snapshot, &path, &top, &mut each, &mut |_, _| Ok(()))?;
     } else {
         planner.entry(&path, &top);
     }
@@ -129,7 +129,7 @@ fn deletions(
     // All directories, also those that the target doesn't have yet.
     let mut unread = None;
     let mut each = |_: &SafePath, _: &Entry| ControlFlow::Continue(true);
-    browse::walk_on(wanted.reader, wanted.path, wanted.top, &mut each, &mut |path, error| {
+    browse::walk_on(wanted.reader, wanted.snapshot, wanted.path, wanted.top, &mut each, &mut |path, error| {
         unread.get_or_insert_with(|| (path.clone(), error.to_string()));
         Ok(())
     })?;

@@ -78,7 +78,7 @@ pub(super) fn walk<'r>(
     root: Arc<Directory>,
     gatherer: &mut Gatherer<'_, Output<'r>>,
 ) -> Result<Walked, RestoreError> {
-    let Wanted { reader, path, top, .. } = wanted;
+    let Wanted { reader, snapshot, path, top, .. } = wanted;
     // If that can't be told, each is one of its own, which costs a call at the end.
     let device = root.metadata().map_or(0, |metadata| metadata.device);
     let (base, branch) = (wanted.base(), Branch::new(root));
@@ -90,7 +90,7 @@ pub(super) fn walk<'r>(
             session.unreadable(path, &error);
             Ok(())
         };
-        browse::walk_on(reader, path, top, &mut |path, entry| walker.entry(path, entry), &mut unreadable)?;
+        browse::walk_on(reader, snapshot, path, top, &mut |path, entry| walker.entry(path, entry), &mut unreadable)?;
     } else {
         let _ = walker.entry(path, top);
     }

@@ -1,0 +1,257 @@
+//! Containers as the programs of this machine make them: all come back, and of those that `docs/expansion.md` promises to undo all is undone.
+//!
+//! `cargo test --test it encoders -- --nocapture` prints the table. Programs that aren't installed are named; `scripts/test` installs those that are small.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::collection::{Taken, expanded, taken};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A program, and what becomes of what it makes.
+struct Encoder {
+    name: &'static str,
+    /// What tells whether it's there: a command that does nothing.
+    probe: &'static [&'static str],
+    levels: &'static [u32],
+    /// For a shell in the samples' folder, with `$L` for the level and `$F` for a sample; it writes to its standard output.
+    script: &'static str,
+    /// Of the bytes of streams at these levels at least so much is undone, in percent.
+    undone: u64,
+    /// And the guides to them take at most so much, in percent of these bytes.
+    guides: u64,
+}
+
+const ALL: &[u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9];
+const FEW: &[u32] = &[1, 6, 9];
+/// Of these the quick levels are guided to with so many bytes that it isn't worth it for all samples.
+const SLOW: &[u32] = &[6, 9];
+
+const JAVA: &str = "import java.io.*; import java.util.zip.*; public class Zip { public static void main(String[] a) throws Exception {
+    var out = new ZipOutputStream(System.out); out.setLevel(Integer.parseInt(a[0]));
+    out.putNextEntry(new ZipEntry(a[1])); new FileInputStream(a[1]).transferTo(out); out.closeEntry(); out.close(); } }";
+const GO: &str = "package main
+import (\"compress/gzip\"; \"io\"; \"os\"; \"strconv\")
+func main() { level, _ := strconv.Atoi(os.Args[1]); to, _ := gzip.NewWriterLevel(os.Stdout, level); io.Copy(to, os.Stdin); to.Close() }";
+
+const ENCODERS: &[Encoder] = &[
+    Encoder { name: "gzip", probe: &["gzip", "-V"], levels: ALL, script: "gzip -$L <$F", undone: 100, guides: 0 },
+    Encoder {
+        name: "gzip --rsyncable",
+        probe: &["gzip", "--rsyncable", "-V"],
+        levels: FEW,
+        script: "gzip --rsyncable -$L <$F",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder { name: "pigz", probe: &["pigz", "-V"], levels: ALL, script: "pigz -$L <$F", undone: 100, guides: 0 },
+    Encoder { name: "pigz -i", probe: &["pigz", "-V"], levels: FEW, script: "pigz -i -$L <$F", undone: 100, guides: 0 },
+    Encoder {
+        name: "pigz -p 1",
+        probe: &["pigz", "-V"],
+        levels: FEW,
+        script: "pigz -p 1 -$L <$F",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "Python's gzip",
+        probe: &["python3", "-V"],
+        levels: FEW,
+        script: "python3 -c 'import gzip, sys; sys.stdout.buffer.write(gzip.compress(sys.stdin.buffer.read(), '$L'))' <$F",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "Python's zipfile",
+        probe: &["python3", "-V"],
+        levels: FEW,
+        script:
+            "python3 -c 'import sys, zipfile
+with zipfile.ZipFile(sys.stdout.buffer, \"w\", zipfile.ZIP_DEFLATED, compresslevel='$L') as file: file.write(\"'$F'\")'",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "Perl's IO::Compress::Gzip",
+        probe: &["perl", "-MIO::Compress::Gzip", "-e", ""],
+        levels: FEW,
+        script: "perl -MIO::Compress::Gzip=gzip -e 'gzip \"-\" => \"-\", -Level => '$L <$F",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "Info-ZIP",
+        probe: &["zip", "-v"],
+        levels: FEW,
+        script: "zip -q -$L - $F 2>/dev/null",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "Java's zip",
+        probe: &["java", "-version"],
+        levels: SLOW,
+        script: "java Zip.java $L $F",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "git archive (tar.gz)",
+        probe: &["git", "--version"],
+        levels: SLOW,
+        script: "git init -q r$F$L && cp $F r$F$L && cd r$F$L && git add . && git -c user.name=n -c user.email=e commit -qm m && git archive --format=tar.gz -$L HEAD",
+        undone: 100,
+        guides: 0,
+    },
+    Encoder {
+        name: "npm pack",
+        probe: &["npm", "--version"],
+        levels: &[9],
+        script: "mkdir n$F && cp $F n$F && cd n$F && printf '{\"name\":\"n\",\"version\":\"1.0.0\"}' >package.json && npm pack --silent --offline >&2 && cat n-1.0.0.tgz",
+        undone: 100,
+        guides: 2,
+    },
+    Encoder {
+        name: "busybox gzip",
+        probe: &["busybox", "gzip", "--help"],
+        levels: &[6],
+        script: "busybox gzip <$F",
+        undone: 90,
+        guides: 10,
+    },
+    Encoder {
+        name: "Go's gzip",
+        probe: &["go", "version"],
+        levels: SLOW,
+        script: "[ -x ./gz ] || GOCACHE=$PWD/go GOFLAGS=-mod=mod go build -o gz gz.go >&2; ./gz $L <$F",
+        undone: 100,
+        guides: 2,
+    },
+    Encoder {
+        name: "Node's gzip",
+        probe: &["node", "--version"],
+        levels: &[6],
+        script: "node -e 'process.stdout.write(require(\"zlib\").gzipSync(require(\"fs\").readFileSync(\"'$F'\"), {level: '$L'}))'",
+        undone: 100,
+        guides: 2,
+    },
+    Encoder {
+        name: "libdeflate",
+        probe: &["libdeflate-gzip", "-V"],
+        levels: SLOW,
+        script: "libdeflate-gzip -$L -c <$F",
+        undone: 100,
+        guides: 10,
+    },
+    Encoder {
+        name: "7-Zip (gzip)",
+        probe: &["7zz", "i"],
+        levels: &[5],
+        script: "7zz a -tgzip -mx=$L -si -so -bd -bso0 x <$F",
+        undone: 80,
+        guides: 20,
+    },
+    Encoder {
+        name: "7-Zip (zip)",
+        probe: &["7zz", "i"],
+        levels: &[5],
+        script: "7zz a -tzip -mx=$L -bd -bso0 a$F.zip $F >&2 && cat a$F.zip",
+        undone: 80,
+        guides: 20,
+    },
+    Encoder {
+        name: "zopfli",
+        probe: &["zopfli", "-h"],
+        levels: &[1],
+        script: "head -c 300000 $F >s$F && zopfli --i$L -c s$F",
+        undone: 80,
+        guides: 20,
+    },
+];
+
+/// Rows of a dump, source code, and a program.
+fn samples(folder: &Path) -> [&'static str; 3] {
+    let rows = (0..24_000u64).map(|n| {
+        let noise = blake3::hash(&n.to_le_bytes());
+        format!("{n}\tcustomer {}\t2026-11-{:02} 03:00:{:02}\t{}\n", n % 977, n % 30 + 1, n % 60, &noise.to_hex()[..24])
+    });
+    fs::write(folder.join("rows"), rows.collect::<String>()).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    crate::collection::walk(&source, &mut files);
+    files.sort();
+    let mut code: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    code.truncate(1 << 20);
+    fs::write(folder.join("code"), code).unwrap();
+    let mut program = fs::read(env!("CARGO_BIN_EXE_nightsafe")).unwrap();
+    program.truncate(1 << 20);
+    fs::write(folder.join("program"), program).unwrap();
+    ["rows", "code", "program"]
+}
+
+fn is_there(probe: &[&str]) -> bool {
+    let status = Command::new(probe[0]).args(&probe[1..]).stdin(Stdio::null()).output();
+    match status {
+        Ok(output) => output.status.success(),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{probe:?}: {error}");
+            false
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are what it is for; what is skipped is said")]
+fn what_programs_make_comes_back_and_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    fs::write(folder.path().join("Zip.java"), JAVA).unwrap();
+    fs::write(folder.path().join("gz.go"), GO).unwrap();
+    println!(
+        "| made by | levels | archives | their bytes | undone | guides |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    );
+    let mut faults = Vec::new();
+    for encoder in ENCODERS {
+        if !is_there(encoder.probe) {
+            eprintln!("skipped: {} ({} isn't installed)", encoder.name, encoder.probe[0]);
+            continue;
+        }
+        let (mut archives, mut all) = (0, Taken::default());
+        for level in encoder.levels {
+            for sample in samples {
+                let output = Command::new("sh")
+                    .args(["-ec", encoder.script])
+                    .envs([("L", level.to_string()), ("F", sample.to_owned())])
+                    .env("HOME", folder.path())
+                    .current_dir(folder.path())
+                    .output()
+                    .unwrap();
+                let why = String::from_utf8_lossy(&output.stderr);
+                assert!(
+                    output.status.success() && !output.stdout.is_empty(),
+                    "{} -{level} {sample}: {why}",
+                    encoder.name
+                );
+                // It insists that it comes back.
+                let (recipe, _) = expanded(&output.stdout);
+                let taken = taken(&recipe, output.stdout.len());
+                archives += 1;
+                all.add(&taken);
+            }
+        }
+        let undone = all.undone * 100 / all.bytes;
+        println!(
+            "| {} | {:?} | {archives} | {} | {undone} % | {:.1} % |",
+            encoder.name,
+            encoder.levels,
+            all.bytes,
+            all.guides as f64 * 100.0 / all.bytes as f64
+        );
+        if undone < encoder.undone.saturating_sub(1) || all.guides * 100 > encoder.guides * all.bytes {
+            faults.push((encoder.name, undone, all));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:?}");
+}
