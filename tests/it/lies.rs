@@ -8,10 +8,14 @@ use nightsafe::repo::format::key;
 use nightsafe::repo::id::{PackId, RunId};
 use nightsafe::repo::keys::Sharing;
 use nightsafe::repo::needs::Needs;
+use nightsafe::repo::pack::builder::{FRAMES_START, PackBuilder, PackOpening};
+use nightsafe::repo::pack::frame::SealedFrame;
+use nightsafe::repo::pack::parse::WholePack;
 use nightsafe::repo::record::{self, Segment, SegmentPack};
 use nightsafe::repo::store::Store;
 use nightsafe::repo::store::faulty::{Fault, FaultyStore};
 use nightsafe::repo::store::operation::Operation;
+use nightsafe::snapshot::check::{CheckOptions, check};
 use nightsafe::snapshot::monitor::Silent;
 use nightsafe::snapshot::prune::prune;
 use std::sync::Arc;
@@ -71,16 +75,68 @@ fn segments_that_lie_cost_nobody_anything() {
     }
 }
 
-/// Two packs claim the same frame, and the other one is garbage: a hostile writer forged its trailer, or its disk lies.
-#[test]
-fn a_second_copy_is_opened_before_the_first_goes() {
-    // Which copy is chosen hangs on names, which are random.
-    (0..4).for_each(|_| a_second_copy_that_is_garbage());
+/// How the second copy of every frame is garbage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Garbage {
+    /// Its disk changed a bit in each frame: the pack isn't what its name says.
+    Flipped,
+    /// Somebody with the key put noise in the place of each frame, under a trailer and a name that are right.
+    Forged,
 }
 
-fn a_second_copy_that_is_garbage() {
+/// Two packs claim the same frames, and those of the other one are garbage: a hostile writer forged them, or its disk lies.
+#[test]
+fn a_second_copy_is_opened_before_the_first_goes() {
+    for garbage in [Garbage::Flipped, Garbage::Forged] {
+        // Which copy is chosen hangs on names, which are random.
+        (0..4).for_each(|_| a_second_copy_that_is_garbage(garbage));
+    }
+}
+
+/// The same pack with garbage in each of its frames, in its place or beside it. Gives its name, and how many frames there were.
+fn with_garbage(world: &World, pack: PackId, garbage: Garbage) -> (PackId, usize) {
+    let (repo, key) = (world.repo(), key::pack(pack));
+    let mut bytes = world.bytes(&key);
+    let whole = WholePack::new(pack, &bytes, repo.id()).unwrap();
+    let rows = whole.frames(&repo.read_keys().domain(whole.opening.domain)).unwrap();
+    let opening =
+        PackOpening { repository: repo.id(), domain: whole.opening.domain, run: pack.run, wrap: whole.opening.wrap };
+    match garbage {
+        Garbage::Flipped => {
+            let mut at = FRAMES_START;
+            for row in &rows {
+                let length = row.stored_length as usize;
+                bytes[at + length / 2] ^= 1;
+                at += length;
+            }
+            world.replace(&key, bytes);
+            (pack, rows.len())
+        }
+        Garbage::Forged => {
+            let mut builder = PackBuilder::new(rows[0].table.class, &opening, 4096);
+            for row in &rows {
+                builder.push(&SealedFrame {
+                    id: row.id,
+                    class: row.table.class,
+                    encoded_table: row.table.encode(),
+                    chunks: u16::try_from(row.table.chunks.len()).unwrap(),
+                    present: None,
+                    raw_length: row.raw_length,
+                    bytes: noise(row.stored_length as usize),
+                });
+            }
+            let forged = builder.finish(&opening, repo.read_keys().domain(opening.domain).index());
+            world.store.delete(&key).unwrap();
+            world.store.put(&key::pack(forged.id), &forged.bytes).unwrap();
+            (forged.id, rows.len())
+        }
+    }
+}
+
+fn a_second_copy_that_is_garbage(garbage: Garbage) {
     let world = World::new();
-    world.write("file", noise(400_000));
+    // More than a frame.
+    world.write("file", noise(1_400_000));
     let kept = night(&world);
     // The same data stored again by a host that knew nothing of the first.
     let originals = packs(&world);
@@ -90,18 +146,29 @@ fn a_second_copy_that_is_garbage() {
     }
     std::fs::remove_dir_all(world.cache()).unwrap();
     let second = night(&world);
+    let copies: Vec<PackId> = packs(&world);
     for (key, bytes) in cut {
         world.store.put(&key, &bytes.into()).unwrap();
     }
-    // Of the second copies a bit within the first frame is wrong; lengths, heads and trailers are as they should be. (`damage/trailers.rs` has copies of whole frames of garbage.)
-    for pack in packs(&world).iter().filter(|pack| !originals.contains(pack)) {
-        let key = key::pack(*pack);
-        let mut bytes = world.bytes(&key);
-        bytes[200] ^= 1;
-        world.replace(&key, bytes);
-    }
+    let spoiled: Vec<_> = copies.iter().map(|pack| with_garbage(&world, *pack, garbage)).collect();
+    assert!(spoiled.iter().map(|(_, frames)| frames).sum::<usize>() > 2, "{spoiled:?}");
+    let forget_caches = || drop(std::fs::remove_dir_all(world.cache()));
+    let nights = [kept, second];
+    // The right bytes come back whichever copy is met first, and `check --read-data` names each pack with garbage, and no other.
+    forget_caches();
+    assert_restores(&world, &nights);
+    forget_caches();
+    let options = CheckOptions { read_data: Some("100%".parse().unwrap()), time: None };
+    let report = check(&world.repo(), &options, &Silent::default()).unwrap();
+    let mut named: Vec<&str> = report.errors.iter().map(|damage| damage.object.as_str()).collect();
+    named.sort_unstable();
+    let mut expected: Vec<String> = spoiled.iter().map(|(pack, _)| key::pack(*pack)).collect();
+    expected.sort_unstable();
+    assert_eq!(named, expected, "{garbage:?}: {:#?}", report.errors);
     let report = pruned(&world);
-    assert_restores(&world, &[kept, second]);
+    assert_restores(&world, &nights);
+    forget_caches();
+    assert_restores(&world, &nights);
     assert!(report.packs_kept >= 2, "{report:?}");
 }
 

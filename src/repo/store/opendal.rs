@@ -97,6 +97,11 @@ impl OpenDalStore {
         self.error(kind_of(error), key).because(self.secrets.hide(error))
     }
 
+    /// Nothing was heard for so long.
+    fn silent(&self, key: &str, patience: Duration) -> StoreError {
+        self.error(StoreErrorKind::Transient, key).because(format!("no answer for {} s", patience.as_secs_f64()))
+    }
+
     fn path(&self, key: &str) -> String {
         [&self.prefix, key].concat()
     }
@@ -113,9 +118,7 @@ impl OpenDalStore {
         }));
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(_)) => Err(self
-                .error(StoreErrorKind::Transient, key)
-                .because(format!("no answer for {} s", patience.as_secs()))),
+            Ok(Err(_)) => Err(self.silent(key, patience)),
             Err(_) => Err(self.error(StoreErrorKind::Other, key).because("the service's client panicked")),
         }
     }
@@ -272,29 +275,30 @@ impl OpenDalStore {
                 Ok::<_, ::opendal::Error>((stream, announced))
             };
             let Ok(begun) = tokio::time::timeout(self.patience, begun).await else {
-                return Ok(Err(StoreErrorKind::Transient));
+                return Ok(Err(self.silent(key, self.patience)));
             };
             let (mut stream, announced) = begun?;
             let mut bytes = Vec::new();
             if announced > limit || bytes.try_reserve_exact(usize::try_from(announced).unwrap_or(usize::MAX)).is_err() {
-                return Ok(Err(StoreErrorKind::TooLong));
+                return Ok(Err(self.error(StoreErrorKind::TooLong, key)));
             }
             loop {
                 let Ok(more) = tokio::time::timeout(self.patience, stream.try_next()).await else {
-                    return Ok(Err(StoreErrorKind::Transient));
+                    return Ok(Err(self.silent(key, self.patience)));
                 };
                 let Some(more) = more? else { break };
                 if bytes.len() as u64 + more.len() as u64 > limit {
-                    return Ok(Err(StoreErrorKind::TooLong));
+                    return Ok(Err(self.error(StoreErrorKind::TooLong, key)));
                 }
                 more.for_each(|part| bytes.extend_from_slice(&part));
             }
             // An answer that ended early; 0 is announced where the length isn't known.
             let whole = announced == 0 || bytes.len() as u64 == announced;
-            Ok(if whole { Ok(bytes.into()) } else { Err(StoreErrorKind::Transient) })
+            let cut = || self.error(StoreErrorKind::Transient, key).because("the answer ended early");
+            Ok(if whole { Ok(bytes.into()) } else { Err(cut()) })
         };
         match self.run(key, limit, call) {
-            Ok(outcome) => outcome.map_err(|kind| self.error(kind, key)),
+            Ok(outcome) => outcome,
             Err(error) => Err(self.explain(key, error)),
         }
     }

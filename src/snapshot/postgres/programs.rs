@@ -65,10 +65,15 @@ impl Version {
     /// What a server or a dump calls it: `15.14 (Debian 15.14-1)`, `9.6.24`, `18beta1`.
     pub fn of_number(number: &str) -> Option<Self> {
         let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-        let mut parts = number[..end].split('.').map(|part| part.parse::<u32>().ok().filter(|part| *part < 1000));
-        let major = parts.next()??;
-        let mut next = || parts.next().flatten().unwrap_or(0);
-        Some(Self(if major >= 10 { major * 10_000 + next() } else { major * 10_000 + next() * 100 + next() }))
+        let mut parts = number[..end].split('.').map(|part| part.parse::<u32>().ok());
+        let major = parts.next()?.filter(|major| *major < 1000)?;
+        // In what is left of a number's digits for it.
+        let mut next = |room| parts.next().flatten().filter(|part| *part < room).unwrap_or(0);
+        Some(Self(if major >= 10 {
+            major * 10_000 + next(10_000)
+        } else {
+            major * 10_000 + next(100) * 100 + next(100)
+        }))
     }
 }
 
@@ -90,6 +95,18 @@ pub struct Found {
     pub path: OsString,
     /// Its version.
     pub version: Version,
+}
+
+impl Found {
+    /// From a line of the search: a path, a tabulator, what the program said.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let at = line.iter().position(|byte| *byte == b'\t')?;
+        let path = &line[..at];
+        let name = Path::new(OsStr::from_bytes(path)).file_name()?;
+        let program = Program::ALL.into_iter().find(|program| name == program.name())?;
+        let version = Version::parse(&String::from_utf8_lossy(&line[at..]))?;
+        Some(Self { program, path: OsString::from_vec(path.to_vec()), version })
+    }
 }
 
 /// The programs that were found where a server's programs run.
@@ -194,22 +211,12 @@ fn search(server: &Server) -> Result<(Vec<Found>, String), PostgresError> {
     let status = child.wait().map_err(pipe)?;
     read.map_err(pipe)?;
     let said = clean(&words.join().unwrap_or_default());
-    let found: Vec<_> = listed.split(|byte| *byte == b'\n').filter_map(line).collect();
+    let found: Vec<_> = listed.split(|byte| *byte == b'\n').filter_map(Found::parse).collect();
     // Behind a prefix, nothing found and a failure means that there is no such container, or that it isn't running.
     if found.is_empty() && !status.success() && !server.prefix().is_empty() {
         return Err(PostgresError::Connect { server: name(), said });
     }
     Ok((found, said))
-}
-
-/// A line of the search: a path, a tabulator, what the program said.
-fn line(line: &[u8]) -> Option<Found> {
-    let at = line.iter().position(|byte| *byte == b'\t')?;
-    let path = &line[..at];
-    let name = Path::new(OsStr::from_bytes(path)).file_name()?;
-    let program = Program::ALL.into_iter().find(|program| name == program.name())?;
-    let version = Version::parse(&String::from_utf8_lossy(&line[at..]))?;
-    Some(Found { program, path: OsString::from_vec(path.to_vec()), version })
 }
 
 #[cfg(test)]
@@ -224,6 +231,8 @@ mod tests {
             ("psql (PostgreSQL) 18beta1", 180_000, "18.0"),
             ("psql (PostgreSQL) 9.6.24", 90_624, "9.6.24"),
             ("psql (PostgreSQL) 10.23", 100_023, "10.23"),
+            // Was taken for 15.0. Nobody writes it.
+            ("psql (PostgreSQL) 9.600", 90_000, "9.0.0"),
         ] {
             assert_eq!(Version::parse(text), Some(Version(number)), "{text}");
             assert_eq!(Version(number).to_string(), written);

@@ -4,18 +4,23 @@ use super::{Lockstep, MIB, SlowLine, all_the_time, checkpoints, options, prune_u
 use crate::expand::gzip;
 use crate::prune::{at_once, packs, try_prune};
 use crate::world::{NAME, World, everything_into, noise, noisy_text, portrait};
-use nightsafe::repo::id::RunId;
-use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, backup};
+use nightsafe::repo::format::key;
+use nightsafe::repo::id::{PackId, RunId};
+use nightsafe::repo::needs::Needs;
+use nightsafe::repo::record::{self, Condemned};
+use nightsafe::repo::store::Store;
+use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, backup, now};
 use nightsafe::snapshot::checkpoint::Cadence;
 use nightsafe::snapshot::manifest::State;
 use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::prune;
 use nightsafe::snapshot::restore;
-use nightsafe::snapshot::snapshots::Snapshot;
+use nightsafe::snapshot::snapshots::{Snapshot, snapshots};
 use nightsafe::snapshot::source::pipe::{Input, PipeFrom, PipeSource};
 use nightsafe::snapshot::tree::path::SafePath;
 use nightsafe::snapshot::tree::problem::ProblemKind;
 use nightsafe::snapshot::unfinished::KEPT_FOR;
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -170,25 +175,32 @@ impl Monitor for Times<'_> {
     }
 }
 
+/// A run that was killed in a stream, of which checkpoints tell and that a prune took for dead.
+fn killed() -> (World, RunId) {
+    let world = World::new();
+    world.write("kept", noise(100_000));
+    world.back_up();
+    let line = SlowLine::new(&world, 1);
+    line.begin(TONIGHT);
+    let checkpoints = Cadence { every: Some(Duration::ZERO), clock: line.clock() };
+    let streams = vec![stream("large", &noise(usize::try_from(14 * MIB).unwrap()))];
+    let options = BackupOptions { files: Vec::new(), streams, ..options(&world, checkpoints) };
+    assert!(backup(&world.repo_over(line), &options, &Silent::default()).is_err());
+    let run = super::checkpoints(&world)[0].manifest.checkpoint_of.unwrap();
+    prune_until_stopped(&world, run);
+    try_prune(&world, &at_once()).unwrap();
+    (world, run)
+}
+
+/// The packs of a run.
+fn packs_of(world: &World, run: RunId) -> BTreeSet<PackId> {
+    packs(world).into_iter().filter(|pack| pack.run == run).collect()
+}
+
 /// What a checkpoint keeps besides what it holds goes when the checkpoint is forgotten, or a month is over.
 #[test]
 fn what_a_checkpoint_keeps_does_not_stay_for_ever() {
-    let killed = || {
-        let world = World::new();
-        world.write("kept", noise(100_000));
-        world.back_up();
-        let line = SlowLine::new(&world, 1);
-        line.begin(TONIGHT);
-        let checkpoints = Cadence { every: Some(Duration::ZERO), clock: line.clock() };
-        let streams = vec![stream("large", &noise(usize::try_from(14 * MIB).unwrap()))];
-        let options = BackupOptions { files: Vec::new(), streams, ..options(&world, checkpoints) };
-        assert!(backup(&world.repo_over(line), &options, &Silent::default()).is_err());
-        let run = super::checkpoints(&world)[0].manifest.checkpoint_of.unwrap();
-        prune_until_stopped(&world, run);
-        try_prune(&world, &at_once()).unwrap();
-        (world, run)
-    };
-    let of = |world: &World, run| packs(world).into_iter().filter(|pack| pack.run == run).count();
+    let of = |world: &World, run| packs_of(world, run).len();
     // With all of its checkpoints forgotten.
     let (world, run) = killed();
     assert!(of(&world, run) > 3);
@@ -209,4 +221,51 @@ fn what_a_checkpoint_keeps_does_not_stay_for_ever() {
     prune::plan(&repo, &at_once(), false, &silent).unwrap().execute(&silent).unwrap();
     // Those with the checkpoints' trees stay.
     assert!(of(&world, run) < before && checkpoints(&world).len() > 1);
+}
+
+/// No run relies on a pack that somebody condemned, so the next run can't go on from it: it goes although a checkpoint tells of its run, and the others stay.
+#[test]
+fn condemned_packs_of_an_unfinished_run_go() {
+    let (world, run) = killed();
+    let before = packs_of(&world, run);
+    assert!(before.len() > 4, "{before:?}");
+    // A pruner that was killed before it deleted: its record stands.
+    let condemned: Vec<PackId> = before.iter().copied().take(before.len() / 2).collect();
+    let (repo, gid) = (world.repo(), world.repo().keys().new_run());
+    let census = snapshots(&repo).unwrap().list.iter().map(|snapshot| snapshot.id).collect();
+    let body = Condemned { needs: Needs::NONE, time: now(), condemned: condemned.clone(), kept: vec![], census };
+    let sealed = record::seal_admin_record(repo.read_keys(), &key::gc(gid), &body);
+    world.store.put(&key::gc(gid), &sealed.into()).unwrap();
+    let report = try_prune(&world, &at_once()).unwrap();
+    let after = packs_of(&world, run);
+    assert!(condemned.iter().all(|pack| !after.contains(pack)), "{report:?}");
+    assert!(before.iter().all(|pack| condemned.contains(pack) || after.contains(pack)), "{report:?}");
+    assert!(report.packs_removed > 0 && report.packs_held > 0 && report.frames_missing == 0, "{report:?}");
+}
+
+/// A run that committed and whose snapshot was forgotten has ended, also when a prune has removed the manifest: its tombstone says so. What only that snapshot needed goes, though checkpoints of the run are there.
+#[test]
+fn a_run_whose_snapshot_was_forgotten_keeps_nothing() {
+    let (world, run) = killed();
+    // As if it had come to its end: the tombstone is that of a forgotten snapshot, and its manifest is gone with it.
+    world.store.delete(&key::forgotten(run)).unwrap();
+    let held = try_prune(&world, &at_once()).unwrap();
+    let before = packs_of(&world, run);
+    assert!(held.packs_held > 0 && before.len() > 3, "without a tombstone it's unfinished: {held:?}");
+    world.store.delete(&key::forgotten(run)).unwrap();
+    crate::prune::forget(&world, run);
+    let report = try_prune(&world, &at_once()).unwrap();
+    assert!(packs_of(&world, run).len() < before.len() && report.packs_held == 0, "{report:?}");
+    assert!(super::checkpoints(&world).len() > 1, "they are there");
+}
+
+/// The manifest of a run that was declared dead, whose upload arrives later: it's no snapshot, so the run hasn't ended and the next one may go on from what it stored.
+#[test]
+fn a_manifest_that_came_too_late_ends_no_run() {
+    let (world, run) = killed();
+    let before = packs_of(&world, run);
+    world.store.put(&key::snapshot(run), &b"it came too late".to_vec().into()).unwrap();
+    let report = try_prune(&world, &at_once()).unwrap();
+    assert!(report.packs_held > 0, "{report:?}");
+    assert_eq!(packs_of(&world, run), before);
 }

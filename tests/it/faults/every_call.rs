@@ -113,7 +113,7 @@ enum Ended {
 }
 
 /// An error with all that is below it.
-fn told(error: &(dyn Error + 'static)) -> String {
+pub(super) fn told(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(error) = below {

@@ -11,6 +11,9 @@ const VERSION_LABEL: &str = "org.opencontainers.image.version";
 /// The label by which containers name their service (Compose).
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
+/// Longest text that is kept of what an engine says, in characters: whoever makes an image labels it as they like.
+const MAX_TEXT: usize = 1 << 10;
+
 /// How the containers of an application are found.
 #[derive(Debug, Clone)]
 pub struct Containers {
@@ -20,8 +23,12 @@ pub struct Containers {
     pub list: Vec<String>,
 }
 
+/// What an engine says of containers.
+#[derive(Debug)]
+pub struct Inspected(Vec<InspectedContainer>);
+
 /// What an engine says of a container.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct InspectedContainer {
     name: String,
@@ -30,7 +37,7 @@ struct InspectedContainer {
     config: ContainerConfig,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContainerConfig {
     /// The image as it was asked for.
@@ -59,10 +66,27 @@ impl Containers {
             let words = [&[self.engine.as_str(), what, "inspect"], ids].concat();
             output(&words, withheld)
         };
-        let found: Vec<InspectedContainer> = parse(&inspect("container", &ids)?)?;
-        let image_ids: BTreeSet<&str> = found.iter().map(|container| container.image.as_str()).collect();
-        let known: Vec<InspectedImage> = parse(&inspect("image", &image_ids.into_iter().collect::<Vec<_>>())?)?;
-        let mut images: Vec<Image> = found.iter().map(|container| image(container, &known)).collect();
+        let inspected = Inspected::parse(&inspect("container", &ids)?)?;
+        inspected.images(&inspect("image", &inspected.image_ids())?)
+    }
+}
+
+impl Inspected {
+    /// From what `container inspect` prints.
+    pub fn parse(containers: &str) -> Result<Self, String> {
+        parse(containers).map(Self)
+    }
+
+    /// The ids of the images that they run, each once.
+    pub fn image_ids(&self) -> Vec<&str> {
+        let ids: BTreeSet<&str> = self.0.iter().map(|container| container.image.as_str()).collect();
+        ids.into_iter().collect()
+    }
+
+    /// The images, sorted by service, with what `image inspect` prints of them.
+    pub fn images(&self, images: &str) -> Result<Vec<Image>, String> {
+        let known: Vec<InspectedImage> = parse(images)?;
+        let mut images: Vec<Image> = self.0.iter().map(|container| image(container, &known)).collect();
         images.sort_by(|a, b| (&a.service, &a.image).cmp(&(&b.service, &b.image)));
         images.dedup();
         Ok(images)
@@ -71,16 +95,22 @@ impl Containers {
 
 fn image(container: &InspectedContainer, known: &[InspectedImage]) -> Image {
     let labels = container.config.labels.as_ref();
-    let label = |name: &str| labels.and_then(|labels| labels.get(name)).filter(|text| !text.is_empty()).cloned();
+    let label =
+        |name: &str| labels.and_then(|labels| labels.get(name)).map(|text| fit(text)).filter(|text| !text.is_empty());
     let known = known.iter().find(|image| image.id == container.image);
     let digests = known.and_then(|image| image.repo_digests.as_deref()).unwrap_or_default();
     Image {
-        service: label(SERVICE_LABEL).unwrap_or_else(|| container.name.trim_start_matches('/').to_owned()),
-        image: container.config.image.clone(),
+        service: label(SERVICE_LABEL).unwrap_or_else(|| fit(container.name.trim_start_matches('/'))),
+        image: fit(&container.config.image),
         // `name@sha256:…`: the name is that of the image.
-        digest: digests.first().map(|digest| digest.rsplit('@').next().unwrap_or(digest).to_owned()),
+        digest: digests.first().map(|digest| fit(digest.rsplit('@').next().unwrap_or(digest))),
         version: label(VERSION_LABEL),
     }
+}
+
+/// A text as it's kept: without control characters, and no longer than a manifest has room for.
+fn fit(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, String> {
@@ -119,6 +149,18 @@ mod tests {
             image("db", "postgres:16", Some("sha256:11"), None),
         ];
         assert_eq!(containers.images(&Withheld::default()).unwrap(), expected);
+    }
+
+    /// A label went into the manifest as it was, and from there the version of the application, however long and with whatever in it.
+    #[test]
+    fn what_images_are_labelled_with_is_cut_and_cleaned() {
+        let label = format!("2\\u001b[31m{}", "x".repeat(2 * MAX_TEXT));
+        let containers = format!(
+            r#"[{{"Name":"/a\u0007","Image":"i","Config":{{"Image":"w","Labels":{{"{SERVICE_LABEL}":"\u0000","{VERSION_LABEL}":"{label}"}}}}}}]"#
+        );
+        let images = Inspected::parse(&containers).unwrap().images("[]").unwrap();
+        assert_eq!(images[0].service, "a", "a label of which nothing is left is none");
+        assert_eq!(images[0].version, Some(format!("2[31m{}", "x".repeat(MAX_TEXT - 5))));
     }
 
     #[test]

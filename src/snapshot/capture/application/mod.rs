@@ -5,7 +5,7 @@
 mod containers;
 mod keys;
 
-pub use containers::Containers;
+pub use containers::{Containers, Inspected};
 pub use keys::{KeyPlace, KeySource};
 
 use crate::snapshot::child::Withheld;
@@ -15,11 +15,16 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ChildStderr, Stdio};
+use std::thread;
 use zeroize::Zeroizing;
 
 /// Longest file of variables, keys or a version that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
+/// Longest output of a command that is read, in bytes.
+const MAX_OUTPUT: u64 = 16 << 20;
+/// Bytes of what a command says of its failure.
+const MAX_WORDS: u64 = 4 << 10;
 /// Longest version, in characters.
 const MAX_VERSION: usize = 200;
 
@@ -110,17 +115,37 @@ impl ApplicationSource {
 /// What a command prints on standard output.
 fn output(words: &[&str], withheld: &Withheld) -> Result<String, String> {
     let Some((program, arguments)) = words.split_first() else { return Err("there is no command".to_owned()) };
-    let output = withheld
-        .leading(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{program}: {}: {}", output.status, words.lines().next().unwrap_or_default()));
+    let fault = |error: io::Error| format!("{program}: {error}");
+    let mut command = withheld.leading(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(fault)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let words = thread::spawn(move || stderr.map(words_of).unwrap_or_default());
+    let mut text = Vec::new();
+    let read = stdout.map_or(Ok(0), |stdout| stdout.take(MAX_OUTPUT + 1).read_to_end(&mut text));
+    let is_too_long = text.len() as u64 > MAX_OUTPUT;
+    if is_too_long || read.is_err() {
+        let _ = child.kill();
     }
-    String::from_utf8(output.stdout).map_err(|_| format!("{program}: its output isn't UTF-8"))
+    let status = child.wait().map_err(fault)?;
+    read.map_err(fault)?;
+    if is_too_long {
+        return Err(format!("{program}: it says more than {} MiB", MAX_OUTPUT >> 20));
+    }
+    if !status.success() {
+        let words = words.join().unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        return Err(format!("{program}: {status}: {}", words.lines().next().unwrap_or_default()));
+    }
+    String::from_utf8(text).map_err(|_| format!("{program}: its output isn't UTF-8"))
+}
+
+/// The beginning of what a command says; all of it is read, so that it can go on.
+fn words_of(mut stderr: ChildStderr) -> Vec<u8> {
+    let mut words = Vec::new();
+    let _ = stderr.by_ref().take(MAX_WORDS).read_to_end(&mut words);
+    let _ = io::copy(&mut stderr, &mut io::sink());
+    words
 }
 
 /// The start of a file; all of it, unless it's absurdly long.
@@ -128,4 +153,27 @@ fn read_start(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut content = Zeroizing::new(Vec::new());
     File::open(path)?.take(MAX_FILE).read_to_end(&mut content)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command for the version that never ends was read until there was no memory left.
+    #[test]
+    fn no_more_than_that_is_read_of_a_command() {
+        let says = |bytes: u64| {
+            let script = format!("head -c {bytes} /dev/zero | tr '\\0' x; echo odd >&2");
+            output(&["sh", "-c", &script], &Withheld::default())
+        };
+        assert_eq!(says(MAX_OUTPUT).map(|text| text.len() as u64), Ok(MAX_OUTPUT));
+        assert_eq!(says(MAX_OUTPUT + 1), Err("sh: it says more than 16 MiB".to_owned()));
+    }
+
+    #[test]
+    fn of_a_command_that_fails_the_first_line_is_told() {
+        let script = "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3";
+        let why = output(&["sh", "-c", script], &Withheld::default()).unwrap_err();
+        assert_eq!(why, format!("sh: exit status: 3: {}", "x".repeat(4 << 10)));
+    }
 }
