@@ -1,6 +1,6 @@
 //! From the streams of files to the files' bytes: what was expanded is rebuilt on the way, and all is compared with the content hash.
 
-use crate::chunker::expand::{RebuildError, Rebuilder, RecipeError};
+use crate::chunker::expand::{Crew, RebuildError, Rebuilder, RecipeError};
 use crate::repo::error::ReadError;
 use crate::repo::pack::frame::OpenFrame;
 use crate::repo::reader::Reader;
@@ -57,12 +57,12 @@ struct Rebuilt<'r> {
 }
 
 impl<'r> Flow<'r> {
-    /// At the start of an entry's stream.
-    pub fn of(reader: &'r Reader<'r>, entry: &Entry) -> Result<Self, ReadError> {
+    /// At the start of an entry's stream. What is rebuilt may come later than the bytes that it's made of, from these threads.
+    pub fn of(reader: &'r Reader<'r>, entry: &Entry, crew: &Crew) -> Result<Self, ReadError> {
         let how = match &entry.recipe {
             None => How::Same(Box::default()),
             Some(recipe) => {
-                let rebuilder = Rebuilder::new(StreamReader::of_recipe(reader, recipe)?);
+                let rebuilder = Rebuilder::with(StreamReader::of_recipe(reader, recipe)?, crew);
                 How::Rebuilt(Box::new(Rebuilt { rebuilder, hasher: blake3::Hasher::new(), bytes: 0 }))
             }
         };
@@ -138,7 +138,7 @@ const STEP: usize = 64 << 10;
 impl<'r> FileReader<'r> {
     /// The file of an entry.
     pub fn new(reader: &'r Reader<'r>, entry: &Entry) -> Result<Self, ReadError> {
-        let rebuilt = match Flow::of(reader, entry)?.how {
+        let rebuilt = match Flow::of(reader, entry, &Crew::of_all_cores())?.how {
             How::Same(_) => None,
             How::Rebuilt(rebuilt) => Some((rebuilt, entry.clone())),
         };

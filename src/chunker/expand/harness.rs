@@ -6,7 +6,7 @@ use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
 use super::deflate::writer::write;
 use super::sum::Sum;
-use super::{Expansion, Inner, Outcome, RebuildError, Rebuilder};
+use super::{Crew, Expansion, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{Read, Write};
+use std::sync::LazyLock;
 
 /// What comes of bytes.
 pub(super) struct Expanded {
@@ -58,9 +59,23 @@ pub(super) fn expand(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) ->
     Expanded { stream, borders, recipe, outcome }
 }
 
-/// What comes of a recipe and a stream that arrives in pieces of these lengths.
+/// What comes of a recipe and a stream that arrives in pieces of these lengths. Whether one does it alone or several side by side is the same.
 pub(super) fn rebuild(recipe: &[u8], stream: &[u8], steps: &[usize]) -> Result<Vec<u8>, RebuildError<Infallible>> {
-    let mut rebuilder = Rebuilder::new(recipe);
+    static CREW: LazyLock<Crew> = LazyLock::new(|| Crew::new(3));
+    let alone = follow(Rebuilder::new(recipe), stream, steps);
+    let together = follow(Rebuilder::with(recipe, &CREW), stream, steps);
+    assert!(together.is_ok() == alone.is_ok(), "{together:?}, and alone {alone:?}");
+    if let (Ok(together), Ok(alone)) = (&together, &alone) {
+        assert!(together == alone, "side by side something else comes of it");
+    }
+    alone
+}
+
+fn follow(
+    mut rebuilder: Rebuilder<&[u8]>,
+    stream: &[u8],
+    steps: &[usize],
+) -> Result<Vec<u8>, RebuildError<Infallible>> {
     let mut bytes = Vec::new();
     let mut out = |part: &[u8]| {
         bytes.extend_from_slice(part);

@@ -11,10 +11,12 @@
 
 mod allowance;
 mod codec;
+mod crew;
 mod deflate;
 mod deflater;
 mod expander;
 mod gnu;
+mod group;
 mod guided;
 mod gzip;
 mod habits;
@@ -22,6 +24,7 @@ mod habits;
 mod harness;
 mod inflater;
 mod left;
+mod line;
 mod look;
 mod lz4;
 mod method;
@@ -35,6 +38,7 @@ mod proven;
 mod rebuild;
 mod recipe;
 mod rows;
+mod stages;
 mod streams;
 mod sum;
 mod take;
@@ -50,6 +54,7 @@ mod zlib;
 mod zlib_rs;
 mod zstd;
 
+pub use crew::Crew;
 pub use expander::{Expansion, Finished, Format, MAX_DEPTH, Outcome, SNIFF};
 pub use left::Left;
 pub use out::{Each, Inner};

@@ -303,18 +303,17 @@ fn walk(reader: &Reader<'_>, snapshot: &Snapshot, visitor: &mut dyn Visitor) -> 
             }
         };
         place.below = place.below.saturating_add(1);
-        let too_deep = depth > MAX_DEPTH && entry.kind == EntryType::Directory;
-        let path = match place.path.join(&entry.name) {
-            Ok(path) if !too_deep => path,
-            refused => {
-                let why = refused.map_or_else(
-                    |_| "the path of an entry is too long".to_owned(),
-                    |_| format!("deeper than {MAX_DEPTH} directories"),
-                );
-                visitor.unreadable(&place.path, ReadError::Directory { why })?;
-                continue;
-            }
+        let Ok(path) = place.path.join(&entry.name) else {
+            let why = "the path of an entry is too long".to_owned();
+            visitor.unreadable(&place.path, ReadError::Directory { why })?;
+            continue;
         };
+        // Where a restore stops, too.
+        if depth > MAX_DEPTH && entry.kind == EntryType::Directory {
+            let why = format!("deeper than {MAX_DEPTH} directories");
+            visitor.unreadable(&path, ReadError::Directory { why })?;
+            continue;
+        }
         match visitor.meet(&path, &entry)? {
             Way::Into if entry.kind == EntryType::Directory => way.push(open(path, entry, visitor)?),
             Way::Past(below) => place.below = place.below.saturating_add(below),

@@ -1,5 +1,6 @@
 //! Writing one file's bytes to an output.
 
+use crate::chunker::expand::Crew;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -37,7 +38,7 @@ pub fn dump(
     }
     let references = stream::references(&reader, &entry)?;
     let class = stream::class_of(&entry);
-    let mut flow = Flow::of(&reader, &entry)?;
+    let mut flow = Flow::of(&reader, &entry, &Crew::of_all_cores())?;
     let mut sparse = Holes::new(&entry);
     let write = |window: Window<()>| -> Result<(), RestoreError> {
         for reference in window.pieces.iter().flat_map(|piece| &piece.references) {

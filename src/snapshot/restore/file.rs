@@ -74,14 +74,16 @@ impl<'r> Output<'r> {
             *state = State::Failed;
         }
         let writing = match std::mem::replace(&mut *state, State::Failed) {
-            State::New => match (self.parent.new_file(&self.entry), Flow::of(self.reader, &self.entry)) {
-                (Ok(file), Ok(flow)) => Box::new(Writing { file, flow, position: 0 }),
-                (Err(error), _) => return self.session.failed(&self.path, "create", &error),
-                (_, Err(error)) => {
-                    self.session.unreadable(&self.path, &error);
-                    return;
+            State::New => {
+                match (self.parent.new_file(&self.entry), Flow::of(self.reader, &self.entry, &self.session.crew)) {
+                    (Ok(file), Ok(flow)) => Box::new(Writing { file, flow, position: 0 }),
+                    (Err(error), _) => return self.session.failed(&self.path, "create", &error),
+                    (_, Err(error)) => {
+                        self.session.unreadable(&self.path, &error);
+                        return;
+                    }
                 }
-            },
+            }
             State::Open(writing) => writing,
             State::Failed | State::Done => return,
         };

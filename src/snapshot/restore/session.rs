@@ -1,5 +1,6 @@
 //! What all that take part in a restore share: its rule, its counts, and what went wrong.
 
+use crate::chunker::expand::Crew;
 use crate::snapshot::monitor::{EntryAction, Monitor, Progress};
 use crate::snapshot::restore::overwrite::Rule;
 use crate::snapshot::restore::{RestoreError, RestoreOptions};
@@ -79,6 +80,8 @@ pub(super) struct Session<'r> {
     pub(super) lost: AtomicBool,
     /// What became of files with several names, by the first of them.
     pub(super) firsts: Mutex<HashMap<SafePath, First>>,
+    /// Threads that rebuild what was expanded.
+    pub(super) crew: Crew,
 }
 
 /// What became of the first name of a file that has several.
@@ -113,6 +116,7 @@ impl<'r> Session<'r> {
             counts: Counts::default(),
             lost: AtomicBool::new(false),
             firsts: Mutex::default(),
+            crew: Crew::of_all_cores(),
         }
     }
 
