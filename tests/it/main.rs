@@ -14,6 +14,7 @@ mod expand;
 mod exports;
 mod faults;
 mod fidelity;
+mod forged;
 mod forget;
 mod full_disk;
 mod full_store;

@@ -1,7 +1,7 @@
 //! Walks the trees of snapshots: does everything exist, and which paths does damage hit?
 
 use crate::repo::error::ReadError;
-use crate::repo::format::Class;
+use crate::repo::format::{Class, MAX_DEPTH};
 use crate::repo::id::{FrameId, RunId};
 use crate::repo::reader::Reader;
 use crate::snapshot::check::{CheckError, Damage, Damaged, Findings, MAX_PATHS};
@@ -192,7 +192,13 @@ fn walk(
                 unreadable(&path, ReadError::Directory { why: "the path of an entry is too long".to_owned() })?;
                 continue;
             };
-            if each(&below, &entry)? && entry.kind == EntryType::Directory {
+            if !each(&below, &entry)? || entry.kind != EntryType::Directory {
+                continue;
+            }
+            // Where a restore stops, too.
+            if below.depth() > MAX_DEPTH {
+                unreadable(&below, ReadError::Directory { why: format!("deeper than {MAX_DEPTH} directories") })?;
+            } else {
                 pending.push((below, entry));
             }
         }
