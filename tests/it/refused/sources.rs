@@ -31,8 +31,6 @@ const FOLDERS: [&str; 3] = ["", "b", "b/deep"];
 const FILES: [&str; 5] = ["a", "b/c", "b/d", "b/deep/e", "z"];
 /// Each has a name of its own: of some calls no more is known.
 const LINKS: [&str; 2] = ["b/link", "y-link"];
-/// It has an extended attribute.
-const MARKED: &str = "b/c";
 
 struct Sources {
     scene: Scene,
@@ -49,8 +47,10 @@ impl Sources {
         }
         let mut this = Self { scene, totals: Totals::default(), has_xattrs: false };
         this.change();
-        let path = this.scene.at("source").join(MARKED);
-        this.has_xattrs = rustix::fs::setxattr(path, "user.mark", b"x", rustix::fs::XattrFlags::empty()).is_ok();
+        this.has_xattrs = FOLDERS.iter().chain(&FILES).all(|name| {
+            let path = this.scene.at("source").join(name);
+            rustix::fs::setxattr(path, "user.mark", b"x", rustix::fs::XattrFlags::empty()).is_ok()
+        });
         this
     }
 
