@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 pub mod long;
+mod segments;
 
 use crate::intercept::Intercepted;
 use crate::prune::{at_once, try_prune};
@@ -727,19 +728,4 @@ fn no_checkpoint_without_something_new() {
     back_up(&world, world.store.clone(), all_the_time()).unwrap();
     assert_eq!(world.objects("snapshots/").len(), 2, "both complete");
     assert!(checkpoints(&world).is_empty());
-}
-
-/// Segments: after five minutes, by the clock, the packs that none names yet are named by one; so the work of a run that is killed can be found.
-#[test]
-fn packs_are_named_within_five_minutes() {
-    // Killed after the first pack, and after the second.
-    for (budget, packs, segments) in [(20 * MIB, 1, 0), (33 * MIB, 2, 1)] {
-        let world = World::new();
-        world.write("file", noise(usize::try_from(36 * MIB).unwrap()));
-        // Six minutes for a pack of 16 MiB.
-        let line = SlowLine::new(&world, 360_000_000_000 / (16 * MIB));
-        line.begin(budget);
-        assert!(back_up(&world, line.clone(), Cadence { every: None, clock: line.clock() }).is_err());
-        assert_eq!((world.objects("packs/").len(), world.objects("index/").len()), (packs, segments));
-    }
 }

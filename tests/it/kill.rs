@@ -5,6 +5,7 @@
 
 mod last;
 mod restore;
+mod reuse;
 
 use crate::disk::{Disk, in_memory};
 use crate::world::{Portrait, noise, portrait};
@@ -184,7 +185,7 @@ fn kill_all(scene: &Scene, kills: u32) {
 fn kill_often(scene: &Scene, kills: u32) -> u32 {
     // How long each verb takes by itself, as seen so far.
     let mut lasts = [Duration::from_millis(300); VERBS.len()];
-    let mut killed = 0;
+    let (mut killed, mut reused) = (0, 0);
     for round in 0..kills {
         let which = round as usize % VERBS.len();
         if VERBS[which][0] == "backup" {
@@ -205,11 +206,18 @@ fn kill_often(scene: &Scene, kills: u32) -> u32 {
             killed += 1;
             // It lasts at least so long; now and then a little longer is tried.
             lasts[which] = lasts[which].max(began.elapsed()) + Duration::from_millis(5);
+            // After the others it's a prune, a repair or something else that meets what the killed one left.
+            if VERBS[which][0] == "backup" && random(2) == 0 {
+                reused += reuse::assert_nothing_is_stored_again(scene);
+            }
         }
         // Time goes on for the store's clock, so that runs become stale.
         if round % 25 == 24 {
             assert!(scene.back_up("victim", round.into()) || round < 50);
         }
     }
+    println!(
+        "{reused} packs that killed backups left were used by the next one, which stored no chunk of theirs again"
+    );
     killed
 }

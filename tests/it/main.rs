@@ -15,6 +15,7 @@ mod expand;
 mod exports;
 mod faults;
 mod fidelity;
+mod forged;
 mod forget;
 mod full_disk;
 mod full_store;

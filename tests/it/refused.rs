@@ -6,6 +6,7 @@
 
 mod backups;
 mod restores;
+mod sources;
 
 use crate::traced::Call;
 use std::collections::BTreeMap;

@@ -42,6 +42,8 @@ impl Call {
             "openat" | "mkdirat" | "mknodat" | "unlinkat" => below(0),
             "symlinkat" => below(1),
             "linkat" | "renameat" | "renameat2" => below(2),
+            // What is open, or a name in it.
+            "statx" | "newfstatat" | "readlinkat" if !self.text(1).is_empty() => below(0),
             _ => self.path(0),
         }
     }

@@ -37,6 +37,7 @@ pub struct Plan {
     pub deleted: Entries,
     pub spared: Entries,
     pub untouched: Entries,
+    pub unreadable: Entries,
 }
 
 impl From<&RestorePlan> for Plan {
@@ -56,6 +57,7 @@ impl From<&RestorePlan> for Plan {
             deleted: Entries::from(&plan.deleted),
             spared: Entries::from(&plan.spared),
             untouched: Entries::from(&plan.untouched),
+            unreadable: Entries::from(&plan.unreadable),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writing one file's bytes to an output.
 
 use crate::chunker::expand::Crew;
+use crate::repo::error::ReadError;
 use crate::repo::repository::{Full, Repo};
 use crate::snapshot::browse;
 use crate::snapshot::monitor::{Monitor, Progress};
@@ -60,6 +61,9 @@ pub fn dump(
     // Closed means that the writing side failed, whose error was given back above.
     debug_assert!(gathered.is_ok());
     flow.finish(&entry, &mut |given| sparse.write(given, out))?;
+    if !sparse.is_filled() {
+        return Err(ReadError::ContentHash.into());
+    }
     sparse.finish(size, out).map_err(RestoreError::Output)?;
     out.flush().map_err(RestoreError::Output)?;
     Ok(size)
@@ -73,19 +77,30 @@ struct Holes {
     done: u64,
     /// Bytes written, zeros included.
     position: u64,
+    /// There were more bytes than the file has by its entry; the rest isn't written.
+    has_more: bool,
 }
 
 impl Holes {
     fn new(entry: &Entry) -> Self {
         let whole = Extent { offset: 0, length: entry.size.unwrap_or(0) };
         let extents = entry.extents.clone().unwrap_or_else(|| vec![whole]);
-        Self { extents, current: 0, done: 0, position: 0 }
+        Self { extents, current: 0, done: 0, position: 0, has_more: false }
+    }
+
+    /// Whether there were as many bytes as the file has by its entry, which may lie.
+    fn is_filled(&self) -> bool {
+        let left: u64 = self.extents[self.current..].iter().map(|extent| extent.length).sum();
+        !self.has_more && left == self.done
     }
 
     /// Writes the next bytes of the stream.
     fn write(&mut self, mut bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
         while !bytes.is_empty() {
-            let extent = *self.extents.get(self.current).ok_or(io::ErrorKind::InvalidData)?;
+            let Some(&extent) = self.extents.get(self.current) else {
+                self.has_more = true;
+                return Ok(());
+            };
             self.zeros_up_to(extent.offset + self.done, out)?;
             let room = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(bytes.len().min(room));

@@ -73,6 +73,8 @@ pub struct RestorePlan {
     pub spared: Listed,
     /// Folders in which nothing would be deleted: they can't be looked at, or the file system doesn't tell names apart.
     pub untouched: Listed,
+    /// Directories of the snapshot that can't be read, or not to their ends: what is in them isn't counted.
+    pub unreadable: Listed,
 }
 
 /// Looks at what a restore will bring back, and at what is in the target.
@@ -104,8 +106,12 @@ pub fn plan(
     };
     if top.kind == EntryType::Directory {
         let mut each = |path: &SafePath, entry: &Entry| ControlFlow::Continue(planner.entry(path, entry));
-        // What is below a directory that can't be read isn't counted; the restore names it.
-        browse::walk_on(&reader, snapshot, &path, &top, &mut each, &mut |_, _| Ok(()))?;
+        let mut unreadable = Listed::default();
+        browse::walk_on(&reader, snapshot, &path, &top, &mut each, &mut |path, _| {
+            unreadable.add(path, 1);
+            Ok(())
+        })?;
+        planner.plan.unreadable = unreadable;
     } else {
         planner.entry(&path, &top);
     }

@@ -50,6 +50,8 @@ pub struct Replay {
     pending: Vec<Change>,
     /// Whether `syncfs` does nothing: to show that it's needed.
     without_syncfs: bool,
+    /// Whether an `fsync` of a file does nothing, likewise.
+    without_fsync: bool,
 }
 
 /// What is there after a power loss: files by their paths below the root, and folders.
@@ -57,6 +59,8 @@ pub struct Replay {
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
     pub folders: BTreeSet<String>,
+    /// Whether each file was drawn by itself.
+    pub is_mixed: bool,
 }
 
 /// Numbers that look random, the same each time: a failure can be looked at again.
@@ -79,6 +83,44 @@ impl Chance {
 
 /// Most states of one moment that are looked at one by one; of more, so many are drawn.
 const MOST: usize = 64;
+/// So many states of one moment are drawn in which each name is there or not and each file is torn in its own way.
+const MIXED: usize = 32;
+
+/// What is there under certain names, before anything is torn.
+#[derive(Default)]
+struct Layout {
+    folders: BTreeSet<String>,
+    files: BTreeMap<String, Vec<u8>>,
+    /// Those that aren't certain: how much of each is.
+    torn: Vec<(String, usize)>,
+}
+
+impl Layout {
+    /// Whether a file that isn't a temporary one may be torn.
+    fn is_torn(&self) -> bool {
+        self.torn.iter().any(|(path, _)| !is_temporary(path))
+    }
+
+    /// With each file torn as `how` says.
+    fn state(&self, is_mixed: bool, how: &mut dyn FnMut(&str, usize, &[u8]) -> Vec<u8>) -> State {
+        let mut files = self.files.clone();
+        for (path, certain) in &self.torn {
+            files.insert(path.clone(), how(path, *certain, &self.files[path]));
+        }
+        State { files, folders: self.folders.clone(), is_mixed }
+    }
+}
+
+/// What may be there of a file: all, what is certain, a part of the rest, and zeros in the place of what follows.
+fn torn(certain: usize, all: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let cut = certain + chance.below(all.len() - certain + 1);
+    match chance.below(4) {
+        0 => all.to_vec(),
+        1 => all[..certain].to_vec(),
+        2 => all[..cut].to_vec(),
+        _ => [&all[..cut], &vec![0; all.len() - cut]].concat(),
+    }
+}
 
 fn is_temporary(name: &str) -> bool {
     name.strip_suffix("tmp").is_some_and(|name| name.ends_with('.'))
@@ -93,6 +135,11 @@ impl Replay {
     /// The same where `syncfs` does nothing.
     pub fn without_syncfs(self) -> Self {
         Self { without_syncfs: true, ..self }
+    }
+
+    /// The same where an `fsync` of a file does nothing.
+    pub fn without_fsync(self) -> Self {
+        Self { without_fsync: true, ..self }
     }
 
     /// The path below the root: empty for the root itself.
@@ -176,6 +223,9 @@ impl Replay {
 
     fn synchronise(&mut self, path: &str, begun: usize) {
         if let Some(Node::File(file)) = self.names.get(path).copied() {
+            if self.without_fsync {
+                return;
+            }
             let file = &mut self.files[file];
             file.certain = file.writes.iter().filter(|write| write.at < begun).count();
             return;
@@ -219,48 +269,64 @@ impl Replay {
             }
             self.contents(&names, chance, each);
         }
+        self.mixed(chance, each);
     }
 
-    /// The states with these names: files that aren't synchronised in several versions.
-    fn contents(&self, names: &BTreeMap<String, Node>, chance: &mut Chance, each: &mut dyn FnMut(State)) {
-        let mut folders: BTreeSet<String> = BTreeSet::new();
-        let mut files = BTreeMap::new();
-        let mut torn = Vec::new();
+    /// States in which names and contents are drawn together, where there is more to draw than what was looked at one by one.
+    fn mixed(&self, chance: &mut Chance, each: &mut dyn FnMut(State)) {
+        let is_tried =
+            1_usize.checked_shl(u32::try_from(self.open().len()).unwrap_or(u32::MAX)).is_some_and(|all| all <= MOST);
+        for _ in 0..MIXED {
+            let mut names = self.certain.clone();
+            self.pending.iter().filter(|_| chance.next() & 1 == 1).for_each(|change| apply(&mut names, change));
+            let layout = self.layout(&names);
+            if !is_tried || layout.is_torn() {
+                each(layout.state(true, &mut |_, certain, all| torn(certain, all, chance)));
+            }
+        }
+    }
+
+    /// What there is with these names.
+    fn layout(&self, names: &BTreeMap<String, Node>) -> Layout {
+        let mut layout = Layout::default();
         // In order, so that a folder comes before what is in it.
         for (path, node) in names {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-            if !parent.is_empty() && !folders.contains(parent) {
+            if !parent.is_empty() && !layout.folders.contains(parent) {
                 continue; // lost with its folder
             }
             match node {
                 Node::Folder => {
-                    folders.insert(path.clone());
+                    layout.folders.insert(path.clone());
                 }
                 Node::File(file) => {
                     let file = &self.files[*file];
-                    let certain: Vec<u8> = file.writes[..file.certain].iter().flat_map(|w| w.bytes.clone()).collect();
-                    let all: Vec<u8> = file.writes.iter().flat_map(|w| w.bytes.clone()).collect();
-                    if certain.len() != all.len() {
-                        torn.push((path.clone(), certain.len(), all.clone()));
+                    let certain: usize = file.writes[..file.certain].iter().map(|write| write.bytes.len()).sum();
+                    let all: Vec<u8> = file.writes.iter().flat_map(|write| write.bytes.clone()).collect();
+                    if certain != all.len() {
+                        layout.torn.push((path.clone(), certain));
                     }
-                    files.insert(path.clone(), all);
+                    layout.files.insert(path.clone(), all);
                 }
             }
         }
-        let versions = if torn.iter().any(|(path, ..)| !is_temporary(path)) { 4 } else { 1 };
-        for version in 0..versions {
-            let mut files = files.clone();
-            for (path, certain, all) in &torn {
-                let version = if is_temporary(path) { chance.below(4) } else { version };
-                let bytes = match version {
-                    0 => all.clone(),
-                    1 => all[..*certain].to_vec(),
-                    2 => all[..certain + (all.len() - certain) / 2].to_vec(),
-                    _ => [&all[..*certain], &vec![0; all.len() - certain]].concat(),
-                };
-                files.insert(path.clone(), bytes);
-            }
-            each(State { files, folders: folders.clone() });
+        layout
+    }
+
+    /// The states with these names: files that aren't synchronised in several versions, all of them in the same.
+    fn contents(&self, names: &BTreeMap<String, Node>, chance: &mut Chance, each: &mut dyn FnMut(State)) {
+        let layout = self.layout(names);
+        for version in 0..if layout.is_torn() { 4 } else { 1 } {
+            each(layout.state(false, &mut |path, certain, all| match if is_temporary(path) {
+                chance.below(4)
+            } else {
+                version
+            } {
+                0 => all.to_vec(),
+                1 => all[..certain].to_vec(),
+                2 => all[..certain + (all.len() - certain) / 2].to_vec(),
+                _ => [&all[..certain], &vec![0; all.len() - certain]].concat(),
+            }));
         }
     }
 

@@ -2,12 +2,13 @@
 
 use super::{deleting, into_existing, set_mtime};
 use crate::world::{World, everything_into, noise, portrait};
+use nightsafe::snapshot::monitor::{Monitor, Progress};
 use nightsafe::snapshot::restore::Overwrite;
 use nightsafe::snapshot::target::directory::Directory;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Directories, 300 in each other, with names of 60 bytes: longer than any path that the system takes.
@@ -78,10 +79,8 @@ fn swap(target: &Path, away: &Path, outside: &Path, stop: &AtomicBool) -> usize 
     swaps
 }
 
-/// Another process that may write to the target swaps folders for links, all the time: nothing beyond the links is ever touched.
-#[test]
-fn folders_swapped_for_links_lead_nowhere() {
-    let world = World::new();
+/// Folders in folders, with files, other names of one, and links.
+fn fill(world: &World) {
     for top in 0..4 {
         for n in 0..12 {
             for folder in [format!("{top}"), format!("{top}/inner"), format!("{top}/inner/most")] {
@@ -91,8 +90,10 @@ fn folders_swapped_for_links_lead_nowhere() {
         std::fs::hard_link(world.source().join("0/0"), world.source().join(format!("{top}/inner/linked"))).unwrap();
         symlink("0", world.source().join(format!("{top}/inner/most/symlink"))).unwrap();
     }
-    let id = world.night();
-    // Outside is all that a restore would write, change or delete if it followed a link.
+}
+
+/// Two folders beside the target: one that holds all that a restore would write, change or delete if it followed a link, and an empty one.
+fn beside(world: &World) -> (PathBuf, PathBuf) {
     let (outside, away) = (world.fresh(), world.fresh());
     std::fs::create_dir(&away).unwrap();
     std::fs::create_dir_all(outside.join("inner/most")).unwrap();
@@ -104,6 +105,16 @@ fn folders_swapped_for_links_lead_nowhere() {
     }
     set_mtime(&outside.join("inner"), 1_100_000_000);
     set_mtime(&outside, 1_100_000_000);
+    (outside, away)
+}
+
+/// Another process that may write to the target swaps folders for links, all the time: nothing beyond the links is ever touched.
+#[test]
+fn folders_swapped_for_links_lead_nowhere() {
+    let world = World::new();
+    fill(&world);
+    let id = world.night();
+    let (outside, away) = beside(&world);
     let before = portrait(&outside);
     let target = world.copy_of(id);
     let stop = AtomicBool::new(false);
@@ -129,6 +140,113 @@ fn folders_swapped_for_links_lead_nowhere() {
     assert!(swaps > 100 && runs > 3, "{swaps} swaps, {runs} runs");
     assert_eq!(portrait(&outside), before);
     let summary = world.run(id, &deleting(&target, Overwrite::Always)).unwrap();
+    assert_eq!(summary.problems, []);
+    assert_eq!(portrait(&target), portrait(&world.source()));
+}
+
+/// Swaps a folder for a link at one moment of a restore: when it asks for the so-manieth time whether it shall go on.
+struct SwapsOnce<'a> {
+    progress: Progress,
+    target: &'a Path,
+    away: &'a Path,
+    outside: &'a Path,
+    at: usize,
+    asked: AtomicUsize,
+    swapped: AtomicUsize,
+}
+
+impl Monitor for SwapsOnce<'_> {
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+    fn interrupted(&self) -> bool {
+        if self.asked.fetch_add(1, Ordering::SeqCst) == self.at {
+            // The innermost first: those that have been made by now.
+            for (n, name) in FOLDERS.iter().enumerate() {
+                let here = self.target.join(name);
+                if std::fs::rename(&here, self.away.join(n.to_string())).is_ok() {
+                    symlink(self.outside, &here).unwrap();
+                    self.swapped.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// What is swapped.
+const FOLDERS: [&str; 6] = ["3/inner/most", "2/inner/most", "1/inner", "0/inner", "2", "0"];
+
+/// The folders that a restore has just made are swapped for links to outside, at every third moment of it, and stay so: whatever it was about to write there goes into the folder that it had made, which another
+/// process moved away, or nowhere.
+#[test]
+fn folders_just_made_are_swapped_for_links_at_each_moment() {
+    let world = World::new();
+    fill(&world);
+    let id = world.night();
+    let (outside, away) = beside(&world);
+    std::fs::remove_dir(&away).unwrap();
+    let before = portrait(&outside);
+    let (mut swapped, mut noticed) = (0, 0);
+    for at in (0..).step_by(3) {
+        let target = world.fresh();
+        std::fs::create_dir(&away).unwrap();
+        let monitor = SwapsOnce {
+            progress: Progress::default(),
+            target: &target,
+            away: &away,
+            outside: &outside,
+            at,
+            asked: AtomicUsize::new(0),
+            swapped: AtomicUsize::new(0),
+        };
+        let result = world.run_watched(id, &everything_into(target.clone()), &monitor);
+        assert_eq!(portrait(&outside), before, "at moment {at}");
+        let now = monitor.swapped.into_inner();
+        swapped += now;
+        noticed += usize::from(!result.is_ok_and(|summary| summary.problems.is_empty()));
+        std::fs::remove_dir_all(&away).unwrap();
+        std::fs::remove_dir_all(&target).unwrap();
+        if monitor.asked.into_inner() <= at {
+            break;
+        }
+    }
+    assert!(
+        swapped > 100 && noticed > 20,
+        "{swapped} folders were swapped; {noticed} restores said that something was wrong"
+    );
+}
+
+/// Another process swaps the folders of an empty target as soon as they are made, all the time.
+#[test]
+fn folders_of_an_empty_target_are_swapped_all_the_time() {
+    let world = World::new();
+    fill(&world);
+    let id = world.night();
+    let (outside, away) = beside(&world);
+    let before = portrait(&outside);
+    let (mut swaps, mut runs) = (0, 0);
+    while swaps < 500 {
+        let target = world.fresh();
+        let stop = AtomicBool::new(false);
+        swaps += std::thread::scope(|scope| {
+            let swapper = scope.spawn(|| swap(&target, &away, &outside, &stop));
+            // It may fail at whatever is swapped just then, and is typed again meanwhile.
+            for _ in 0..2 {
+                let _ = world.run(id, &everything_into(target.clone()));
+            }
+            stop.store(true, Ordering::Relaxed);
+            swapper.join().unwrap()
+        });
+        assert_eq!(portrait(&outside), before, "run {runs}");
+        std::fs::remove_dir_all(&target).unwrap();
+        std::fs::remove_dir_all(&away).unwrap();
+        std::fs::create_dir(&away).unwrap();
+        runs += 1;
+        assert!(runs < 2_000, "only {swaps} folders were swapped in {runs} restores");
+    }
+    let target = world.fresh();
+    let summary = world.run(id, &everything_into(target.clone())).unwrap();
     assert_eq!(summary.problems, []);
     assert_eq!(portrait(&target), portrait(&world.source()));
 }

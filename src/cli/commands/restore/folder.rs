@@ -130,7 +130,8 @@ pub fn restore(
         } else {
             ui.say(&render_lists(&plan))?;
         }
-        return Ok(if plan.refused.count == 0 && plan.untouched.count == 0 { Exit::Done } else { Exit::Incomplete });
+        let lacking = [&plan.refused, &plan.untouched, &plan.unreadable];
+        return Ok(if lacking.iter().all(|list| list.count == 0) { Exit::Done } else { Exit::Incomplete });
     }
     let result = context.watched(|monitor| library::restore(repo, snapshot, path, options, monitor));
     let kept = format!(
@@ -254,7 +255,7 @@ fn render_checkpoint(snapshot: &Snapshot) -> String {
 }
 
 /// What would happen to entries, and to which.
-fn lists(plan: &RestorePlan) -> [(&'static str, &Listed); 7] {
+fn lists(plan: &RestorePlan) -> [(&'static str, &Listed); 8] {
     [
         ("new", &plan.created),
         ("replaced", &plan.overwritten),
@@ -263,6 +264,7 @@ fn lists(plan: &RestorePlan) -> [(&'static str, &Listed); 7] {
         ("in the way", &plan.refused),
         ("left alone, as the backup did", &plan.spared),
         ("without deleting, since they can't be looked at", &plan.untouched),
+        ("lost with what is in them, since they can't be read in the snapshot", &plan.unreadable),
     ]
 }
 
