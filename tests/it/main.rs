@@ -10,6 +10,7 @@ mod damage;
 mod diff;
 mod disk;
 mod dumps;
+mod errors;
 mod expand;
 mod exports;
 mod faults;

@@ -5,7 +5,9 @@
 use crate::binary::{Scene, as_somebody};
 use crate::terminal::on_terminal;
 use crate::world::noisy_text;
-use std::collections::BTreeMap;
+use clap::CommandFactory;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -171,7 +173,8 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
     let once = |name: &str| path(&format!("{name}-{}", json.len()));
     let (word, config) = (path("word-file"), path("nightsafe.toml"));
     let (other, target, page) = (once("other"), once("target"), once("page"));
-    let verbs: [&[&str]; 14] = [
+    let letter = format!("latest:{}/letter", path("source"));
+    let verbs: [&[&str]; 18] = [
         &["init", "-r", &other, "--password-file", &word],
         &["restore", "latest", "--target", &target],
         &["tag", "latest", "--add", "kept"],
@@ -179,6 +182,10 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
         &["forget", "--dry-run", "--keep-last", "1"],
         &["prune", "--dry-run"],
         &["prune"],
+        &["protect", "--remove", "latest"],
+        &["dump", &letter],
+        &["completions", "bash"],
+        &["man"],
         &["repair", "index"],
         &["repair", "packs", "--read-data"],
         &["repair", "notes"],
@@ -190,6 +197,26 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
     for arguments in verbs {
         run(&[arguments, json].concat());
     }
+}
+
+/// Every verb and subverb that is shown.
+fn all_verbs() -> BTreeSet<String> {
+    let mut verbs = BTreeSet::new();
+    for verb in nightsafe::cli::args::Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let below: Vec<_> =
+            verb.get_subcommands().map(|below| format!("{} {}", verb.get_name(), below.get_name())).collect();
+        if below.is_empty() {
+            verbs.insert(verb.get_name().to_owned());
+        }
+        verbs.extend(below);
+    }
+    verbs
+}
+
+/// The verb of these arguments, with what follows it.
+fn verb_of(arguments: &[&str]) -> String {
+    let groups = ["key", "repair", "config"];
+    arguments[..if groups.contains(&arguments[0]) { 2 } else { 1 }].join(" ")
 }
 
 #[test]
@@ -220,7 +247,9 @@ fn no_secret_is_where_it_does_not_belong() {
     let config = "[repository.other]\nurl = \"s3:bucket\"\npassword = { env = \"NIGHTSAFE_STORE_PASSWORD\" }\n";
     fs::write(scene.at("nightsafe.toml"), config).unwrap();
 
+    let looked_at = RefCell::new(BTreeSet::new());
     let run = |code: i32, arguments: &[&str], variables: &[(&str, &str)]| {
+        looked_at.borrow_mut().insert(verb_of(arguments));
         let mut command = scene.command(arguments.iter().copied());
         command.env("TMPDIR", scene.at("temporary")).env("PATH", "/usr/bin:/bin").env("PGPASSWORD", &database);
         command.env("NIGHTSAFE_STORE_PASSWORD", &storage).envs(variables.iter().copied());
@@ -268,6 +297,11 @@ fn no_secret_is_where_it_does_not_belong() {
         secrets.assert_not_in(&fs::read(&page).unwrap(), "the recovery page without words");
     }
     run(0, &["key", "passwd", "--new-password-file", &path("word-file")], &[("NIGHTSAFE_PASSWORD", &repository)]);
+    // The password, now that another key is in use.
+    let keys: serde_json::Value = serde_json::from_str(&run(0, &["key", "list", "--json"], &[])).unwrap();
+    let other = keys.as_array().unwrap().iter().find(|key| key["current"] == false).unwrap();
+    run(0, &["key", "remove", other["id"].as_str().unwrap()], &[]);
+    assert_eq!(*looked_at.borrow(), all_verbs(), "each verb is looked at");
     // A secret file goes to a terminal only when it's asked for.
     let (code, shown) = on_terminal(scene.command(["dump", &entry]), 100);
     assert_ne!(code, Some(0), "{shown}");
