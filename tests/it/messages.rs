@@ -265,8 +265,6 @@ fn of_forgetting_pruning_checking_and_keys() {
     on.run(&["check"], &[]);
     on.run(&["restore", "latest", "-t", scene.at("target").to_str().unwrap()], &[]);
     on.run(&["prune", "--grace", "0"], &[]);
-    assert_eq!(scene.run(["forget", "latest", "--allow-empty-group"]).code, Some(0));
-    on.run(&["prune", "--grace", "0"], &[]);
     insta::assert_snapshot!("housekeeping", on.text);
 }
 
