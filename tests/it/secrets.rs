@@ -327,3 +327,63 @@ fn no_secret_is_where_it_does_not_belong() {
     }
     assert!(files > 10, "the repository and the cache hold files");
 }
+
+/// The definitions in a source that derive `Debug` and hold a secret: `Zeroizing`, or a type of `repo::keys` that is one. `Zeroizing` itself would print what is in it.
+fn printable_secrets(source: &str) -> Vec<String> {
+    const SECRETS: [&str; 9] = [
+        "Zeroizing<",
+        "SealKey",
+        ": RunKey",
+        "KeyFile(KeyFile",
+        "Passphrase(Passphrase",
+        "SecretRoot",
+        "WriteKeys",
+        "ReadKeys",
+        "SecretSource",
+    ];
+    let mut found = Vec::new();
+    let mut derives = false;
+    let mut lines = source.lines().peekable();
+    while let Some(line) = lines.next() {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with("#[derive(") {
+            derives = trimmed.contains("Debug");
+        } else if trimmed.contains("struct ") || trimmed.contains("enum ") {
+            let mut body = line.to_owned();
+            let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
+            while line.ends_with('{') && lines.peek().is_some_and(|next| **next != end) {
+                body += lines.next().unwrap_or_default();
+            }
+            if derives && SECRETS.iter().any(|secret| body.contains(secret)) {
+                found.push(line.to_owned());
+            }
+            derives = false;
+        } else if !trimmed.starts_with("#[") && !trimmed.starts_with("//") {
+            derives = false;
+        }
+    }
+    found
+}
+
+/// A panic prints what `Debug` makes of the values in it. The types of keys have none (`src/repo/keys/secrecy.rs`); here, what holds them or a text that is wiped.
+#[test]
+fn nothing_that_holds_a_secret_can_be_printed() {
+    let bad = "#[derive(Clone, Debug)]\npub struct Login {\n    user: String,\n    word: Zeroizing<String>,\n}\n";
+    assert_eq!(printable_secrets(bad).len(), 1);
+    assert!(printable_secrets(&bad.replace(", Debug", "")).is_empty());
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                looked_at += usize::from(source.contains("Zeroizing<"));
+                let found = printable_secrets(&source);
+                assert!(found.is_empty(), "{}: {found:?}", path.display());
+            }
+        }
+    }
+    assert!(looked_at >= 15, "{looked_at}");
+}

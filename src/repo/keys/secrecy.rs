@@ -1,7 +1,6 @@
 //! What is true of every secret type, as far as the compiler can tell: it is wiped when it's dropped, and nothing can print it, so neither can a panic, whose
 //! message is made by `Debug` or `Display`.
 
-use crate::chunker::Gear;
 use crate::repo::keys::bundle::{Bundle, Opened};
 use crate::repo::keys::{DomainKeys, IdKeys, KeyFile, Passphrase, ReadKeys, RunKey, Secret, SecretRoot, WriteKeys};
 use crate::repo::seal::SealKey;
@@ -28,8 +27,8 @@ macro_rules! never {
     };)+ };
 }
 
-never!(Debug: SealKey, RunKey, KeyFile, Passphrase, Secret, IdKeys, DomainKeys, SecretRoot, WriteKeys, ReadKeys, Opened, Bundle, Gear);
-never!(Display: SealKey, RunKey, KeyFile, Passphrase, Secret, IdKeys, DomainKeys, SecretRoot, WriteKeys, ReadKeys, Opened, Bundle, Gear);
+never!(Debug: SealKey, RunKey, KeyFile, Passphrase, Secret, IdKeys, DomainKeys, SecretRoot, WriteKeys, ReadKeys, Opened, Bundle);
+never!(Display: SealKey, RunKey, KeyFile, Passphrase, Secret, IdKeys, DomainKeys, SecretRoot, WriteKeys, ReadKeys, Opened, Bundle);
 
 /// Those that hold bytes. What is made of them is taken apart field by field beside its definition.
 #[test]
