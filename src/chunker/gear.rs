@@ -52,6 +52,14 @@ impl Gear {
 mod tests {
     use super::*;
 
+    /// What boundaries lie at is secret, too.
+    #[test]
+    fn the_tables_are_wiped() {
+        const fn wiped<T: ZeroizeOnDrop>(_: &T) {}
+        let Gear { tables } = Gear::new(&[7; 32]);
+        wiped(&*tables);
+    }
+
     #[test]
     fn the_table_is_the_keyed_hash_in_order() {
         let key = [3; 32];

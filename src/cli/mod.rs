@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`args`] | verbs and options; their doc comments are the help |
+//! | [`help`] | how `-h` and `--help` look |
 //! | [`config`] | the configuration file |
 //! | [`settings`] | arguments and environment → what the library takes |
 //! | [`password`] | how a password or key is obtained |
@@ -16,6 +17,7 @@ pub mod args;
 pub mod commands;
 pub mod config;
 pub mod error;
+pub mod help;
 pub mod json;
 pub mod password;
 pub mod settings;
@@ -24,7 +26,7 @@ pub mod ui;
 
 use crate::repo::cache_fault::CacheFault;
 use args::Cli;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use commands::Context;
 use error::{CliError, Exit};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -39,12 +41,13 @@ pub fn run() -> ExitCode {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     // The limit doesn't count where the system pipes dumps to a program, as systemd and Ubuntu do (core(5)). Nor can other programs of this user look into the memory then (prctl(2)).
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         // `--json` may stand behind what was wrong, so the parser can't tell.
         Err(error) => return ui::arguments(&error, std::env::args_os().any(|arg| arg == "--json")).into(),
     };
     let (zone, zone_name) = settings::zone();
+    ui::table::fit_into(ui::columns());
     let ui = Ui::new(cli.global.json, cli.global.verbosity(), zone);
     let outcome = execute(cli, &zone_name, &ui);
     // What was printed is a part of the outcome: a full disk behind `>` is no success.
@@ -58,6 +61,12 @@ pub fn run() -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = help::laid_out(Cli::command(), ui::columns());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn execute(cli: Cli, zone: &str, ui: &Ui) -> Result<Exit, CliError> {

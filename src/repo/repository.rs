@@ -7,7 +7,7 @@ use crate::repo::format::{self, MARKER};
 use crate::repo::id::{CredentialId, DomainId, RepositoryId};
 use crate::repo::keys::credential::{CredentialError, Method};
 use crate::repo::keys::ring::{self, RingError};
-use crate::repo::keys::{DomainKeys, KdfParams, Label, Opened, ReadKeys, Role, Secret, WriteKeys, bundle};
+use crate::repo::keys::{DomainKeys, KdfParams, Label, Opened, ReadKeys, Role, Secret, Sharing, WriteKeys, bundle};
 use crate::repo::store::probe::{self, Probe};
 use crate::repo::store::{Store, StoreErrorKind};
 use crate::repo::witness::Witness;
@@ -304,6 +304,12 @@ impl Repo<Full> {
     /// Adds a full credential.
     pub fn add_credential(&self, secret: &Secret, label: &Label, kdf: KdfParams) -> Result<CredentialId, RepoError> {
         Ok(ring::add(&*self.store, self.read_keys(), &self.read_keys().new_full(), secret, kdf, label)?)
+    }
+
+    /// Adds a credential that can write and read nothing, with a domain of its own: it deduplicates with itself only.
+    pub fn add_write_only(&self, secret: &Secret, label: &Label, kdf: KdfParams) -> Result<CredentialId, RepoError> {
+        let bundle = self.read_keys().new_write_only(Sharing::Alone);
+        Ok(ring::add(&*self.store, self.read_keys(), &bundle, secret, kdf, label)?)
     }
 
     /// Removes a credential; the last full one stays.

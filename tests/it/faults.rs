@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod every_call;
-mod hang;
+pub(crate) mod hang;
 
 use crate::world::{Portrait, World, noise, portrait};
 use nightsafe::repo::error::RepoError;

@@ -11,6 +11,7 @@ mod diff;
 mod disk;
 mod dumps;
 mod encoders;
+mod errors;
 mod expand;
 mod exports;
 mod faults;

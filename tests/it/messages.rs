@@ -129,6 +129,8 @@ fn of_getting_at_a_repository() {
     on.run(&["snapshots", "-r", text], &[]);
     on.run(&["snapshots", "-r", "gopher://host/night"], &[]);
     on.run(&["snapshots", "-r", "s3:"], &[]);
+    on.run(&["snapshots", "-r", ""], &[]);
+    on.run(&["snapshots", "-r", "~/night"], &[]);
     on.run(&["snapshots", "-r", "nowhere"], &[]);
     on.run(&["snapshots", "-r", "s3:bucket/night", "-o", "regoin=eu"], &[]);
     on.run(&["snapshots", "-r", "s3:bucket/night", "-o", "secret_access_key=hush"], &[]);
@@ -170,6 +172,8 @@ fn of_snapshots() {
     on.run(&["backup", "--exclude-larger-than", "much", source], &[]);
     on.run(&["backup", source, "--postgres", "postgres://u:hush@localhost/d"], &[]);
     on.run(&["backup", source, "--postgres", "mysql://localhost/d"], &[]);
+    on.run(&["backup", source, "--postgres", "", "--postgres-via", "docker exec -e PGPASSWORD=hush db"], &[]);
+    on.run(&["backup", source, "--secret", "a["], &[]);
     fs::write(scene.at("source/file"), noise(10_000)).unwrap();
     fs::create_dir(scene.at("source/sub")).unwrap();
     for host in ["a", "b"] {
@@ -187,6 +191,7 @@ fn of_snapshots() {
     on.run(&["dump", "latest", "--host", "a"], &[]);
     on.run(&["dump", "latest:/data/file", "--host", "a", "--output", source], &[]);
     on.run(&["dump", "latest:/data/file", "--host", "a", "--table", "t"], &[]);
+    on.run(&["dump", "latest:/data/file", "--host", "a", "--table", "a.b.c.d"], &[]);
     on.run(&["dump", "latest:/data/file", "--host", "a", "--manifest", "--output", target], &[]);
     on.run(&["restore", "latest", "-t", target], &[]);
     on.run(&["restore", "latest", "--host", "a", "-t", source], &[]);
@@ -217,6 +222,10 @@ fn of_forgetting_pruning_checking_and_keys() {
     on.run(&["forget", "--keep-last", "0"], &[]);
     on.run(&["forget", "--keep-daily", "-1"], &[]);
     on.run(&["forget", "--keep-within", "5x"], &[]);
+    on.run(&["forget", "--keep-within", "1d2d"], &[]);
+    on.run(&["forget", "--keep-within", "0d"], &[]);
+    on.run(&["forget", "--keep-daily", "many"], &[]);
+    on.run(&["forget", "--unreadable", "zzzz"], &[]);
     on.run(&["forget", "zzzz"], &[]);
     on.run(&["forget", "--undo", "zzzz"], &[]);
     on.run(&["forget", "--app", "wiki"], &[]);
@@ -229,6 +238,10 @@ fn of_forgetting_pruning_checking_and_keys() {
     on.run(&["prune", "--max-delete", "200"], &[]);
     on.run(&["prune", "--max-unused", "much"], &[]);
     on.run(&["check", "--read-data=200%"], &[]);
+    on.run(&["check", "--read-data=x/day"], &[]);
+    on.run(&["check", "--read-data=5%/moon"], &[]);
+    on.run(&["forget", "latest"], &[]);
+    on.run(&["repair", "packs", ""], &[]);
     on.run(&["check", "--read-data", "--packs-only=x"], &[]);
     on.run(&["repair", "packs", "zzzz"], &[]);
     on.run(&["repair", "packs"], &[]);
@@ -251,6 +264,7 @@ fn of_forgetting_pruning_checking_and_keys() {
     scene.packs().keys().for_each(|pack| fs::remove_file(pack).unwrap());
     on.run(&["check"], &[]);
     on.run(&["restore", "latest", "-t", scene.at("target").to_str().unwrap()], &[]);
+    on.run(&["prune", "--grace", "0"], &[]);
     insta::assert_snapshot!("housekeeping", on.text);
 }
 

@@ -5,7 +5,9 @@
 use crate::binary::{Scene, as_somebody};
 use crate::terminal::on_terminal;
 use crate::world::noisy_text;
-use std::collections::BTreeMap;
+use clap::CommandFactory;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -171,7 +173,8 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
     let once = |name: &str| path(&format!("{name}-{}", json.len()));
     let (word, config) = (path("word-file"), path("nightsafe.toml"));
     let (other, target, page) = (once("other"), once("target"), once("page"));
-    let verbs: [&[&str]; 14] = [
+    let letter = format!("latest:{}/letter", path("source"));
+    let verbs: [&[&str]; 18] = [
         &["init", "-r", &other, "--password-file", &word],
         &["restore", "latest", "--target", &target],
         &["tag", "latest", "--add", "kept"],
@@ -179,6 +182,10 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
         &["forget", "--dry-run", "--keep-last", "1"],
         &["prune", "--dry-run"],
         &["prune"],
+        &["protect", "--remove", "latest"],
+        &["dump", &letter],
+        &["completions", "bash"],
+        &["man"],
         &["repair", "index"],
         &["repair", "packs", "--read-data"],
         &["repair", "notes"],
@@ -190,6 +197,26 @@ fn housekeeping(scene: &Scene, json: &[&str], run: &dyn Fn(&[&str])) {
     for arguments in verbs {
         run(&[arguments, json].concat());
     }
+}
+
+/// Every verb and subverb that is shown.
+fn all_verbs() -> BTreeSet<String> {
+    let mut verbs = BTreeSet::new();
+    for verb in nightsafe::cli::args::Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let below: Vec<_> =
+            verb.get_subcommands().map(|below| format!("{} {}", verb.get_name(), below.get_name())).collect();
+        if below.is_empty() {
+            verbs.insert(verb.get_name().to_owned());
+        }
+        verbs.extend(below);
+    }
+    verbs
+}
+
+/// The verb of these arguments, with what follows it.
+fn verb_of(arguments: &[&str]) -> String {
+    let groups = ["key", "repair", "config"];
+    arguments[..if groups.contains(&arguments[0]) { 2 } else { 1 }].join(" ")
 }
 
 #[test]
@@ -220,7 +247,9 @@ fn no_secret_is_where_it_does_not_belong() {
     let config = "[repository.other]\nurl = \"s3:bucket\"\npassword = { env = \"NIGHTSAFE_STORE_PASSWORD\" }\n";
     fs::write(scene.at("nightsafe.toml"), config).unwrap();
 
+    let looked_at = RefCell::new(BTreeSet::new());
     let run = |code: i32, arguments: &[&str], variables: &[(&str, &str)]| {
+        looked_at.borrow_mut().insert(verb_of(arguments));
         let mut command = scene.command(arguments.iter().copied());
         command.env("TMPDIR", scene.at("temporary")).env("PATH", "/usr/bin:/bin").env("PGPASSWORD", &database);
         command.env("NIGHTSAFE_STORE_PASSWORD", &storage).envs(variables.iter().copied());
@@ -268,6 +297,11 @@ fn no_secret_is_where_it_does_not_belong() {
         secrets.assert_not_in(&fs::read(&page).unwrap(), "the recovery page without words");
     }
     run(0, &["key", "passwd", "--new-password-file", &path("word-file")], &[("NIGHTSAFE_PASSWORD", &repository)]);
+    // The password, now that another key is in use.
+    let keys: serde_json::Value = serde_json::from_str(&run(0, &["key", "list", "--json"], &[])).unwrap();
+    let other = keys.as_array().unwrap().iter().find(|key| key["current"] == false).unwrap();
+    run(0, &["key", "remove", other["id"].as_str().unwrap()], &[]);
+    assert_eq!(*looked_at.borrow(), all_verbs(), "each verb is looked at");
     // A secret file goes to a terminal only when it's asked for.
     let (code, shown) = on_terminal(scene.command(["dump", &entry]), 100);
     assert_ne!(code, Some(0), "{shown}");
@@ -292,4 +326,64 @@ fn no_secret_is_where_it_does_not_belong() {
         files += secrets.assert_not_below(&scene.at(folder));
     }
     assert!(files > 10, "the repository and the cache hold files");
+}
+
+/// The definitions in a source that derive `Debug` and hold a secret: `Zeroizing`, or a type of `repo::keys` that is one. `Zeroizing` itself would print what is in it.
+fn printable_secrets(source: &str) -> Vec<String> {
+    const SECRETS: [&str; 9] = [
+        "Zeroizing<",
+        "SealKey",
+        ": RunKey",
+        "KeyFile(KeyFile",
+        "Passphrase(Passphrase",
+        "SecretRoot",
+        "WriteKeys",
+        "ReadKeys",
+        "SecretSource",
+    ];
+    let mut found = Vec::new();
+    let mut derives = false;
+    let mut lines = source.lines().peekable();
+    while let Some(line) = lines.next() {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with("#[derive(") {
+            derives = trimmed.contains("Debug");
+        } else if trimmed.contains("struct ") || trimmed.contains("enum ") {
+            let mut body = line.to_owned();
+            let end = format!("{}}}", &line[..line.len() - trimmed.len()]);
+            while line.ends_with('{') && lines.peek().is_some_and(|next| **next != end) {
+                body += lines.next().unwrap_or_default();
+            }
+            if derives && SECRETS.iter().any(|secret| body.contains(secret)) {
+                found.push(line.to_owned());
+            }
+            derives = false;
+        } else if !trimmed.starts_with("#[") && !trimmed.starts_with("//") {
+            derives = false;
+        }
+    }
+    found
+}
+
+/// A panic prints what `Debug` makes of the values in it. The types of keys have none (`src/repo/keys/secrecy.rs`); here, what holds them or a text that is wiped.
+#[test]
+fn nothing_that_holds_a_secret_can_be_printed() {
+    let bad = "#[derive(Clone, Debug)]\npub struct Login {\n    user: String,\n    word: Zeroizing<String>,\n}\n";
+    assert_eq!(printable_secrets(bad).len(), 1);
+    assert!(printable_secrets(&bad.replace(", Debug", "")).is_empty());
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                looked_at += usize::from(source.contains("Zeroizing<"));
+                let found = printable_secrets(&source);
+                assert!(found.is_empty(), "{}: {found:?}", path.display());
+            }
+        }
+    }
+    assert!(looked_at >= 15, "{looked_at}");
 }

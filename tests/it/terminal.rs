@@ -114,6 +114,65 @@ fn no_color_means_none_and_without_it_there_are_some() {
     }
 }
 
+/// Tables once ran over the edge, where each line of theirs became two that nobody could tell apart.
+#[test]
+fn tables_fit_into_narrow_terminals_and_are_whole_in_pipes() {
+    let scene = Scene::new();
+    let folder = scene.at("source/a folder whose name takes more room than a small terminal has");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("file"), "content").unwrap();
+    let host = "a-host-with-a-name-that-nobody-would-type-twice";
+    let arguments = ["backup", "--host", host, "--tag", "nightly,before-the-upgrade", folder.to_str().unwrap()];
+    for _ in 0..2 {
+        assert_eq!(scene.run(arguments).code, Some(0));
+    }
+    let piped = scene.run(["snapshots"]);
+    assert!(piped.out.lines().any(|line| line.contains(host) && line.contains("before-the-upgrade")), "{piped:?}");
+    assert!(!piped.out.contains('…'), "{piped:?}");
+    for arguments in [&["snapshots"][..], &["key", "list"], &["show", "latest"], &["forget", "-n", "--keep-last", "1"]]
+    {
+        for columns in [100, 60, 30] {
+            let (code, shown) = on_terminal(scene.command([arguments, &["--json"]].concat()), columns);
+            assert_eq!(code, Some(0), "{shown}");
+            assert!(!shown.contains('…'), "JSON is never shortened: {shown}");
+            let (code, shown) = on_terminal(scene.command(arguments.iter().copied()), columns);
+            assert_eq!(code, Some(0), "{shown}");
+            // What has columns: their heads are capitals, or each line begins with one of those.
+            let shown = plain(&shown);
+            let is_table =
+                |line: &&str| line.starts_with("ID ") || line.starts_with("SOURCE ") || line.contains("  WHY");
+            let heads: Vec<&str> = shown.lines().filter(is_table).collect();
+            assert!(!heads.is_empty(), "{arguments:?} at {columns}: {shown}");
+            for line in heads {
+                assert!(line.chars().count() <= usize::from(columns), "{arguments:?} at {columns}: {line:?}");
+            }
+            // Ids and times are never cut.
+            assert!(!shown.lines().any(|line| line.starts_with("TIME") && line.contains('…')), "{shown}");
+        }
+    }
+    let (_, shown) = on_terminal(scene.command(["snapshots"]), 100);
+    let shown = plain(&shown);
+    assert!(shown.lines().filter(|line| line.contains('…')).count() == 2, "shortened: {shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    let (_, shown) = on_terminal(scene.command(["snapshots"]), 30);
+    assert!(
+        plain(&shown).lines().any(|line| line == format!("HOST   {host}\r") || line == format!("HOST   {host}")),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn help_is_as_wide_as_the_terminal_but_no_wider_than_a_screen() {
+    let scene = Scene::new();
+    for (columns, most) in [(200, 80), (80, 80), (50, 50)] {
+        let (code, shown) = on_terminal(scene.command(["tag", "-h"]), columns);
+        assert_eq!(code, Some(0), "{shown}");
+        let widest = plain(&shown).lines().map(|line| line.trim_end().chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= most), "{columns}: {shown}");
+        assert!(plain(&shown).lines().count() <= 23 || columns < 80, "{columns}: {shown}");
+    }
+}
+
 #[test]
 fn names_of_files_command_no_terminal() {
     let scene = Scene::new();

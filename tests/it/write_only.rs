@@ -1,6 +1,7 @@
 //! A credential that may only write backs up and deduplicates, and can't read anything back.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use crate::binary::Scene;
 use crate::world::{World, kdf, label, noise, portrait};
 use nightsafe::repo::format::{Class, key};
 use nightsafe::repo::id::{CredentialId, PackId};
@@ -186,4 +187,62 @@ fn it_can_neither_condemn_nor_stop() {
     let honest = record::seal_admin_record(full.read_keys(), &stop, &Stop { needs, time });
     let forged = forge(&stop, &honest);
     assert!(record::open_record::<Stop>(full.read_keys(), &stop, &forged).is_err());
+}
+
+/// The same with the program: what it refuses, it refuses before it does anything, and says what to do.
+#[test]
+fn a_host_with_such_a_key_backs_up_and_nothing_else() {
+    let scene = Scene::new();
+    std::fs::write(scene.at("source/file"), noise(200_000)).unwrap();
+    let host_key = scene.at("host-key");
+    let host_key = host_key.to_str().unwrap();
+    let said = scene.run(["key", "add", "--write-only", "--label", "web1", "--generate-key", host_key]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let roles = scene.run(["key", "list", "--json"]).json();
+    let roles: Vec<_> = roles.as_array().unwrap().iter().map(|key| (&key["label"], &key["role"])).collect();
+    assert!(roles.contains(&(&"web1".into(), &"write-only".into())) && roles.len() == 2, "{roles:?}");
+
+    let as_host = |arguments: &[&str]| -> crate::binary::Said {
+        scene.command(arguments.iter().copied()).env("NIGHTSAFE_KEY_FILE", host_key).output().unwrap().into()
+    };
+    let source = scene.at("source");
+    let backup = ["backup", "--as", "data", "--tag", "nightly", source.to_str().unwrap()];
+    let first = as_host(&backup);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let stored: u64 = scene.packs().values().sum();
+    assert_eq!(as_host(&backup).code, Some(0));
+    let again: u64 = scene.packs().values().sum();
+    assert!(again - stored < 50_000 && stored > 200_000, "it deduplicates with itself: {stored} {again}");
+
+    let target = scene.at("target");
+    let target = target.to_str().unwrap();
+    let files = || scene.packs().len();
+    let before = files();
+    for arguments in [
+        &["snapshots"][..],
+        &["ls", "latest"],
+        &["show", "latest"],
+        &["dump", "latest:/data/file"],
+        &["restore", "latest", "-t", target],
+        &["forget", "--keep-last", "1"],
+        &["tag", "latest", "--add", "x"],
+        &["protect", "latest"],
+        &["prune", "--grace", "0"],
+        &["check"],
+        &["repair", "index"],
+        &["key", "list"],
+        &["key", "add", "--generate-key", target],
+        &["key", "passwd", "--generate-key", target],
+        &["key", "recovery"],
+    ] {
+        let said = as_host(arguments);
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{arguments:?}: {said:?}");
+        assert!(said.err.contains("this key may only write"), "{arguments:?}: {said:?}");
+        assert!(said.err.contains("hint: use the password or a full key"), "{arguments:?}: {said:?}");
+        assert!(!scene.at("target").exists(), "{arguments:?}");
+    }
+    assert_eq!(files(), before);
+    let said = scene.run(["restore", "latest:/data", "-t", target]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(portrait(&scene.at("target")), portrait(&source));
 }

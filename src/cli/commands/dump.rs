@@ -39,7 +39,7 @@ pub struct DumpArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write what is known of a database's dump to FILE.manifest.json
-    #[arg(long, requires = "output", conflicts_with = "table")]
+    #[arg(long, requires = "output", conflicts_with = "table", hide_short_help = true)]
     manifest: bool,
     /// Write a secret file to a terminal, too
     #[arg(long)]

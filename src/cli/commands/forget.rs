@@ -36,8 +36,9 @@ the last of a group always stay. docs/retention.md explains all, also --keep-wit
 With --prune the options of `nightsafe prune` are understood, too.
 
 Examples:
-  nightsafe forget --keep-last 3 --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --dry-run
+  nightsafe forget --keep-daily 14 --keep-monthly 12 --dry-run
   nightsafe forget --app wiki")]
+#[command(mut_arg("host", |arg| arg.hide_short_help(true)), mut_arg("tags", |arg| arg.hide_short_help(true)))]
 pub struct ForgetArgs {
     /// Forget these, instead of what rules don't keep
     #[arg(value_name = "SNAP")]
@@ -47,15 +48,15 @@ pub struct ForgetArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// What is counted together, if not app,host,paths,key; tags is a word, too
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", hide_short_help = true)]
     group_by: Option<GroupBy>,
-    /// The zone in which days begin, if not this machine's: Europe/Berlin
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    /// Where days begin, if not here: Europe/Berlin
+    #[arg(long, value_name = "ZONE", value_parser = zone, hide_short_help = true)]
     timezone: Option<TimeZone>,
     /// How long forgotten ones can be brought back, and incomplete ones stay, if not 7d; 0: not
-    #[arg(long, value_name = "DURATION", value_parser = grace)]
+    #[arg(long, value_name = "DURATION", value_parser = grace, hide_short_help = true)]
     grace: Option<i64>,
-    /// Show what would stay and go, and a calendar of the year to come
+    /// Show what stays and goes, and a calendar of a year
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Bring a forgotten snapshot back, by its id
@@ -66,17 +67,17 @@ pub struct ForgetArgs {
     prune: bool,
     #[command(flatten)]
     limits: PruneLimits,
-    /// Forget a snapshot that can't be read, by its id; may be repeated
-    #[arg(long, value_name = "RUN")]
+    /// Forget one that can't be read, by its id; repeatable
+    #[arg(long, value_name = "RUN", hide_short_help = true)]
     unreadable: Vec<String>,
-    /// Believe the times that hosts claim, and write-only keys
-    #[arg(long)]
+    /// Believe the times of hosts, and write-only keys
+    #[arg(long, hide_short_help = true)]
     trust_hosts: bool,
-    /// Go on although the newest of a group holds less than half of the one before
-    #[arg(long)]
+    /// Go on although the newest of a group shrank by half
+    #[arg(long, hide_short_help = true)]
     accept_shrink: bool,
     /// Let the last complete snapshot of a group go
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     allow_empty_group: bool,
 }
 

@@ -40,7 +40,7 @@ Without the password nobody reads the backups, not even you: keep it where it su
 
 Examples:
   nightsafe init -r /mnt/backup/night
-  nightsafe init -r s3:my-bucket/night -o region=eu-1 --generate-password /root/night.password")]
+  nightsafe init -r s3:bucket/night -o region=eu-1 --generate-key /root/night.key")]
 pub struct InitArgs {
     /// Make a strong password and write it to a new file
     #[arg(long, value_name = "FILE", conflicts_with = "generate_key")]
@@ -91,10 +91,14 @@ pub fn init(args: &InitArgs, context: &Context) -> Result<Exit, CliError> {
             context.ui.alert(&format!("that this repository is at {url} can't be remembered: {error}"));
         }
     }
-    // A script that brings its own password wouldn't expect a file in the current folder.
-    let has_person = file.is_some() || context.settings.secret == SecretSource::Prompt;
-    let page = (has_person && !args.no_recovery_page)
-        .then(|| recovery::of_new(&repo, &secret, file.as_deref(), context))
+    // A script that brings its own password wouldn't expect a file in the current folder. Beside a key file, which has to be kept anyway, the page is in place.
+    let beside = match &context.settings.secret {
+        SecretSource::KeyFile(path) if file.is_none() => Some(path),
+        _ => file.as_ref(),
+    };
+    let is_wanted = beside.is_some() || context.settings.secret == SecretSource::Prompt;
+    let page = (is_wanted && !args.no_recovery_page)
+        .then(|| recovery::of_new(&repo, &secret, beside.map(PathBuf::as_path), context))
         .flatten();
     let made = json::Initialized {
         message_type: "initialized",

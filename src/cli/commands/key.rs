@@ -39,10 +39,13 @@ Examples:
     List,
     /// Add a password or key file
     #[command(after_help = "\
+One that only writes is for a host that could be taken over: it backs up, and can't list, restore, forget or prune,
+not even what it wrote itself. It deduplicates with its own backups only.
+
 Examples:
-  nightsafe key add --label escrow --generate-password /media/stick/night.password
-  nightsafe key add --label restore-host --generate-key /media/stick/night.key")]
-    Add(NewArgs),
+  nightsafe key add --label escrow --generate-password /media/password
+  nightsafe key add --write-only --label web1 --generate-key /root/web1.key")]
+    Add(AddArgs),
     /// Remove one; what it has read is not undone
     #[command(after_help = "\
 The last one that can read is never removed, nor the one in use.
@@ -69,8 +72,18 @@ The page names the repository and what opens it, and says what to type. Print it
 
 Examples:
   nightsafe key recovery --to recovery.txt
-  nightsafe key recovery --key-file /root/night.key --words --to /media/stick/recovery.txt")]
+  nightsafe key recovery --key-file /root/night.key --words --to recovery.txt")]
     Recovery(RecoveryArgs),
+}
+
+/// What is to be added.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    #[command(flatten)]
+    new: NewArgs,
+    /// It can back up, and read nothing
+    #[arg(long)]
+    write_only: bool,
 }
 
 /// Where a new secret comes from.
@@ -132,7 +145,14 @@ pub fn key(command: KeyCommand, context: &Context) -> Result<Exit, CliError> {
             return Ok(Exit::Done);
         }
         KeyCommand::Add(args) => {
-            ("added", repo.add_credential(&args.secret(context)?, &settings::label(&args.label), args.kdf.into())?)
+            let AddArgs { new, write_only } = args;
+            let (secret, label, kdf) = (new.secret(context)?, settings::label(&new.label), new.kdf.into());
+            let id = if write_only {
+                repo.add_write_only(&secret, &label, kdf)?
+            } else {
+                repo.add_credential(&secret, &label, kdf)?
+            };
+            ("added", id)
         }
         KeyCommand::Remove { id } => {
             let id = find(&repo.credentials()?, &id)?;
@@ -171,14 +191,14 @@ fn find(all: &[CredentialInfo], prefix: &str) -> Result<CredentialId, CliError> 
 }
 
 fn render(list: &[json::Credential], zone: &TimeZone) -> String {
-    use Align::Left;
+    use Align::{Left, Shortened};
     let mut table = Table::new(&[
         ("ID", Left),
         ("ROLE", Left),
         ("KIND", Left),
         ("CREATED", Left),
-        ("HOST", Left),
-        ("LABEL", Left),
+        ("HOST", Shortened),
+        ("LABEL", Shortened),
         ("", Left),
     ]);
     for key in list {

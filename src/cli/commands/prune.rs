@@ -53,13 +53,13 @@ pub struct PruneLimits {
     #[arg(long, value_name = "DURATION")]
     pub time_budget: Option<Period>,
     /// Take a run of which nothing was heard for so long for dead, if not 3d
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
     pub stale_after: Option<Period>,
     /// How long listings of this storage may lag, if not what is known of it
-    #[arg(long, value_name = "DURATION", value_parser = grace)]
+    #[arg(long, value_name = "DURATION", value_parser = grace, hide_short_help = true)]
     pub listing_lag: Option<Duration>,
     /// Go on although snapshots are gone that nobody forgot
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub accept_census: bool,
 }
 

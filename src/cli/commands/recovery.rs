@@ -20,12 +20,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// How many words stand in a line.
 const WORDS_PER_LINE: usize = 6;
+/// What the program was built from, if that was said when it was built (`scripts/release` does).
+const COMMIT: Option<&str> = option_env!("NIGHTSAFE_COMMIT");
 /// The program that runs, whatever became of its file.
 const MYSELF: &str = "/proc/self/exe";
 
@@ -68,6 +70,8 @@ impl Opener {
 
 /// The program that wrote the page.
 struct Program {
+    /// Where its file was.
+    file: String,
     sha256: String,
     bytes: u64,
 }
@@ -81,7 +85,8 @@ impl Program {
             let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
             text
         });
-        Ok(Self { sha256, bytes })
+        let file = std::env::current_exe().map(|path| escape_name(path.as_os_str().as_bytes())).unwrap_or_default();
+        Ok(Self { file, sha256, bytes })
     }
 }
 
@@ -163,6 +168,8 @@ impl<'p> Page<'p> {
             ("Options", options.join(" ")),
             ("Opened by", format!("{kind} (key {})", &self.credential[..json::SHORT_ID])),
             ("Program", format!("nightsafe {} for {} Linux", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)),
+            ("Commit", COMMIT.unwrap_or_default().to_owned()),
+            ("It was", self.program.file.clone()),
             ("SHA-256", self.program.sha256.clone()),
             ("Length", units::size(self.program.bytes)),
         ];
@@ -216,9 +223,19 @@ impl<'p> Page<'p> {
         push(page, "\nSTEPS\n");
         push(
             page,
-            "1. Get the program into an empty folder: a copy kept with this page, a download, or built from source.",
+            "1. Get the program into an empty folder: best a copy of the file above, kept with this page. Without one, build it",
         );
-        push(page, "   What this prints should be the SHA-256 above; a newer version reads the backups, too.\n");
+        push(
+            page,
+            &format!(
+                "   from the source of nightsafe {}: `cargo build --release --locked` leaves target/release/nightsafe.",
+                env!("CARGO_PKG_VERSION")
+            ),
+        );
+        push(
+            page,
+            "   Of the copy this prints the SHA-256 above, of your own build another one; a newer version reads the backups, too.\n",
+        );
         command(page, "sha256sum nightsafe");
         command(page, "chmod +x nightsafe");
         push(page, "\n2. Say where the backups are, and what opens them.\n");

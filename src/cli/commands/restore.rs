@@ -20,12 +20,13 @@ Of SNAP:/PATH the contents go into DIR. A folder that holds something is refused
 
 Examples:
   nightsafe restore latest:wiki:/srv/app/uploads -t /srv/app/uploads
-  nightsafe restore latest:wiki --postgres postgres://wiki@localhost/wiki --env /srv/wiki/.env")]
+  nightsafe restore latest:wiki --postgres postgres://wiki@localhost/wiki")]
+#[command(mut_arg("host", |arg| arg.hide_short_help(true)), mut_arg("tags", |arg| arg.hide_short_help(true)))]
 pub struct RestoreArgs {
     /// The snapshot, and the folder or file in it
     #[arg(value_name = "SNAP[:/PATH]")]
     snapshot: String,
-    /// Where to: an empty or new folder, or one where this restore was interrupted
+    /// To an empty or new folder, or an interrupted one
     #[arg(long, short, value_name = "DIR", required_unless_present = "postgres")]
     target: Option<PathBuf>,
     #[command(flatten)]

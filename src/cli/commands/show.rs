@@ -172,7 +172,7 @@ fn sources(m: &Manifest) -> String {
         return String::new();
     }
     let mut table = Table::new(&[
-        ("SOURCE", Align::Left),
+        ("SOURCE", Align::Shortened),
         ("KIND", Align::Left),
         ("STATE", Align::Left),
         ("ENTRIES", Align::Right),

@@ -120,17 +120,17 @@ fn render(list: &[&Snapshot], of: usize, since: &Since, zone: &TimeZone) -> Stri
 }
 
 fn table(snapshots: &[&Snapshot], since: &Since, zone: &TimeZone) -> String {
-    use Align::{Left, Right};
+    use Align::{Left, Right, Shortened};
     let columns = [
         ("ID", Left),
         ("TIME", Left),
-        ("HOST", Left),
+        ("HOST", Shortened),
         ("STATE", Left),
         ("FILES", Right),
         ("SIZE", Right),
         ("ADDED", Right),
-        ("PATHS", Left),
-        ("TAGS", Left),
+        ("PATHS", Shortened),
+        ("TAGS", Shortened),
     ];
     let mut table = Table::new(&columns);
     for snapshot in snapshots {

@@ -210,6 +210,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How many columns standard output has, if it's a terminal.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // A terminal that doesn't know its size says 0.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Text of unknown origin (labels, hosts, messages of other programs) on one line, harmless for a terminal.
 pub fn clean(text: &str) -> String {
     // Names inside such a text were escaped where it was made, so backslashes stay single.

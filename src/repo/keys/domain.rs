@@ -124,6 +124,19 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    /// A new field doesn't compile before it stands here.
+    #[test]
+    fn every_key_is_wiped() {
+        use crate::repo::keys::secrecy::wiped;
+        let root = DomainRoot::derive(&[7; 32], DomainId::SHARED);
+        wiped(&root);
+        let DomainKeys { id: _, ids: IdKeys { chunk, frame }, gear, index } =
+            DomainKeys::derive(DomainId::SHARED, &root);
+        [chunk, frame, gear, index].iter().for_each(wiped);
+        let SecretRoot { root, ids: IdKeys { chunk, frame }, content } = SecretRoot::generate();
+        [root, chunk, frame, content].iter().for_each(wiped);
+    }
+
     #[test]
     fn every_key_of_every_root_is_another() {
         let mut seen = HashSet::new();

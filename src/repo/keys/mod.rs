@@ -32,6 +32,8 @@ pub mod kdf;
 pub mod key_file;
 pub mod passphrase;
 pub mod ring;
+#[cfg(test)]
+mod secrecy;
 pub mod sign;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -27,8 +27,8 @@ const STRIDE: usize = 6;
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// As much of S3 as a repository needs: one bucket, in memory, whoever asks.
-struct Server {
-    address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     requests: AtomicU64,
     /// Which request isn't answered.
@@ -83,7 +83,12 @@ impl Request {
 }
 
 impl Server {
-    fn start() -> Arc<Self> {
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Arc::new(Self {
             address: format!("http://{}", listener.local_addr().unwrap()),

@@ -43,54 +43,54 @@ What can't be captured as it should makes the snapshot incomplete: exit code 3. 
 PGPASSWORD, PGPASSFILE, service files or the container's environment.
 
 Examples:
-  nightsafe backup /srv/app --app wiki --postgres postgres://wiki@localhost/wiki
-  nightsafe backup --postgres '' --postgres-via 'docker exec -i wiki-db-1' --app wiki")]
+  nightsafe backup /srv/app --app wiki --postgres postgres://wiki@db/wiki
+  nightsafe backup --app wiki --postgres '' --postgres-via 'docker exec -i db'")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct BackupArgs {
     /// What to back up
     #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "urls", "app", "stdin", "stdin_filename"])]
     paths: Vec<PathBuf>,
     /// Also back up the paths in this file, one a line; `-`: standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     files_from: Option<PathBuf>,
-    /// Store the only path under this name, without its parents
+    /// Store the only path as this, without its parents
     #[arg(long = "as", value_name = "NAME", conflicts_with = "files_from")]
     rename: Option<String>,
     /// The application that this belongs to; alone: all that it has in nightsafe.toml
     #[arg(long, value_name = "APP")]
     app: Option<String>,
     /// The host's name, if not this one's
-    #[arg(long, short = 'H', value_name = "HOST")]
+    #[arg(long, short = 'H', value_name = "HOST", hide_short_help = true)]
     host: Option<String>,
     /// A tag for the snapshot; may be repeated
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
     /// The snapshot's time, if not now: `2026-11-20 03:30`
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
     time: Option<String>,
     /// Leave out what matches; may be repeated
     #[arg(long, short, value_name = "PATTERN")]
     exclude: Vec<String>,
     /// Leave out what matches the patterns in this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     exclude_file: Vec<PathBuf>,
-    /// Leave out folders that a CACHEDIR.TAG marks as caches
+    /// Leave out folders marked by a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
     /// Leave out files larger than this: `500M`, `2G`
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, hide_short_help = true)]
     exclude_larger_than: Option<u64>,
     /// Leave out folders that hold a file of this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     exclude_if_present: Vec<String>,
     /// Don't go into other file systems
     #[arg(long, short = 'x')]
     one_file_system: bool,
     /// Treat what matches as secret, as .env files are
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", hide_short_help = true)]
     secret: Vec<String>,
     /// Store ZIP, gzip and compressed dumps as they are
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     no_expand: bool,
     /// How often a long backup makes what it has done so far a snapshot, `never` for not at all
     #[arg(long, value_name = "TIME", default_value = "45min", hide = true)]

@@ -10,23 +10,23 @@ use clap::Args;
 /// Which databases are captured, and how they are reached.
 #[derive(Debug, Default, Args)]
 pub struct PostgresArgs {
-    /// Back up a live PostgreSQL database, as /db/NAME.dump; may be repeated
+    /// A PostgreSQL database: /db/NAME.dump; repeatable
     #[arg(long = "postgres", value_name = "URL")]
     urls: Vec<String>,
     /// Reach it by a command: 'docker exec -i CONTAINER'
-    #[arg(long = "postgres-via", value_name = "COMMAND", requires = "urls")]
+    #[arg(long = "postgres-via", value_name = "CMD", requires = "urls")]
     via: Option<String>,
     /// Back up every database of the server
-    #[arg(long, requires = "urls")]
+    #[arg(long, requires = "urls", hide_short_help = true)]
     all_databases: bool,
     /// Only this schema; may be repeated
-    #[arg(long = "schema", value_name = "SCHEMA", requires = "urls")]
+    #[arg(long = "schema", value_name = "SCHEMA", requires = "urls", hide_short_help = true)]
     schemas: Vec<String>,
-    /// Leave out the rows of matching tables; may be repeated
-    #[arg(long, value_name = "PATTERN", requires = "urls")]
+    /// Leave out rows of matching tables; repeatable
+    #[arg(long, value_name = "PATTERN", requires = "urls", hide_short_help = true)]
     exclude_table_data: Vec<String>,
     /// Leave out roles and what they're granted
-    #[arg(long, requires = "urls")]
+    #[arg(long, requires = "urls", hide_short_help = true)]
     no_globals: bool,
 }
 

@@ -26,7 +26,7 @@ pub struct StreamArgs {
     #[arg(long, value_name = "NAME", hide = true)]
     stdin_filename: Option<String>,
     /// Instead what a command writes that stands in PATH's place, behind `--`
-    #[arg(long, requires = "stdin", conflicts_with_all = ["files_from", "rename"])]
+    #[arg(long, requires = "stdin", conflicts_with_all = ["files_from", "rename"], hide_short_help = true)]
     stdin_from_command: bool,
 }
 

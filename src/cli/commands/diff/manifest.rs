@@ -66,7 +66,7 @@ fn tables(tables: &[TableDiff]) -> String {
     }
     let mut grid = Table::new(&[
         ("", Align::Left),
-        ("TABLE", Align::Left),
+        ("TABLE", Align::Shortened),
         ("ROWS", Align::Right),
         ("→", Align::Right),
         ("SIZE", Align::Right),

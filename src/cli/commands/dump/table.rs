@@ -20,7 +20,7 @@ pub(super) struct TableArgs {
     #[arg(long)]
     table: Option<String>,
     /// The database that the table is in, if the snapshot has several
-    #[arg(long, value_name = "NAME", requires = "table")]
+    #[arg(long, value_name = "NAME", requires = "table", hide_short_help = true)]
     database: Option<String>,
     /// Only rows with this value, as PostgreSQL writes it; \N is NULL; several: all must hold
     #[arg(long = "where", value_name = "COLUMN=VALUE", requires = "table")]

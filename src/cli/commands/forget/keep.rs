@@ -10,11 +10,11 @@ use clap::Args;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[expect(clippy::struct_field_names, reason = "they are the names of the options")]
 pub(super) struct KeepArgs {
-    /// Keep the last N snapshots; N may be `all`, and so below
+    /// Keep the last N (or `all`, and so below)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     keep_last: Option<Count>,
-    /// Keep the newest of each of the last N hours that have snapshots
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    /// The newest of each of the last N hours with any
+    #[arg(long, value_name = "N", allow_negative_numbers = true, hide_short_help = true)]
     keep_hourly: Option<Count>,
     /// … of the last N days
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -26,12 +26,12 @@ pub(super) struct KeepArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     keep_monthly: Option<Count>,
     /// … of the last N quarters of a year
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, hide_short_help = true)]
     keep_quarterly: Option<Count>,
     /// … of the last N years
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, hide_short_help = true)]
     keep_yearly: Option<Count>,
-    /// Keep all that is at most so much older than the newest: 1y6m, 14d, 36h
+    /// Keep all within this of the newest: 1y6m, 14d
     #[arg(long, value_name = "SPAN", allow_negative_numbers = true)]
     keep_within: Option<Span>,
     /// The newest of each hour within this
@@ -52,11 +52,11 @@ pub(super) struct KeepArgs {
     /// The newest of each year within this
     #[arg(long, value_name = "SPAN", allow_negative_numbers = true, hide = true)]
     keep_within_yearly: Option<Span>,
-    /// Keep those with this tag, or with all of these: a,b; may be repeated
-    #[arg(long, value_name = "TAG", value_parser = tags)]
+    /// Keep those with this tag, or all of a,b; repeatable
+    #[arg(long, value_name = "TAG", value_parser = tags, hide_short_help = true)]
     keep_tag: Vec<Tags>,
     /// Keep this one; may be repeated
-    #[arg(long, value_name = "SNAP")]
+    #[arg(long, value_name = "SNAP", hide_short_help = true)]
     keep_id: Vec<String>,
 }
 

@@ -55,7 +55,8 @@ fn heading(group: &Group) -> String {
 }
 
 fn table(verdicts: &[Verdict], zone: &TimeZone) -> String {
-    let mut table = Table::new(&[("", Align::Left), ("ID", Align::Left), ("TIME", Align::Left), ("WHY", Align::Left)]);
+    let mut table =
+        Table::new(&[("", Align::Left), ("ID", Align::Left), ("TIME", Align::Left), ("WHY", Align::Shortened)]);
     for verdict in verdicts {
         let reasons: Vec<_> = verdict.reasons.iter().map(ToString::to_string).collect();
         let (word, shown) = if verdict.stays { ("stays", Style::new()) } else { ("forget", style::WARNING) };

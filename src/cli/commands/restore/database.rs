@@ -32,52 +32,52 @@ pub struct DatabaseArgs {
     #[arg(long, value_name = "URL", conflicts_with = "target", help_heading = HEADING)]
     postgres: Option<String>,
     /// Reach it by a command: 'docker exec -i CONTAINER'
-    #[arg(long = "postgres-via", value_name = "COMMAND", requires = "postgres", help_heading = HEADING)]
+    #[arg(long = "postgres-via", value_name = "CMD", requires = "postgres", help_heading = HEADING)]
     via: Option<String>,
     /// Which database of several in the snapshot
-    #[arg(long, value_name = "NAME", requires = "postgres", help_heading = HEADING)]
+    #[arg(long, value_name = "NAME", requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     database: Option<String>,
-    /// Replace a database that holds rows; it keeps existing under a dated name
+    /// Replace one with rows; it stays under a dated name
     #[arg(long, requires = "postgres", help_heading = HEADING)]
     replace: bool,
     /// Replace it (with --delete: delete) also by what may not be all that there was
-    #[arg(long, help_heading = HEADING)]
+    #[arg(long, help_heading = HEADING, hide_short_help = true)]
     pub(super) allow_incomplete: bool,
-    /// End the sessions of others with the database that is replaced
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    /// End other sessions with the replaced database
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     disconnect: bool,
     /// Show what would be done, and what forbids it
     #[arg(long, short = 'n')]
     pub(super) dry_run: bool,
-    /// Restore with so many jobs, from a file without a name in TMPDIR
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), requires = "postgres", help_heading = HEADING)]
+    /// With so many jobs, from an unnamed file in TMPDIR
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     jobs: Option<u8>,
     /// Leave all objects to the user that connects
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     no_owner: bool,
     /// Don't restore rights
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     no_acl: bool,
     /// Restore as this role
-    #[arg(long, value_name = "ROLE", requires = "postgres", help_heading = HEADING)]
+    #[arg(long, value_name = "ROLE", requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     role: Option<String>,
     /// Only this schema; may be repeated
-    #[arg(long = "schema", value_name = "SCHEMA", requires = "postgres", help_heading = HEADING)]
+    #[arg(long = "schema", value_name = "SCHEMA", requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     schemas: Vec<String>,
-    /// Take the server's collation, if it doesn't know the original one
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    /// The server's collation, if it lacks the original
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     default_locale: bool,
-    /// An environment file of the application, whose keys are compared
-    #[arg(long = "env", value_name = "FILE", requires = "postgres", help_heading = HEADING)]
+    /// The application's environment file, to compare keys
+    #[arg(long = "env", value_name = "FILE", requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     environment: Vec<PathBuf>,
     /// The version of the application that will run
-    #[arg(long, value_name = "VERSION", requires = "postgres", help_heading = HEADING)]
+    #[arg(long, value_name = "VERSION", requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     app_version: Option<String>,
     /// Restore although the migrations don't fit
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     allow_ledger_mismatch: bool,
     /// Restore although keys are missing or differ
-    #[arg(long, requires = "postgres", help_heading = HEADING)]
+    #[arg(long, requires = "postgres", help_heading = HEADING, hide_short_help = true)]
     allow_key_mismatch: bool,
 }
 

@@ -29,26 +29,32 @@ const LACKS: usize = 5;
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct FolderArgs {
-    /// Restore into a folder that holds something; files that exist stay as they are
+    /// Into a folder that holds something; its files stay
     #[arg(long, conflicts_with = "postgres")]
     into_existing: bool,
     /// Replace those: never, if-changed, if-newer, always; implies --into-existing
     #[arg(long, value_name = "WHEN", conflicts_with = "postgres", hide_possible_values = true)]
     overwrite: Option<When>,
-    /// Delete what the snapshot doesn't hold; look at --dry-run first
+    /// Delete what the snapshot lacks; --dry-run first
     #[arg(long, requires = "into_existing", conflicts_with = "postgres")]
     delete: bool,
     /// Whose files become: numbers (as recorded), names (as they are here), keep (yours)
-    #[arg(long, value_name = "WHOSE", conflicts_with = "postgres", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHOSE",
+        conflicts_with = "postgres",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
     owner: Option<Whose>,
     /// Restore setuid and setgid bits of files
-    #[arg(long, conflicts_with = "postgres")]
+    #[arg(long, conflicts_with = "postgres", hide_short_help = true)]
     setuid: bool,
     /// Restore pipes, sockets and devices
-    #[arg(long, conflicts_with = "postgres")]
+    #[arg(long, conflicts_with = "postgres", hide_short_help = true)]
     special: bool,
     /// Restore security.* and trusted.* attributes: capabilities, labels
-    #[arg(long, conflicts_with = "postgres")]
+    #[arg(long, conflicts_with = "postgres", hide_short_help = true)]
     security_xattrs: bool,
 }
 

@@ -116,7 +116,7 @@ fn tables(all: &[TableRows]) -> String {
         let differing = all.iter().filter(|table| table.differs()).count();
         shown.truncate(LISTED.max(differing.min(10 * LISTED)));
     }
-    let mut grid = Table::new(&[("table", Align::Left), ("expected", Align::Right), ("found", Align::Right)]);
+    let mut grid = Table::new(&[("table", Align::Shortened), ("expected", Align::Right), ("found", Align::Right)]);
     for table in &shown {
         let number = |rows: Option<u64>| rows.map_or_else(|| "–".to_owned(), units::count);
         let found = if table.denied { "no right to read".to_owned() } else { number(table.found) };

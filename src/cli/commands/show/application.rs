@@ -21,7 +21,8 @@ pub(super) fn render(application: &Application) -> String {
     if application.keys.is_empty() {
         return text;
     }
-    let columns = [("KEY", Align::Left), ("USE", Align::Left), ("ID", Align::Left), ("FINGERPRINT", Align::Left)];
+    let columns =
+        [("KEY", Align::Shortened), ("USE", Align::Left), ("ID", Align::Shortened), ("FINGERPRINT", Align::Left)];
     let mut grid = Table::new(&columns);
     for key in &application.keys {
         let id = key.id.as_deref().map_or_else(|| "-".to_owned(), clean);

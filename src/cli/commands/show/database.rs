@@ -119,7 +119,7 @@ pub(super) fn tables(tables: &[database::Table], most: usize, rest: &str) -> Str
     let mut sorted: Vec<&database::Table> = tables.iter().collect();
     // A stable sort: those of the same size stay in the order of their names.
     sorted.sort_by_key(|table| std::cmp::Reverse(table.bytes.unwrap_or(0)));
-    let mut grid = Table::new(&[("TABLE", Align::Left), ("ROWS", Align::Right), ("SIZE", Align::Right)]);
+    let mut grid = Table::new(&[("TABLE", Align::Shortened), ("ROWS", Align::Right), ("SIZE", Align::Right)]);
     for table in sorted.iter().take(most) {
         let (rows, style) = rows(table);
         let size = table.bytes.map_or_else(|| "-".to_owned(), units::size);
