@@ -23,9 +23,12 @@ pub mod memory;
 pub mod names;
 pub mod object;
 pub mod pack;
+pub mod plain;
 pub mod record;
+pub mod remembered;
 pub mod script;
 pub mod seen;
+pub mod told;
 pub mod url;
 pub mod words;
 

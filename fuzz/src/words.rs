@@ -1,4 +1,4 @@
-//! What people write on the command line and in the configuration: schedules, periods, spans, sizes, times, tables, selectors, shares.
+//! What people write on the command line and in the configuration: schedules, periods, spans, sizes, times, tables, selectors, shares, patterns.
 
 use super::input::Input;
 use super::memory;
@@ -12,13 +12,18 @@ use nightsafe::snapshot::check::{Reading, Subset};
 use nightsafe::snapshot::policy::{Count, GroupBy, Span};
 use nightsafe::snapshot::postgres::rows::{Condition, TableName};
 use nightsafe::snapshot::snapshots::Selector;
+use nightsafe::snapshot::source::patterns;
 
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.byte();
     let Ok(text) = std::str::from_utf8(input.rest()) else { return };
+    if choice % 9 == 8 {
+        // Which is made a regular expression.
+        return memory::at_most(16 << 20, || pattern(text));
+    }
     // The times of two days, each minute at most.
-    memory::at_most((512 << 10) + 64 * text.len(), || match choice % 8 {
+    memory::at_most((512 << 10) + 64 * text.len(), || match choice % 9 {
         0 => schedule(text),
         1 => period(text),
         2 => span(text),
@@ -90,4 +95,16 @@ fn share(text: &str) {
         assert!(percent > 0.0 && percent <= 100.0);
     }
     let _ = text.parse::<Reading>();
+}
+
+fn pattern(text: &str) {
+    let rule = match patterns::compile([patterns::given(text)]) {
+        Ok(rule) => rule,
+        Err(fault) => return assert!(!fault.message.is_empty() && fault.nth.is_none_or(|nth| nth == 0)),
+    };
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"#_".contains(&byte));
+    assert!(rule.matched(text, false).is_ignore() || !is_plain, "{text:?} isn't what is called so");
+    for path in ["a", "a/b.tmp", "\u{1}/\n"] {
+        assert_eq!(rule.matched(path, false).is_ignore(), rule.matched(format!("./{path}"), false).is_ignore());
+    }
 }

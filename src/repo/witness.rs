@@ -31,23 +31,45 @@ pub struct StateDir(PathBuf);
 /// What a file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-struct Remembered {
+pub struct Remembered {
     /// So that people can tell what a file is about.
     #[n(1)]
-    url: String,
+    pub url: String,
     /// The one that was accepted last comes first.
     #[n(2)]
-    known: Vec<Known>,
+    pub known: Vec<Known>,
 }
 
 /// A repository, and what was seen in it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-struct Known {
+pub struct Known {
+    /// Which one.
     #[n(1)]
-    repository: RepositoryId,
+    pub repository: RepositoryId,
+    /// Its snapshots.
     #[n(2)]
-    snapshots: Vec<RunId>,
+    pub snapshots: Vec<RunId>,
+}
+
+impl Remembered {
+    /// The bytes of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &cbor::encode(self)].concat();
+        let hash = blake3::hash(&bytes);
+        bytes.extend_from_slice(hash.as_bytes());
+        bytes
+    }
+
+    /// What the bytes of a file hold; nothing if they aren't as they were written.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (content, hash) = bytes.split_last_chunk::<HASH_LEN>()?;
+        (blake3::hash(content) == *hash).then_some(())?;
+        let remembered: Self = cbor::decode("what is remembered of a repository", content.strip_prefix(MAGIC)?).ok()?;
+        let is_written = remembered.known.len() <= MAX_REPOSITORIES
+            && remembered.known.iter().all(|known| known.snapshots.len() <= MAX_SNAPSHOTS);
+        is_written.then_some(remembered)
+    }
 }
 
 /// What is remembered of the repository behind one URL.
@@ -173,10 +195,7 @@ impl Witness {
     }
 
     fn write(&self, known: Vec<Known>) -> Result<(), WitnessError> {
-        let remembered = Remembered { url: self.url.clone(), known };
-        let mut bytes = [&MAGIC[..], &cbor::encode(&remembered)].concat();
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
+        let bytes = Remembered { url: self.url.clone(), known }.encode();
         let folder = self.file.parent().unwrap_or(Path::new("."));
         let io = || WitnessError::io(&self.file);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io())?;
@@ -197,12 +216,7 @@ fn read(path: &Path, url: &str) -> Result<Vec<Known>, WitnessError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(WitnessError::io(path)(error)),
     };
-    let parse = || {
-        let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_LEN)?)?;
-        (blake3::hash(content).as_bytes() == hash).then_some(())?;
-        cbor::decode("what is remembered of a repository", content.strip_prefix(MAGIC)?).ok()
-    };
-    let remembered: Remembered = parse().ok_or_else(|| WitnessError::Damaged(path.to_owned()))?;
+    let remembered = Remembered::decode(&bytes).ok_or_else(|| WitnessError::Damaged(path.to_owned()))?;
     Ok(if remembered.url == url { remembered.known } else { Vec::new() })
 }
 

@@ -69,14 +69,30 @@ impl OwnManifest {
 }
 
 /// What the cache file holds.
-#[derive(Default, Encode, Decode)]
+#[derive(Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-struct Kept {
+pub struct Kept {
+    /// All manifests of the credential.
     #[n(0)]
-    manifests: Vec<OwnManifest>,
+    pub manifests: Vec<OwnManifest>,
     /// The packs of others that the last snapshot made here relies on: what the next one will rely on too.
     #[n(1)]
-    reach: Vec<PackId>,
+    pub reach: Vec<PackId>,
+}
+
+impl Kept {
+    /// The bytes of the file.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = cbor::encode(self);
+        [blake3::hash(&body).as_bytes(), &body[..]].concat()
+    }
+
+    /// What the bytes of a file hold, if it's whole.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (hash, body) = bytes.split_first_chunk::<32>()?;
+        (blake3::hash(body) == *hash).then_some(())?;
+        cbor::decode("history", body).ok()
+    }
 }
 
 /// The manifests of one credential.
@@ -93,7 +109,7 @@ impl History {
     /// Reads the manifests that the repository's credential wrote.
     pub fn load<A: Access>(repo: &Repo<A>) -> Result<Self, RepoError> {
         let file = repo.cache().join(format!("history-{}", repo.credential()));
-        let kept = std::fs::read(&file).ok().and_then(|bytes| checked(&bytes)).unwrap_or_default();
+        let kept = std::fs::read(&file).ok().and_then(|bytes| Kept::decode(&bytes)).unwrap_or_default();
         let mut known: BTreeMap<RunId, OwnManifest> = kept.manifests.into_iter().map(|m| (m.run, m)).collect();
         let mut listed = BTreeSet::new();
         let prefix = key::SNAPSHOTS;
@@ -131,18 +147,9 @@ impl History {
         self.manifests.insert(manifest.run, manifest);
         self.reach = reach;
         let kept = Kept { manifests: self.manifests.values().cloned().collect(), reach: self.reach.clone() };
-        let body = cbor::encode(&kept);
-        let bytes = [blake3::hash(&body).as_bytes(), &body[..]].concat();
         let temporary = self.file.with_extension(format!("{}.tmp", std::process::id()));
-        let _ = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &self.file));
+        let _ = std::fs::write(&temporary, kept.encode()).and_then(|()| std::fs::rename(&temporary, &self.file));
     }
-}
-
-/// The content of a cache file, if it's whole.
-fn checked(bytes: &[u8]) -> Option<Kept> {
-    let (hash, body) = bytes.split_at_checked(32)?;
-    (blake3::hash(body).as_bytes() == hash).then_some(())?;
-    cbor::decode("history", body).ok()
 }
 
 /// Reads the open part of one manifest. One that can't be used counts for nothing here; `check` reports it.

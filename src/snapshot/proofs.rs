@@ -53,17 +53,28 @@ pub struct Proofs {
 impl Proofs {
     /// Reads what `folder` holds. `key` authenticates it; `now` is in seconds since the epoch. What can't be read counts as nothing.
     pub fn open(folder: &Path, key: &[u8; 32], now: i64) -> Self {
+        let mut proofs = Self::empty(folder, key, now);
+        if let Ok(bytes) = read(&proofs.file) {
+            proofs.believe(&bytes);
+        }
+        proofs
+    }
+
+    /// Knows nothing yet.
+    pub fn empty(folder: &Path, key: &[u8; 32], now: i64) -> Self {
         // Filled in place, so that no copy is left on the stack.
         let mut own_key = Box::new(Zeroizing::new([0; 32]));
         own_key.copy_from_slice(key);
         let today = u32::try_from(now / DAY).unwrap_or(0);
-        let mut proofs = Self { file: folder.join(NAME), key: own_key, rows: HashMap::new(), today, changed: false };
-        if let Ok(bytes) = read(&proofs.file)
-            && let Some(rows) = proofs.decode(&bytes)
-        {
-            proofs.rows = rows;
-        }
-        proofs
+        Self { file: folder.join(NAME), key: own_key, rows: HashMap::new(), today, changed: false }
+    }
+
+    /// Knows what the bytes of a file say, and nothing else; whether they are authentic.
+    pub fn believe(&mut self, bytes: &[u8]) -> bool {
+        let rows = self.decode(bytes);
+        let is_authentic = rows.is_some();
+        self.rows = rows.unwrap_or_default();
+        is_authentic
     }
 
     /// What makes the stream with this hash, if that is known.
@@ -99,7 +110,8 @@ impl Proofs {
         Ok(())
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// The bytes of the file: what was met in the last days, the last first.
+    pub fn encode(&self) -> Vec<u8> {
         let mut rows: Vec<_> = self.rows.iter().filter(|(_, row)| self.today.abs_diff(row.day) <= MAX_AGE).collect();
         rows.sort_unstable_by_key(|(hash, row)| (std::cmp::Reverse(row.day), **hash));
         let mut bytes = MAGIC.to_vec();

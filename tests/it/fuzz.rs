@@ -52,9 +52,12 @@ fuzzed! {
     names: 2_000,
     object: 2_000,
     pack: 2_000,
+    plain: 1_000,
     record: 5_000,
+    remembered: 2_000,
     script: 1_000,
     seen: 200,
+    told: 2_000,
     url: 2_000,
     words: 1_000,
 }

@@ -33,7 +33,7 @@ mod place;
 mod problems;
 mod script;
 mod secret;
-mod sidecar;
+pub mod sidecar;
 mod visit;
 
 use crate::chunker::{Buffer, Gear};

@@ -13,9 +13,10 @@ use std::path::Path;
 
 /// Longest file that is read as one, in bytes.
 pub(super) const MAX_BYTES: u64 = 64 << 10;
-/// Most fields that are kept, and bytes of each.
-const MAX_FIELDS: usize = 64;
-const MAX_FIELD: usize = 1 << 10;
+/// Most fields that are kept.
+pub const MAX_FIELDS: usize = 64;
+/// Longest name of a field and longest value, in bytes.
+pub const MAX_FIELD: usize = 1 << 10;
 /// What the fields are called that say which file is described, how long it is and what its SHA-256 is.
 const NAME: [&str; 3] = ["filename", "fileName", "file"];
 const SIZE: [&str; 3] = ["sizeBytes", "size_bytes", "size"];
@@ -39,7 +40,7 @@ impl SidecarRule {
 }
 
 /// Reads one; nothing if it isn't an object of JSON.
-pub(super) fn read(path: &SafePath, bytes: &[u8]) -> Option<Sidecar> {
+pub fn read(path: &SafePath, bytes: &[u8]) -> Option<Sidecar> {
     let Ok(Value::Object(object)) = serde_json::from_slice(bytes) else { return None };
     let text = |value: Value| match value {
         Value::String(text) => Some(text),
@@ -55,7 +56,7 @@ pub(super) fn read(path: &SafePath, bytes: &[u8]) -> Option<Sidecar> {
 }
 
 /// Gives dumps the sidecars that describe them; what is wrong with the dumps by what these say.
-pub(super) fn assign(dumps: &mut [DumpFile], sidecars: &[Sidecar]) -> Vec<Problem> {
+pub fn assign(dumps: &mut [DumpFile], sidecars: &[Sidecar]) -> Vec<Problem> {
     let by_path: BTreeMap<SafePath, &Sidecar> =
         sidecars.iter().filter_map(|sidecar| Some((described(sidecar)?, sidecar))).collect();
     let mut problems = Vec::new();

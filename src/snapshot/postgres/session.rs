@@ -6,6 +6,7 @@
 //! Texts from a database that are themselves SQL (conditions of extensions), and queries that people configure, never go to `psql` as they are: it would run what follows a backslash, and an open quote would swallow
 //! the word that we wait for. [`Session::query_text`] has the server run them.
 
+use super::answer::{Unanswered, read_answer};
 use super::client::Client;
 use super::command::Input;
 use super::error::{PostgresError, clean, coded};
@@ -16,7 +17,7 @@ use super::server::Server;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::process::ChildStdin;
 use std::time::Duration;
 
@@ -180,27 +181,16 @@ impl Session {
         let text = format!("{sql}\n;\n\\echo {}\n", self.marker);
         // If psql has ended, its output tells; so does its status.
         let _ = self.stdin.write_all(text.as_bytes()).and_then(|()| self.stdin.flush());
-        let (mut left, mut line) = (MOST_ANSWER, Vec::new());
-        loop {
-            line.clear();
-            let read = self.stdout.by_ref().take(left + 1).read_until(b'\n', &mut line);
-            left = match read.map(|read| left.checked_sub(read as u64)) {
-                Ok(Some(left)) => left,
-                Ok(None) => {
-                    let (program, server) = ("psql".into(), self.server.clone());
-                    self.client = None;
-                    return Err(PostgresError::TooLong { program, server, limit: MOST_ANSWER });
-                }
-                Err(_) => {
-                    self.stop_if_interrupted()?;
-                    return Err(self.ended());
-                }
-            };
-            match line.strip_suffix(b"\n") {
-                None => return Err(self.ended()),
-                Some(text) if text == self.marker.as_bytes() => return Ok(()),
-                Some([]) => {}
-                Some(text) => take(text),
+        match read_answer(&mut self.stdout, &self.marker, MOST_ANSWER, &mut take) {
+            Ok(()) => Ok(()),
+            Err(Unanswered::TooLong) => {
+                let (program, server) = ("psql".into(), self.server.clone());
+                self.client = None;
+                Err(PostgresError::TooLong { program, server, limit: MOST_ANSWER })
+            }
+            Err(Unanswered::Ended) => {
+                self.stop_if_interrupted()?;
+                Err(self.ended())
             }
         }
     }
@@ -234,7 +224,7 @@ impl Session {
 }
 
 /// The SQLSTATE, and what the server said without what only its developers need.
-fn refusal(words: &[u8]) -> (Option<String>, String) {
+pub fn refusal(words: &[u8]) -> (Option<String>, String) {
     let text = String::from_utf8_lossy(words);
     let (mut sqlstate, mut kept, mut caret) = (None, String::new(), false);
     for line in text.lines() {

@@ -1,5 +1,8 @@
 //! The first inputs of the fuzz targets: what the test vectors hold, and some of what people and programs write.
 
+mod remembered;
+mod told;
+
 use super::folder;
 use super::targets::keys::{self, Vector, hex};
 use minicbor::bytes::ByteVec;
@@ -20,6 +23,8 @@ fn the_first_inputs_are_written() {
     archives();
     exports();
     index();
+    remembered::write();
+    told::write();
     // Changes of a sound database: none, two in its header, one in a page, and one that is cut.
     for changes in
         [&b"\0\x01\0"[..], b"\x02\x01\0\x10\0\x02\x10\0\x64\0\x01\x0a", b"\x01\x01\0\x03\x10\x08\0\0\0\0", b"\0\0\x14"]
@@ -289,6 +294,9 @@ const TEXTS: &[(&str, Texts)] = &[
             (Some(7), "5%"),
             (Some(7), "10G/week"),
             (Some(7), "1/10"),
+            (Some(8), "/srv/**/*.[!a-c]{tmp,bak}/"),
+            (Some(8), "#a"),
+            (Some(8), "!\\[a"),
         ],
     ),
     (
@@ -332,6 +340,29 @@ const TEXTS: &[(&str, Texts)] = &[
                 "CREATE FUNCTION g() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 ELSE 2 END; END;\nSET transaction_timeout = 0;\nCREATE DATABASE x;\n",
             ),
             (Some(0), "SELECT 1;\n\\connect other\n"),
+        ],
+    ),
+    (
+        "plain",
+        &[
+            (
+                Some(0),
+                "-- PostgreSQL database dump\n\\restrict x\n-- Dumped from database version 15.14 (Debian 15.14-1)\n-- Dumped by pg_dump version 17.2\n-- Started on 2026-11-20 03:00:05 CET\nSET search_path = a, pg_catalog;\nCREATE TABLE a.\"Odd\" (\n    id integer NOT NULL,\n    \"x y\" numeric(3,2) DEFAULT 'a,'',',\n    CONSTRAINT c CHECK ((id > 0))\n);\nCOPY a.\"Odd\" (id, \"x y\") FROM stdin;\n1\t\\N\n\\.\nSELECT pg_catalog.lo_open('1', 131072);\n-- PostgreSQL database dump complete\n\\unrestrict x\n",
+            ),
+            (
+                Some(1),
+                "CREATE DATABASE x;\n\\connect x\nCREATE EXTENSION IF NOT EXISTS pgcrypto WITH SCHEMA public;\nCREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;\nCREATE FUNCTION g() RETURNS text LANGUAGE sql AS $_$ SELECT ';' $_$;\n/* a /* b */ */ SELECT E'\\'', U&'\\0041';\n",
+            ),
+            (
+                Some(1),
+                "CREATE TABLE b.schema_migrations (\n    version bigint NOT NULL,\n    dirty boolean NOT NULL\n);\nINSERT INTO b.schema_migrations VALUES (7, true);\nINSERT INTO b.schema_migrations (version, dirty) OVERRIDING SYSTEM VALUE VALUES\n\t(-8.5, false),\n\t('a''\\b', NULL) ON CONFLICT DO NOTHING;\n",
+            ),
+            (
+                Some(1),
+                "COPY a.knex_migrations_lock (index, is_locked) FROM stdin;\n1\t1\n\\.\nCOPY a.knex_migrations (id, name, batch, migration_time) FROM stdin;\n2\tb\\tc\t1\t\\N\n1\ta\t1\t2026-01-01 00:00:00+00\n\\.\n",
+            ),
+            (Some(1), "COPY t (a) FROM stdin;\n1\n"),
+            (Some(2), "20260101\tf\n20260102\tt\r\n\\N\t\\x41\n\n"),
         ],
     ),
     (

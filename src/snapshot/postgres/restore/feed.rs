@@ -1,6 +1,6 @@
 //! Programs that are fed with a dump.
 
-pub(super) mod words;
+pub mod words;
 
 use super::error::DatabaseError;
 use crate::snapshot::monitor::Monitor;

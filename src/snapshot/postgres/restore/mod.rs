@@ -16,7 +16,7 @@ mod convert;
 mod create;
 pub mod dump;
 pub mod error;
-mod feed;
+pub mod feed;
 mod name;
 pub mod plan;
 mod roles;

@@ -15,7 +15,7 @@ const ASIDE: [&str; 8] =
 const QUOTES: [char; 7] = ['"', '\'', '«', '»', '„', '“', '”'];
 
 /// What a program said, on one line and fit for logs.
-pub(in super::super) fn fit(words: &[u8]) -> String {
+pub fn fit(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);
     let (mut kept, mut aside) = (String::new(), false);
     for line in text.lines() {

@@ -1,0 +1,3 @@
+#![no_main]
+
+nightsafe_fuzz::target!(plain);
