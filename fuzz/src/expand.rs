@@ -3,12 +3,12 @@
 use super::input::{Input, pieces};
 use super::memory;
 use nightsafe::chunker::expand::{
-    Ahead, Expansion, Format, Inner, Proven, Prover, RebuildError, Rebuilder, StreamPlace, Streams, Trusted,
+    Ahead, Crew, Expansion, Format, Inner, Proven, Prover, RebuildError, Rebuilder, StreamPlace, Streams, Trusted,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// What an expansion and its trials hold, whatever comes: the first part of a stream and its content, and windows.
 const HELD: usize = 32 << 20;
@@ -54,8 +54,20 @@ fn signed(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// By one thread and by several, which must come to the same.
 fn rebuild(recipe: &[u8], stream: &[u8]) -> Result<Vec<u8>, RebuildError<Infallible>> {
-    let mut rebuilder = Rebuilder::new(recipe);
+    let alone = follow(Rebuilder::new(recipe), stream);
+    match (&alone, follow(Rebuilder::with(recipe, &CREW), stream)) {
+        (Ok(alone), Ok(together)) => assert!(*alone == together, "side by side something else comes of it"),
+        (Err(_), Err(_)) => {}
+        (alone, together) => panic!("{alone:?}, and side by side {together:?}"),
+    }
+    alone
+}
+
+static CREW: LazyLock<Crew> = LazyLock::new(|| Crew::new(2));
+
+fn follow(mut rebuilder: Rebuilder<&[u8]>, stream: &[u8]) -> Result<Vec<u8>, RebuildError<Infallible>> {
     let mut rebuilt = Vec::new();
     let mut out = |part: &[u8]| {
         rebuilt.extend_from_slice(part);

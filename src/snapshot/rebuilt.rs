@@ -26,10 +26,10 @@ impl From<ReadError> for FlowError {
     }
 }
 
-impl From<RebuildError<io::Error>> for FlowError {
-    fn from(error: RebuildError<io::Error>) -> Self {
+impl From<RebuildError<Self>> for FlowError {
+    fn from(error: RebuildError<Self>) -> Self {
         match error {
-            RebuildError::Output(error) => Self::Write(error),
+            RebuildError::Output(error) => error,
             RebuildError::Recipe(RecipeError::Read(error)) => Self::Read(unwrap_read_error(error)),
             RebuildError::Recipe(error) => Self::Read(ReadError::Recipe { why: error.to_string() }),
         }
@@ -52,21 +52,30 @@ enum How<'r> {
 
 struct Rebuilt<'r> {
     rebuilder: Rebuilder<StreamReader<'r>>,
+    made: Made,
+}
+
+/// What was rebuilt so far.
+struct Made {
     hasher: blake3::Hasher,
     bytes: u64,
+    /// No more than this is the file.
+    size: u64,
 }
 
 impl<'r> Flow<'r> {
     /// At the start of an entry's stream. What is rebuilt may come later than the bytes that it's made of, from these threads.
     pub fn of(reader: &'r Reader<'r>, entry: &Entry, crew: &Crew) -> Result<Self, ReadError> {
-        let how = match &entry.recipe {
-            None => How::Same(Box::default()),
-            Some(recipe) => {
-                let rebuilder = Rebuilder::with(StreamReader::of_recipe(reader, recipe)?, crew);
-                How::Rebuilt(Box::new(Rebuilt { rebuilder, hasher: blake3::Hasher::new(), bytes: 0 }))
-            }
-        };
-        Ok(Self { how, position: 0 })
+        let rebuilt = Rebuilt::of(reader, entry, |recipe| Rebuilder::with(recipe, crew))?;
+        Ok(Self { how: rebuilt.map_or_else(|| How::Same(Box::default()), How::Rebuilt), position: 0 })
+    }
+
+    /// Gives what there is, because nothing more comes.
+    pub fn settle(&mut self, out: Output<'_>) -> Result<(), FlowError> {
+        match &mut self.how {
+            How::Same(_) => Ok(()),
+            How::Rebuilt(rebuilt) => rebuilt.settle(out),
+        }
     }
 
     /// Takes the next bytes of the stream, which come from `frame`.
@@ -93,31 +102,46 @@ impl<'r> Flow<'r> {
     }
 }
 
-impl Rebuilt<'_> {
+impl<'r> Rebuilt<'r> {
+    /// Of an entry that is rebuilt by `with`, given the recipe.
+    fn of(
+        reader: &'r Reader<'r>,
+        entry: &Entry,
+        with: impl FnOnce(StreamReader<'r>) -> Rebuilder<StreamReader<'r>>,
+    ) -> Result<Option<Box<Self>>, ReadError> {
+        let Some(recipe) = &entry.recipe else { return Ok(None) };
+        let rebuilder = with(StreamReader::of_recipe(reader, recipe)?);
+        let made = Made { hasher: blake3::Hasher::new(), bytes: 0, size: entry.size.unwrap_or(0) };
+        Ok(Some(Box::new(Self { rebuilder, made })))
+    }
+
     fn push(&mut self, bytes: &[u8], out: Output<'_>) -> Result<(), FlowError> {
-        let Self { rebuilder, hasher, bytes: count } = self;
-        let mut each = counted(hasher, count, out);
-        Ok(rebuilder.push(bytes, &mut each)?)
+        let Self { rebuilder, made } = self;
+        Ok(rebuilder.push(bytes, &mut |given| made.pass_on(given, out))?)
+    }
+
+    fn settle(&mut self, out: Output<'_>) -> Result<(), FlowError> {
+        let Self { rebuilder, made } = self;
+        Ok(rebuilder.settle(&mut |given| made.pass_on(given, out))?)
     }
 
     fn finish(self, entry: &Entry, out: Output<'_>) -> Result<(), FlowError> {
-        let Self { rebuilder, mut hasher, mut bytes } = self;
-        rebuilder.finish(&mut counted(&mut hasher, &mut bytes, out))?;
-        let is_right = Some(bytes) == entry.size && entry.hash.is_some_and(|hash| hasher.finalize() == hash);
+        let Self { rebuilder, mut made } = self;
+        rebuilder.finish(&mut |given| made.pass_on(given, out))?;
+        let is_right = Some(made.bytes) == entry.size && entry.hash.is_some_and(|hash| made.hasher.finalize() == hash);
         if is_right { Ok(()) } else { Err(ReadError::ContentHash.into()) }
     }
 }
 
-/// Passes bytes on, and counts and hashes them.
-fn counted<'c>(
-    hasher: &'c mut blake3::Hasher,
-    count: &'c mut u64,
-    out: Output<'c>,
-) -> impl FnMut(&[u8]) -> io::Result<()> + 'c {
-    move |given| {
-        hasher.update(given);
-        *count += given.len() as u64;
-        out(given)
+impl Made {
+    /// Passes bytes on, and counts and hashes them. A recipe of a few bytes can be for more than any disk holds, so no more than the file has are passed on.
+    fn pass_on(&mut self, given: &[u8], out: Output<'_>) -> Result<(), FlowError> {
+        self.bytes += given.len() as u64;
+        if self.bytes > self.size {
+            return Err(ReadError::ContentHash.into());
+        }
+        self.hasher.update(given);
+        out(given).map_err(FlowError::Write)
     }
 }
 
@@ -138,10 +162,8 @@ const STEP: usize = 64 << 10;
 impl<'r> FileReader<'r> {
     /// The file of an entry.
     pub fn new(reader: &'r Reader<'r>, entry: &Entry) -> Result<Self, ReadError> {
-        let rebuilt = match Flow::of(reader, entry, &Crew::of_all_cores())?.how {
-            How::Same(_) => None,
-            How::Rebuilt(rebuilt) => Some((rebuilt, entry.clone())),
-        };
+        // By one thread: what is before a place that can't be read comes out before the error does.
+        let rebuilt = Rebuilt::of(reader, entry, Rebuilder::new)?.map(|rebuilt| (rebuilt, entry.clone()));
         Ok(Self { stream: StreamReader::of(reader, entry)?, rebuilt, ready: Vec::new(), at: 0, room: Vec::new() })
     }
 

@@ -93,7 +93,7 @@ pub fn taken(recipe: &[u8], bytes: usize) -> Taken {
         match code {
             0 | 1 => drop(open.pop()),
             2 | 3 | 5 if !is_compressed => kept += number,
-            16..29 | 30 => {
+            16..=28 | 30 => {
                 *taken.methods.entry(code).or_default() += 1;
                 open.push(code);
             }

@@ -141,23 +141,33 @@ with zipfile.ZipFile(sys.stdout.buffer, \"w\", zipfile.ZIP_DEFLATED, compresslev
     },
 ];
 
-/// Rows of a dump, source code, and a program.
+/// Rows of a dump, something like source code, and something like a program: always the same bytes.
 fn samples(folder: &Path) -> [&'static str; 3] {
+    let chance = |n: u64| *blake3::hash(&n.to_le_bytes()).as_bytes();
     let rows = (0..24_000u64).map(|n| {
         let noise = blake3::hash(&n.to_le_bytes());
         format!("{n}\tcustomer {}\t2026-11-{:02} 03:00:{:02}\t{}\n", n % 977, n % 30 + 1, n % 60, &noise.to_hex()[..24])
     });
     fs::write(folder.join("rows"), rows.collect::<String>()).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    crate::collection::walk(&source, &mut files);
-    files.sort();
-    let mut code: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
-    code.truncate(1 << 20);
-    fs::write(folder.join("code"), code).unwrap();
-    let mut program = fs::read(env!("CARGO_BIN_EXE_nightsafe")).unwrap();
-    program.truncate(1 << 20);
-    fs::write(folder.join("program"), program).unwrap();
+    let words = "let mut self match Some None Ok Err return bytes length offset reader writer state stream frame chunk if else for in while";
+    let words: Vec<&str> = words.split(' ').collect();
+    let code = (0..24_000u64).map(|n| {
+        let dice = chance(n);
+        let line: Vec<_> =
+            dice[..usize::from(dice[31] % 9)].iter().map(|die| words[usize::from(*die) % words.len()]).collect();
+        format!("{}{}({});\n", "    ".repeat(usize::from(dice[30] % 5)), line.join(" "), n % 300 * 7)
+    });
+    fs::write(folder.join("code"), code.collect::<String>()).unwrap();
+    let program = (0..50_000u32).flat_map(|n| {
+        let dice = chance(u64::from(n / 3));
+        [
+            &[0x48, 0x8b, dice[0] & 0x3f, dice[1] & 7][..],
+            &(n * 16).to_le_bytes(),
+            &dice[2..usize::from(3 + dice[2] % 9)],
+        ]
+        .concat()
+    });
+    fs::write(folder.join("program"), program.collect::<Vec<u8>>()).unwrap();
     ["rows", "code", "program"]
 }
 
@@ -195,6 +205,10 @@ fn what_programs_make_comes_back_and_is_undone() {
                     .args(["-ec", encoder.script])
                     .envs([("L", level.to_string()), ("F", sample.to_owned())])
                     .env("HOME", folder.path())
+                    // As a hook of git sets them.
+                    .env_remove("GIT_DIR")
+                    .env_remove("GIT_INDEX_FILE")
+                    .env_remove("GIT_WORK_TREE")
                     .current_dir(folder.path())
                     .output()
                     .unwrap();

@@ -208,6 +208,7 @@ fn of_backups() -> Vec<Variant> {
             NoSuchPath => Said("/data/none: there is no such file or directory in this snapshot"),
             Repo => Inner,
             Read => Inner,
+            TooMany => Words("tests/it/forged.rs", "entries that its manifest counts"),
         }),
         all!(ResolveError {
             Syntax => Said("\"not an id\" doesn't name a snapshot"),

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Threads that several rebuilders share. They begin when there's something to do, and end with the last handle.
+/// Threads that several rebuilders share. The first begins with the first rebuilder, others when there's something to do; they end with the last handle.
 #[derive(Clone)]
 pub struct Crew(Arc<Handle>);
 
@@ -85,9 +85,9 @@ impl Pool {
         while !shift.is_over {
             if let Some(group) = shift.waiting.pop_front() {
                 drop(shift);
-                if catch_unwind(AssertUnwindSafe(|| group.work())).is_err() {
-                    // The panic's message was printed; whoever waits for the group mustn't wait for ever.
-                    group.fail();
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| group.work())) {
+                    // It goes on where the group is waited for.
+                    group.fail(panic);
                 }
                 shift = self.lock();
             } else {

@@ -4,9 +4,19 @@ use super::method::Method;
 use super::rebuild::RebuildError;
 use super::recipe::{RecipeError, Step};
 use super::stages::Stages;
+use std::any::Any;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// About so much memory is taken by what waits to be compressed, and as much by what waits for its turn.
+pub(super) const ROOM: usize = 32 << 20;
+/// A batch may give so many times what it takes: pieces of a byte, each with its length, are six.
+const MOST_TIMES: usize = 8;
+/// And so much besides, since what was held back comes with it: of pieces whose length isn't known yet that are 4 MiB.
+const HELD_BACK: usize = 5 << 20;
+/// An encoder takes about so much memory.
+const ENCODER: usize = 512 << 10;
 
 /// What is to be done next for a group.
 #[derive(Default)]
@@ -16,6 +26,8 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
     /// About how much memory it takes.
     pub(super) cost: usize,
+    /// And what it begins, until the group ends.
+    pub(super) weight: usize,
     /// Whether it begins a frame of Zstandard, whose encoder may take hundreds of MiB.
     is_heavy: bool,
 }
@@ -29,6 +41,7 @@ enum Deed {
 impl Batch {
     pub(super) fn step(&mut self, step: Step) {
         self.is_heavy |= matches!(step, Step::Compress(Method::Zstd { .. }));
+        self.weight += if matches!(step, Step::Compress(_) | Step::Guided(..) | Step::Pieces) { ENCODER } else { 0 };
         if let Step::Literal(bytes) | Step::Guide { guide: bytes, .. } = &step {
             self.cost += bytes.len();
         }
@@ -58,9 +71,13 @@ impl Batch {
     /// Does it all.
     fn work(self, stages: &mut Stages) -> (Vec<u8>, Result<(), RecipeError>) {
         let (mut made, mut bytes) = (Vec::new(), &self.bytes[..]);
+        let most = self.cost * MOST_TIMES + HELD_BACK;
         let mut out = |given: &[u8]| {
+            if made.len() + given.len() > most {
+                return Err("it gives much more than it takes");
+            }
             made.extend_from_slice(given);
-            Ok::<_, Infallible>(())
+            Ok(())
         };
         let done = self.deeds.into_iter().try_for_each(|deed| match deed {
             Deed::Step(step) => stages.step(step, &mut out),
@@ -69,7 +86,7 @@ impl Batch {
         });
         let done = done.map_err(|error| match error {
             RebuildError::Recipe(error) => error,
-            RebuildError::Output(never) => match never {},
+            RebuildError::Output(why) => RecipeError::Malformed(why),
         });
         (made, done)
     }
@@ -82,10 +99,11 @@ fn next<'b>(bytes: &mut &'b [u8], length: usize) -> &'b [u8] {
 }
 
 /// A group, on which one thread works at a time.
-#[derive(Default)]
 pub(super) struct Group {
     state: Mutex<State>,
     changed: Condvar,
+    /// Bytes that groups of the same line made and nobody took.
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -99,7 +117,11 @@ struct State {
     is_first: bool,
     stages: Box<Stages>,
     made: VecDeque<(Vec<u8>, usize)>,
+    /// Bytes of these.
+    length: usize,
     result: Option<Result<(), RecipeError>>,
+    /// What a panic of whoever worked on it said.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// What comes of a group.
@@ -108,22 +130,39 @@ pub(super) enum Made {
     Bytes(Vec<u8>, usize),
     /// It's at its end, or something is wrong with it.
     All(Result<(), RecipeError>),
+    /// Whoever worked on it panicked.
+    Panic(Box<dyn Any + Send>),
     /// Nothing so far.
     Nothing,
 }
 
 impl State {
+    /// Whether the next batch may be done, if `waiting` bytes wait in the whole line.
+    ///
+    /// The group that is wanted next never waits for another one, only for its own bytes to be taken. Of the others none is gone on with while much waits; heavy batches of all of them would be in memory at once.
+    fn may(&self, waiting: usize) -> bool {
+        let has_room = if self.is_first { self.length < ROOM } else { waiting < ROOM };
+        self.batches.front().map_or(self.is_closed, |batch| has_room && (self.is_first || !batch.is_heavy))
+    }
+
     /// Whether somebody must be called.
-    fn calls(&mut self) -> bool {
-        // Only of the group that is wanted next, or encoders of all of them would be in memory at once. It never waits for another one.
-        let may = self.batches.front().map_or(self.is_closed, |batch| self.is_first || !batch.is_heavy);
-        let calls = may && !self.is_called && self.result.is_none();
+    fn calls(&mut self, waiting: usize) -> bool {
+        let calls = self.may(waiting) && !self.is_called && self.result.is_none();
         self.is_called |= calls;
         calls
     }
 }
 
 impl Group {
+    /// One of a line, of which so many bytes wait.
+    pub(super) fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), waiting: Arc::clone(waiting) }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,21 +171,21 @@ impl Group {
     pub(super) fn add(&self, batch: Batch) -> bool {
         let mut state = self.lock();
         state.batches.push_back(batch);
-        state.calls()
+        state.calls(self.waiting())
     }
 
     /// That was all. Whether somebody must be called.
     pub(super) fn close(&self) -> bool {
         let mut state = self.lock();
         state.is_closed = true;
-        state.calls()
+        state.calls(self.waiting())
     }
 
     /// What it makes is wanted next. Whether somebody must be called.
     pub(super) fn is_wanted(&self) -> bool {
         let mut state = self.lock();
         state.is_first = true;
-        state.calls()
+        state.calls(self.waiting())
     }
 
     /// Nobody wants it any more.
@@ -156,10 +195,11 @@ impl Group {
         state.result.get_or_insert(Ok(()));
     }
 
-    /// Whoever worked on it can't go on.
-    pub(super) fn fail(&self) {
+    /// Whoever worked on it panicked.
+    pub(super) fn fail(&self, panic: Box<dyn Any + Send>) {
         let mut state = self.lock();
-        state.result.get_or_insert(Err(RecipeError::Malformed("what follows it failed")));
+        state.result.get_or_insert(Ok(()));
+        state.panic = Some(panic);
         self.changed.notify_all();
     }
 
@@ -167,9 +207,8 @@ impl Group {
     pub(super) fn work(&self) {
         let mut state = self.lock();
         while state.result.is_none() {
-            let waits = |batch: &Batch| batch.is_heavy && !state.is_first;
-            let Some(batch) = (if state.batches.front().is_some_and(waits) { None } else { state.batches.pop_front() })
-            else {
+            let may = state.may(self.waiting());
+            let Some(batch) = (if may { state.batches.pop_front() } else { None }) else {
                 if state.is_closed && state.batches.is_empty() {
                     state.result = Some(Ok(()));
                 }
@@ -180,6 +219,8 @@ impl Group {
             let (made, done) = batch.work(&mut stages);
             state = self.lock();
             state.stages = stages;
+            state.length += made.len();
+            self.waiting.fetch_add(made.len(), Ordering::Relaxed);
             state.made.push_back((made, cost));
             if let Err(error) = done {
                 state.result.get_or_insert(Err(error));
@@ -195,7 +236,12 @@ impl Group {
         let mut state = self.lock();
         loop {
             if let Some((bytes, cost)) = state.made.pop_front() {
+                state.length -= bytes.len();
+                self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
                 return Made::Bytes(bytes, cost);
+            }
+            if let Some(panic) = state.panic.take() {
+                return Made::Panic(panic);
             }
             if let Some(result) = state.result.take() {
                 // Nothing is done for it any more.

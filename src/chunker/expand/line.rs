@@ -1,18 +1,18 @@
 //! Streams of a container side by side: each is compressed by a thread of its own, and what they give is put in a line again.
 //!
 //! Where nothing is begun in a recipe that hasn't ended, one group of steps ends and another may begin; no group hangs on another. What a group takes from the stream is known when it's its turn, so this goes as far ahead as there is memory for,
-//! and waits for the first one then.
+//! and waits for the first one then. Memory, for each rebuilder: 32 MiB for what was read and not compressed, with encoders; 32 MiB for what was compressed and isn't wanted yet; and what each thread makes of the batch at hand, at most 6 MiB.
 
 use super::crew::Crew;
-use super::group::{Batch, Group, Made};
+use super::group::{Batch, Group, Made, ROOM};
 use super::rebuild::{Output, RebuildError};
 use super::recipe::Step;
 use super::stages::Stages;
 use std::collections::VecDeque;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
-/// About so much memory is taken by what waits to be compressed, and what waits for its turn. Streams of up to this are compressed side by side wholly, of longer ones the ends.
-const ROOM: usize = 32 << 20;
 /// So much is given to another thread at once.
 const BATCH: usize = 128 << 10;
 
@@ -26,12 +26,16 @@ pub(super) struct Line {
     /// Whether the last one in the line goes on.
     goes_on: bool,
     line: VecDeque<Item>,
+    /// Memory that is taken, but for what groups made.
     taken: usize,
+    /// Bytes that groups made.
+    waiting: Arc<AtomicUsize>,
 }
 
 enum Item {
     Bytes(Vec<u8>),
-    Group(Arc<Group>),
+    /// And what it takes until its end.
+    Group(Arc<Group>, usize),
 }
 
 impl Line {
@@ -44,6 +48,7 @@ impl Line {
             goes_on: false,
             line: VecDeque::new(),
             taken: 0,
+            waiting: Arc::default(),
         };
         crew.is_there().then(line)
     }
@@ -77,11 +82,19 @@ impl Line {
 
     /// Ends the line. Whether all that began has ended.
     pub(super) fn finish<E>(mut self, out: Output<'_, E>) -> Result<bool, RebuildError<E>> {
+        self.settle(out)?;
+        Ok(self.depth == 0)
+    }
+
+    /// Passes on all that there is, before something ends it early.
+    pub(super) fn settle<E>(&mut self, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         if self.depth > 0 {
-            return Ok(false);
+            let group = self.hand_over();
+            if group.close() {
+                self.crew.call(group);
+            }
         }
-        self.pass_on(0, out)?;
-        Ok(true)
+        self.pass_on(0, out)
     }
 
     /// Bytes that nothing is done to.
@@ -90,7 +103,11 @@ impl Line {
             return out(bytes).map_err(RebuildError::Output);
         }
         self.taken += bytes.len();
-        self.line.push_back(Item::Bytes(bytes.to_vec()));
+        if let Some(Item::Bytes(last)) = self.line.back_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            self.line.push_back(Item::Bytes(bytes.to_vec()));
+        }
         self.pass_on(ROOM, out)
     }
 
@@ -113,17 +130,20 @@ impl Line {
 
     /// Gives what there is of a group to whoever does it.
     fn hand_over(&mut self) -> Arc<Group> {
-        let group = match self.line.back() {
-            Some(Item::Group(group)) if self.goes_on => Arc::clone(group),
+        let batch = std::mem::take(&mut self.batch);
+        self.taken += batch.cost + batch.weight;
+        let group = match self.line.back_mut() {
+            Some(Item::Group(group, weight)) if self.goes_on => {
+                *weight += batch.weight;
+                Arc::clone(group)
+            }
             _ => {
-                let group = Arc::<Group>::default();
-                self.line.push_back(Item::Group(Arc::clone(&group)));
+                let group = Arc::new(Group::new(&self.waiting));
+                self.line.push_back(Item::Group(Arc::clone(&group), batch.weight));
                 self.goes_on = true;
                 group
             }
         };
-        let batch = std::mem::take(&mut self.batch);
-        self.taken += batch.cost;
         if group.add(batch) {
             self.crew.call(Arc::clone(&group));
         }
@@ -133,14 +153,14 @@ impl Line {
     /// Passes on what is there of the first ones, and waits for that while more than so much memory is taken; for all of it if that is nothing.
     fn pass_on<E>(&mut self, most: usize, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         while let Some(first) = self.line.front() {
-            let group = match first {
+            let (group, weight) = match first {
                 Item::Bytes(bytes) => {
                     self.taken -= bytes.len();
                     out(bytes).map_err(RebuildError::Output)?;
                     self.line.pop_front();
                     continue;
                 }
-                Item::Group(group) => group,
+                Item::Group(group, weight) => (group, *weight),
             };
             if group.is_wanted() {
                 self.crew.call(Arc::clone(group));
@@ -152,8 +172,12 @@ impl Line {
                 }
                 Made::All(result) => {
                     result?;
+                    self.taken -= weight;
                     self.line.pop_front();
+                    // The one that goes on ended by what was wrong, or early.
+                    self.goes_on &= !self.line.is_empty();
                 }
+                Made::Panic(panic) => resume_unwind(panic),
                 Made::Nothing => break,
             }
         }
@@ -164,7 +188,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         for item in &self.line {
-            if let Item::Group(group) = item {
+            if let Item::Group(group, _) = item {
                 group.abandon();
             }
         }
@@ -227,7 +251,7 @@ mod tests {
         // A first group that isn't at its end stands before frames that are.
         line.step(Step::Compress(Method::Zlib(1)), out).unwrap();
         line.raw(&rows(1, 20_000), out).unwrap();
-        let waits: Vec<_> = (0..groups).map(|_| Arc::<Group>::default()).collect();
+        let waits: Vec<_> = (0..groups).map(|_| Group::new(&Arc::default())).collect();
         for group in &waits {
             let mut batch = Batch::default();
             batch.step(Step::Compress(frame));
@@ -245,6 +269,50 @@ mod tests {
         }
         line.step(Step::End, out).unwrap();
         assert!(line.finish(out).unwrap());
+    }
+
+    /// Pieces of pieces of pieces: a few hundred bytes of recipe made a thread gather terabytes, since only what went in was counted.
+    #[test]
+    fn what_gives_much_more_than_it_takes_is_refused() {
+        let crew = Crew::new(2);
+        let mut line = Line::with(&crew).unwrap();
+        let (mut given, most) = (0, 2 * ROOM);
+        let mut out = |bytes: &[u8]| {
+            given += bytes.len();
+            Ok::<_, Infallible>(())
+        };
+        for _ in 0..12 {
+            line.step(Step::Pieces, &mut out).unwrap();
+            line.step(Step::Sizes { count: u32::MAX, size: 1 }, &mut out).unwrap();
+        }
+        let refused = (0..2 * BATCH)
+            .try_for_each(|_| line.raw(b"1234567890", &mut out))
+            .and_then(|()| line.finish(&mut out).map(drop));
+        assert!(matches!(refused, Err(RebuildError::Recipe(_))), "{refused:?}");
+        assert!(given < most, "{given}");
+    }
+
+    #[test]
+    fn what_comes_before_a_fault_comes_out() {
+        let (bytes, mut recipe, stream) = members(&[60_000, 60_000, 60_000]);
+        // The last step's code is none.
+        let last = recipe.len() - 9;
+        recipe[last] = 200;
+        for settles in [false, true] {
+            let (mut rebuilder, mut back) = (Rebuilder::with(&recipe[..], &Crew::new(3)), Vec::new());
+            let mut out = |part: &[u8]| {
+                back.extend_from_slice(part);
+                Ok::<_, Infallible>(())
+            };
+            if settles {
+                rebuilder.push(&stream[..stream.len() * 2 / 3], &mut out).unwrap();
+                rebuilder.settle(&mut out).unwrap();
+                assert!(bytes.starts_with(&back) && back.len() * 2 > bytes.len(), "{}", back.len());
+            } else {
+                assert!(rebuilder.push(&stream, &mut out).and_then(|()| rebuilder.finish(&mut out)).is_err());
+                assert!(bytes.starts_with(&back) && back.len() + 100 > bytes.len(), "{}", back.len());
+            }
+        }
     }
 
     #[test]
@@ -281,8 +349,8 @@ mod tests {
         for crew in [Crew::new(0), Crew::new(1)] {
             assert!(Line::with(&crew).is_none());
         }
-        let group = Group::default();
-        group.fail();
-        assert!(matches!(group.take(true), Made::All(Err(_))));
+        let group = Group::new(&Arc::default());
+        group.fail(Box::new("why"));
+        assert!(matches!(group.take(true), Made::Panic(_)), "whoever waits for it is told");
     }
 }

@@ -68,18 +68,38 @@ impl<R: Read> Rebuilder<R> {
     /// After an error nothing more may be asked of it.
     pub fn push<E>(&mut self, mut bytes: &[u8], out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         while !bytes.is_empty() {
-            self.take(&mut bytes, out)?;
+            if let Err(error) = self.take(&mut bytes, out) {
+                return Err(self.after(error, out));
+            }
         }
         Ok(())
+    }
+
+    /// Gives what there is, because nothing more comes: what was pushed and hasn't come out.
+    pub fn settle<E>(&mut self, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
+        match &mut self.work {
+            Work::Alone(_) => Ok(()),
+            Work::SideBySide(line) => line.settle(out),
+        }
+    }
+
+    /// What ends it, once all that comes before is out; which may have an error of its own.
+    fn after<E>(&mut self, error: RebuildError<E>, out: Output<'_, E>) -> RebuildError<E> {
+        match error {
+            RebuildError::Recipe(_) => self.settle(out).err().unwrap_or(error),
+            RebuildError::Output(_) => error,
+        }
     }
 
     /// Ends the stream. Fails if the recipe wants more of it.
     pub fn finish<E>(mut self, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         while matches!(self.taking, Taking::Nothing) {
-            self.next_step(out)?;
+            if let Err(error) = self.next_step(out) {
+                return Err(self.after(error, out));
+            }
         }
         if !matches!(self.taking, Taking::Ended) {
-            return Err(RecipeError::Misfit("the stream is too short").into());
+            return Err(self.after(RecipeError::Misfit("the stream is too short").into(), out));
         }
         let is_whole = match self.work {
             Work::Alone(stages) => stages.is_empty(),

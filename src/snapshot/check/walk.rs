@@ -251,7 +251,9 @@ impl Visitor for Hitting<'_> {
 
     fn leave(&mut self, directory: &Entry, _: u64) {
         if self.before.pop() == Some(self.met) {
-            self.sound.insert(identity(directory));
+            let id = identity(directory);
+            self.visits.remove(&id);
+            self.sound.insert(id);
         }
     }
 
@@ -262,63 +264,78 @@ impl Visitor for Hitting<'_> {
     }
 }
 
-/// A directory that a walk is in.
-struct Open<'r> {
-    path: SafePath,
-    directory: Entry,
-    entries: Option<EntryReader<BufReader<StreamReader<'r>>>>,
-    below: u64,
+/// What a walk does next.
+enum Next {
+    Enter(SafePath, Entry),
+    Leave(Entry),
 }
 
-/// Walks a snapshot in order, with one open stream for each directory on the path; tells how many entries are below its top.
+/// Walks a snapshot; tells how many entries are below its top. A directory is read as a whole before those in it, so that one stream is open at a time: memory grows with depth times the directories of a level.
 fn walk(reader: &Reader<'_>, snapshot: &Snapshot, visitor: &mut dyn Visitor) -> Result<u64, CheckError> {
-    let open = |path: SafePath, directory: Entry, visitor: &mut dyn Visitor| -> Result<Open<'_>, CheckError> {
-        debug_assert_eq!(stream::class_of(&directory), Class::Meta);
-        let entries = match StreamReader::of(reader, &directory) {
-            Ok(stream) => Some(EntryReader::new(BufReader::new(stream))),
-            Err(error) => visitor.unreadable(&path, error).map(|()| None)?,
-        };
-        Ok(Open { path, directory, entries, below: 0 })
-    };
-    let (top, root) = (SafePath::top(), &snapshot.manifest.root);
-    let mut way = match visitor.meet(&top, root)? {
-        Way::Into => vec![open(top, root.clone(), visitor)?],
-        Way::Past(below) => return Ok(below),
-    };
-    let mut total = 0;
-    while let (depth, Some(place)) = (way.len(), way.last_mut()) {
-        let entry = match place.entries.as_mut().and_then(Iterator::next) {
-            Some(Ok(entry)) => entry,
-            Some(Err(error)) => {
-                visitor.unreadable(&place.path, stream::of_tree_error(error))?;
-                place.entries = None;
-                continue;
-            }
-            None => {
-                visitor.leave(&place.directory, place.below);
-                let below = place.below;
-                way.pop();
-                *way.last_mut().map_or(&mut total, |parent| &mut parent.below) += below;
-                continue;
-            }
-        };
-        place.below = place.below.saturating_add(1);
-        let Ok(path) = place.path.join(&entry.name) else {
-            let why = "the path of an entry is too long".to_owned();
-            visitor.unreadable(&place.path, ReadError::Directory { why })?;
-            continue;
-        };
-        // Where a restore stops, too.
-        if depth > MAX_DEPTH && entry.kind == EntryType::Directory {
-            let why = format!("deeper than {MAX_DEPTH} directories");
-            visitor.unreadable(&path, ReadError::Directory { why })?;
-            continue;
+    let mut next = vec![Next::Enter(SafePath::top(), snapshot.manifest.root.clone())];
+    // Entries that were met below each directory on the way, and below the top.
+    let mut below: Vec<u64> = vec![0];
+    let add = |below: &mut Vec<u64>, more: u64| {
+        if let Some(last) = below.last_mut() {
+            *last = last.saturating_add(more);
         }
-        match visitor.meet(&path, &entry)? {
-            Way::Into if entry.kind == EntryType::Directory => way.push(open(path, entry, visitor)?),
-            Way::Past(below) => place.below = place.below.saturating_add(below),
-            Way::Into => {}
+    };
+    while let Some(step) = next.pop() {
+        match step {
+            Next::Leave(directory) => {
+                let inside = below.pop().unwrap_or(0);
+                visitor.leave(&directory, inside);
+                add(&mut below, inside);
+            }
+            // Where a restore stops, too.
+            Next::Enter(path, _) if path.depth() > MAX_DEPTH => {
+                let why = format!("deeper than {MAX_DEPTH} directories");
+                visitor.unreadable(&path, ReadError::Directory { why })?;
+            }
+            Next::Enter(path, directory) => match visitor.meet(&path, &directory)? {
+                Way::Past(inside) => add(&mut below, inside),
+                Way::Into => {
+                    let (met, directories) = read(reader, &path, &directory, visitor)?;
+                    below.push(met);
+                    next.push(Next::Leave(directory));
+                    next.extend(directories.into_iter().rev().map(|(path, entry)| Next::Enter(path, entry)));
+                }
+            },
         }
     }
-    Ok(total)
+    Ok(below.pop().unwrap_or(0))
+}
+
+/// How many entries a directory has, as far as it can be read, and those of them that are directories: they are met later.
+fn read(
+    reader: &Reader<'_>,
+    path: &SafePath,
+    directory: &Entry,
+    visitor: &mut dyn Visitor,
+) -> Result<(u64, Vec<(SafePath, Entry)>), CheckError> {
+    debug_assert_eq!(stream::class_of(directory), Class::Meta);
+    let (mut met, mut directories) = (0, Vec::new());
+    let entries = match StreamReader::of(reader, directory) {
+        Ok(stream) => EntryReader::new(BufReader::new(stream)),
+        Err(error) => return visitor.unreadable(path, error).map(|()| (met, directories)),
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                visitor.unreadable(path, stream::of_tree_error(error))?;
+                break;
+            }
+        };
+        met += 1;
+        match path.join(&entry.name) {
+            Ok(below) if entry.kind == EntryType::Directory => directories.push((below, entry)),
+            Ok(below) => drop(visitor.meet(&below, &entry)?),
+            Err(_) => {
+                let why = "the path of an entry is too long".to_owned();
+                visitor.unreadable(path, ReadError::Directory { why })?;
+            }
+        }
+    }
+    Ok((met, directories))
 }

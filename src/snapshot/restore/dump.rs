@@ -41,6 +41,11 @@ pub fn dump(
     let class = stream::class_of(&entry);
     let mut flow = Flow::of(&reader, &entry, &Crew::of_all_cores())?;
     let mut sparse = Holes::new(&entry);
+    let mut give = |given: &[u8]| {
+        sparse.write(given, out)?;
+        Progress::add(&monitor.progress().bytes_done, given.len() as u64);
+        Ok(())
+    };
     let write = |window: Window<()>| -> Result<(), RestoreError> {
         for reference in window.pieces.iter().flat_map(|piece| &piece.references) {
             if monitor.interrupted() {
@@ -48,19 +53,21 @@ pub fn dump(
             }
             let frame = frame_of(&window.fetched, reference)?;
             let bytes = stream::referred(frame, reference, class)?;
-            flow.push(frame, bytes, &mut |given| {
-                sparse.write(given, out)?;
-                Progress::add(&monitor.progress().bytes_done, given.len() as u64);
-                Ok(())
-            })?;
+            flow.push(frame, bytes, &mut give)?;
         }
         Ok(())
     };
     let (gathered, written) = window::run(&reader, |gatherer| gatherer.add((), references), write);
-    written?;
+    if let Err(error) = written {
+        // Whoever saves what can be saved gets all that comes before what can't be read.
+        if matches!(error, RestoreError::Read(_)) && flow.settle(&mut give).is_ok() {
+            out.flush().map_err(RestoreError::Output)?;
+        }
+        return Err(error);
+    }
     // Closed means that the writing side failed, whose error was given back above.
     debug_assert!(gathered.is_ok());
-    flow.finish(&entry, &mut |given| sparse.write(given, out))?;
+    flow.finish(&entry, &mut give)?;
     if !sparse.is_filled() {
         return Err(ReadError::ContentHash.into());
     }

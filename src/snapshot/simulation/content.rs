@@ -122,10 +122,10 @@ fn stopped() -> BackupError {
 }
 
 /// What was captured, with nothing to say of it.
-fn captured(top: Entry) -> Captured {
+fn captured(top: Entry, files: usize) -> Captured {
     Captured {
         top,
-        statistics: Statistics::default(),
+        statistics: Statistics { files: files as u64, ..Statistics::default() },
         problems: Vec::new(),
         secrets: Vec::new(),
         databases: Vec::new(),
@@ -154,7 +154,7 @@ impl Captures for MemoryCapture<'_> {
                 let top = Self::top(repo, writer, &entries)?;
                 // It's the checkpoint's manifest that is put next by this actor.
                 self.world.lock().captured[self.actor] = content.clone();
-                if checkpoints.take(captured(top))? {
+                if checkpoints.take(captured(top, entries.len()))? {
                     self.world.lock().checkpoints += 1;
                 }
             }
@@ -189,7 +189,7 @@ impl Captures for MemoryCapture<'_> {
         }
         let top = Self::top(repo, writer, &entries)?;
         self.world.lock().captured[self.actor] = content;
-        Ok(captured(top))
+        Ok(captured(top, entries.len()))
     }
 
     fn sources(&self, _: &[Problem]) -> Vec<Source> {
