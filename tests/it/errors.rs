@@ -109,6 +109,14 @@ fn of_repositories() -> Vec<Variant> {
             Word => In("src/repo/keys/key_file.rs"),
             WordCheck => In("src/repo/keys/key_file.rs"),
         }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn of_storages() -> Vec<Variant> {
+    [
         all!(UrlError {
             Empty => Said("the repository URL is empty"),
             UnknownScheme => Said("no store is called 'gopher:'"),
@@ -216,6 +224,14 @@ fn of_backups() -> Vec<Variant> {
             Ambiguous => Not("ids are random: two that begin alike can't be had at will"),
             MixedHosts => Said("`latest` would mix snapshots of 2 hosts"),
         }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn of_housekeeping() -> Vec<Variant> {
+    [
         all!(CheckError {
             Repo => Inner,
             Read => Inner,
@@ -266,6 +282,14 @@ fn of_backups() -> Vec<Variant> {
             Write => Inner,
             Interrupted => Not(ON_PURPOSE),
         }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn of_restores() -> Vec<Variant> {
+    [
         all!(RestoreError {
             Repo => Inner,
             Browse => Inner,
@@ -404,7 +428,10 @@ const WITHIN: [&str; 20] = [
 ];
 
 fn all() -> Vec<Variant> {
-    [of_repositories(), of_backups(), of_databases()].into_iter().flatten().collect()
+    [of_repositories(), of_storages(), of_backups(), of_housekeeping(), of_restores(), of_databases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn text(file: &str) -> String {
