@@ -148,7 +148,7 @@ fn samples(folder: &Path) -> [&'static str; 3] {
         let noise = blake3::hash(&n.to_le_bytes());
         format!("{n}\tcustomer {}\t2026-11-{:02} 03:00:{:02}\t{}\n", n % 977, n % 30 + 1, n % 60, &noise.to_hex()[..24])
     });
-    fs::write(folder.join("rows"), rows.collect::<String>()).unwrap();
+    fs::write(folder.join("rows"), rows.collect::<Vec<_>>().concat()).unwrap();
     let words = "let mut self match Some None Ok Err return bytes length offset reader writer state stream frame chunk if else for in while";
     let words: Vec<&str> = words.split(' ').collect();
     let code = (0..24_000u64).map(|n| {
@@ -157,7 +157,7 @@ fn samples(folder: &Path) -> [&'static str; 3] {
             dice[..usize::from(dice[31] % 9)].iter().map(|die| words[usize::from(*die) % words.len()]).collect();
         format!("{}{}({});\n", "    ".repeat(usize::from(dice[30] % 5)), line.join(" "), n % 300 * 7)
     });
-    fs::write(folder.join("code"), code.collect::<String>()).unwrap();
+    fs::write(folder.join("code"), code.collect::<Vec<_>>().concat()).unwrap();
     let program = (0..50_000u32).flat_map(|n| {
         let dice = chance(u64::from(n / 3));
         [
@@ -226,12 +226,14 @@ fn what_programs_make_comes_back_and_is_undone() {
             }
         }
         let undone = all.undone * 100 / all.bytes;
+        let guides = all.guides * 1_000 / all.bytes;
         println!(
-            "| {} | {:?} | {archives} | {} | {undone} % | {:.1} % |",
+            "| {} | {:?} | {archives} | {} | {undone} % | {}.{} % |",
             encoder.name,
             encoder.levels,
             all.bytes,
-            all.guides as f64 * 100.0 / all.bytes as f64
+            guides / 10,
+            guides % 10
         );
         if undone < 95 || all.guides * 100 > encoder.guides * all.bytes {
             faults.push((encoder.name, undone, all));

@@ -73,7 +73,9 @@ impl<'r> Forger<'r> {
     /// A directory with these entries, whatever they are.
     fn directory(&self, name: &[u8], entries: &[Entry]) -> Entry {
         let mut stream = Vec::new();
-        entries.iter().for_each(|entry| encode_entry(entry, &mut stream));
+        for entry in entries {
+            encode_entry(entry, &mut stream);
+        }
         self.stored(name, EntryType::Directory, &stream)
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Line {
     batch: Batch,
     /// Whether the last one in the line goes on.
     goes_on: bool,
-    line: VecDeque<Item>,
+    items: VecDeque<Item>,
     /// Memory that is taken, but for what groups made.
     taken: usize,
     /// Bytes that groups made.
@@ -46,7 +46,7 @@ impl Line {
             depth: 0,
             batch: Batch::default(),
             goes_on: false,
-            line: VecDeque::new(),
+            items: VecDeque::new(),
             taken: 0,
             waiting: Arc::default(),
         };
@@ -99,14 +99,14 @@ impl Line {
 
     /// Bytes that nothing is done to.
     fn give<E>(&mut self, bytes: &[u8], out: Output<'_, E>) -> Result<(), RebuildError<E>> {
-        if self.line.is_empty() {
+        if self.items.is_empty() {
             return out(bytes).map_err(RebuildError::Output);
         }
         self.taken += bytes.len();
-        if let Some(Item::Bytes(last)) = self.line.back_mut() {
+        if let Some(Item::Bytes(last)) = self.items.back_mut() {
             last.extend_from_slice(bytes);
         } else {
-            self.line.push_back(Item::Bytes(bytes.to_vec()));
+            self.items.push_back(Item::Bytes(bytes.to_vec()));
         }
         self.pass_on(ROOM, out)
     }
@@ -132,14 +132,14 @@ impl Line {
     fn hand_over(&mut self) -> Arc<Group> {
         let batch = std::mem::take(&mut self.batch);
         self.taken += batch.cost + batch.weight;
-        let group = match self.line.back_mut() {
+        let group = match self.items.back_mut() {
             Some(Item::Group(group, weight)) if self.goes_on => {
                 *weight += batch.weight;
                 Arc::clone(group)
             }
             _ => {
                 let group = Arc::new(Group::new(&self.waiting));
-                self.line.push_back(Item::Group(Arc::clone(&group), batch.weight));
+                self.items.push_back(Item::Group(Arc::clone(&group), batch.weight));
                 self.goes_on = true;
                 group
             }
@@ -152,12 +152,12 @@ impl Line {
 
     /// Passes on what is there of the first ones, and waits for that while more than so much memory is taken; for all of it if that is nothing.
     fn pass_on<E>(&mut self, most: usize, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
-        while let Some(first) = self.line.front() {
+        while let Some(first) = self.items.front() {
             let (group, weight) = match first {
                 Item::Bytes(bytes) => {
                     self.taken -= bytes.len();
                     out(bytes).map_err(RebuildError::Output)?;
-                    self.line.pop_front();
+                    self.items.pop_front();
                     continue;
                 }
                 Item::Group(group, weight) => (group, *weight),
@@ -173,9 +173,9 @@ impl Line {
                 Made::All(result) => {
                     result?;
                     self.taken -= weight;
-                    self.line.pop_front();
+                    self.items.pop_front();
                     // The one that goes on ended by what was wrong, or early.
-                    self.goes_on &= !self.line.is_empty();
+                    self.goes_on &= !self.items.is_empty();
                 }
                 Made::Panic(panic) => resume_unwind(panic),
                 Made::Nothing => break,
@@ -187,7 +187,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        for item in &self.line {
+        for item in &self.items {
             if let Item::Group(group, _) = item {
                 group.abandon();
             }
@@ -205,7 +205,7 @@ mod tests {
 
     /// Rows that no two members share.
     fn rows(seed: usize, count: usize) -> Vec<u8> {
-        (0..count).map(|n| format!("{seed}\t{}\tsomebody\n", n * n % 9_973)).collect::<String>().into_bytes()
+        (0..count).flat_map(|n| format!("{seed}\t{}\tsomebody\n", n * n % 9_973).into_bytes()).collect()
     }
 
     /// Several members of gzip, and what they are expanded to.

@@ -330,7 +330,9 @@ fn read(
         met += 1;
         match path.join(&entry.name) {
             Ok(below) if entry.kind == EntryType::Directory => directories.push((below, entry)),
-            Ok(below) => drop(visitor.meet(&below, &entry)?),
+            Ok(below) => {
+                visitor.meet(&below, &entry)?;
+            }
             Err(_) => {
                 let why = "the path of an entry is too long".to_owned();
                 visitor.unreadable(path, ReadError::Directory { why })?;

@@ -95,6 +95,9 @@ struct Layout {
     torn: Vec<(String, usize)>,
 }
 
+/// What is left of a file, given its path, how much of it is certain, and what was written.
+type Tear<'t> = &'t mut dyn FnMut(&str, usize, &[u8]) -> Vec<u8>;
+
 impl Layout {
     /// Whether a file that isn't a temporary one may be torn.
     fn is_torn(&self) -> bool {
@@ -102,7 +105,7 @@ impl Layout {
     }
 
     /// With each file torn as `how` says.
-    fn state(&self, is_mixed: bool, how: &mut dyn FnMut(&str, usize, &[u8]) -> Vec<u8>) -> State {
+    fn state(&self, is_mixed: bool, how: Tear<'_>) -> State {
         let mut files = self.files.clone();
         for (path, certain) in &self.torn {
             files.insert(path.clone(), how(path, *certain, &self.files[path]));

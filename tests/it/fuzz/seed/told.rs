@@ -20,7 +20,7 @@ const ANSWERS: &[&[u8]] = &[
     b"\xff\0done",
     b"\xff\0\ndone \n",
 ];
-/// Messages of psql and pg_restore.
+/// Messages of psql and `pg_restore`.
 const WORDS: &[&str] = &[
     "psql:<stdin>:12: ERROR:  42P01: relation \"x\" does not exist\nLINE 1: SELECT * FROM x\n                      ^\nHINT:  none\nLOCATION:  parserOpenTable, parse_relation.c:1392\n",
     "psql: error: connection to server on socket \"/x\" failed: No such file\n\tIs it?\n",
@@ -46,7 +46,13 @@ pub(super) fn write() {
         let containers = if length == [2, 0] { "" } else { CONTAINERS };
         put("told", &[&[1][..], &length, containers.as_bytes(), images.as_bytes()].concat());
     }
-    ANSWERS.iter().for_each(|answer| put("told", &[&[2], *answer].concat()));
-    WORDS.iter().for_each(|words| put("told", &[&[3], words.as_bytes()].concat()));
-    PROGRAMS.iter().for_each(|line| put("told", &[&[4], line.as_bytes()].concat()));
+    for answer in ANSWERS {
+        put("told", &[&[2], *answer].concat());
+    }
+    for words in WORDS {
+        put("told", &[&[3], words.as_bytes()].concat());
+    }
+    for line in PROGRAMS {
+        put("told", &[&[4], line.as_bytes()].concat());
+    }
 }
