@@ -92,13 +92,13 @@ fn fill(world: &World) {
     }
 }
 
-/// Two folders beside the target: one that holds all that a restore would write, change or delete if it followed a link, and an empty one.
-fn beside(world: &World) -> (PathBuf, PathBuf) {
+/// Two folders beside the target: one outside, with files of these names in each of its folders, and an empty one.
+fn beside(world: &World, names: &[&str]) -> (PathBuf, PathBuf) {
     let (outside, away) = (world.fresh(), world.fresh());
     std::fs::create_dir(&away).unwrap();
     std::fs::create_dir_all(outside.join("inner/most")).unwrap();
     for folder in ["", "inner", "inner/most"] {
-        for name in ["0", "1", "5", "extra", "linked"] {
+        for name in names {
             std::fs::write(outside.join(folder).join(name), "outside").unwrap();
         }
         set_mtime(&outside.join(folder), 1_100_000_000);
@@ -114,7 +114,8 @@ fn folders_swapped_for_links_lead_nowhere() {
     let world = World::new();
     fill(&world);
     let id = world.night();
-    let (outside, away) = beside(&world);
+    // Outside is all that a restore would write, change or delete if it followed a link.
+    let (outside, away) = beside(&world, &["0", "1", "5", "extra", "linked"]);
     let before = portrait(&outside);
     let target = world.copy_of(id);
     let stop = AtomicBool::new(false);
@@ -184,7 +185,8 @@ fn folders_just_made_are_swapped_for_links_at_each_moment() {
     let world = World::new();
     fill(&world);
     let id = world.night();
-    let (outside, away) = beside(&world);
+    // Outside is nothing that would be in the way: what a restore that followed a link would make there is seen.
+    let (outside, away) = beside(&world, &["witness"]);
     std::fs::remove_dir(&away).unwrap();
     let before = portrait(&outside);
     let (mut swapped, mut noticed) = (0, 0);
@@ -223,7 +225,8 @@ fn folders_of_an_empty_target_are_swapped_all_the_time() {
     let world = World::new();
     fill(&world);
     let id = world.night();
-    let (outside, away) = beside(&world);
+    // Outside is nothing that would be in the way: what a restore that followed a link would make there is seen.
+    let (outside, away) = beside(&world, &["witness"]);
     let before = portrait(&outside);
     let (mut swaps, mut runs) = (0, 0);
     while swaps < 500 {
