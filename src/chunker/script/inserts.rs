@@ -77,7 +77,8 @@ impl Inserts {
         let columns = named.unwrap_or_else(|| held.columns.clone());
         if columns != held.columns {
             let bytes = columns.iter().map(String::len).sum::<usize>() + columns.len() * NAME;
-            if !rows.is_empty() || !is_whole || self.bytes + bytes > MOST_BYTES {
+            let is_wanted = (self.wanted)(&table.1, &columns);
+            if !rows.is_empty() || !is_whole || !is_wanted || self.bytes + bytes > MOST_BYTES {
                 self.bytes -= rows.len();
                 held.rows = None;
                 return;
@@ -287,6 +288,20 @@ mod tests {
         let found = kept(&["C t2 (a int, b int);", "I t2 (b, a) VALUES (1, 2);", "I t1 (\"x y\") VALUES ('1');"]);
         let told: Vec<_> = found.iter().map(|(table, columns, _)| (table.as_str(), columns.join("|"))).collect();
         assert_eq!(told, [("t1", "x y".to_owned()), ("t2", "b|a".to_owned())]);
+    }
+
+    /// Rows were kept of a table that was wanted for the columns that it was created with, also where a statement named others: nobody asked for those. A fuzzer wrote it.
+    #[test]
+    fn columns_that_nobody_wants_end_what_is_kept() {
+        let kept = |statement: &str| {
+            let mut inserts = Inserts::new(|_, columns| columns.iter().any(|column| column == "dirty"));
+            let table = ("s".to_owned(), "t".to_owned());
+            inserts.create(table.clone(), &mut Names::of(" (version bigint, dirty boolean);"), true);
+            inserts.insert(&table, &mut Names::of(statement), true);
+            inserts.finish().map(|table| table.columns.join("|")).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(" (dirty, version) VALUES (true, 7);"), ["dirty|version"]);
+        assert!(kept(" (version, dhrty) VALUES (7, true);").is_empty());
     }
 
     #[test]
