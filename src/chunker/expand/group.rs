@@ -4,6 +4,7 @@ use super::method::Method;
 use super::rebuild::RebuildError;
 use super::recipe::{RecipeError, Step};
 use super::stages::Stages;
+use super::take::take;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,10 +14,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(super) const ROOM: usize = 32 << 20;
 /// A batch may give so many times what it takes: pieces of a byte, each with its length, are six.
 const MOST_TIMES: usize = 8;
-/// And so much besides, since what was held back comes with it: of pieces whose length isn't known yet that are 4 MiB.
-const HELD_BACK: usize = 5 << 20;
+/// And so much besides, since what was held back comes with it: 4 MiB in pieces of a byte are 24 MiB, and a block that is guided to has 8 MiB of content at most.
+const HELD_BACK: usize = 40 << 20;
 /// An encoder takes about so much memory.
-const ENCODER: usize = 512 << 10;
+pub(super) const ENCODER: usize = 512 << 10;
 
 /// What is to be done next for a group.
 #[derive(Default)]
@@ -26,22 +27,19 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
     /// About how much memory it takes.
     pub(super) cost: usize,
-    /// And what it begins, until the group ends.
-    pub(super) weight: usize,
     /// Whether it begins a frame of Zstandard, whose encoder may take hundreds of MiB.
     is_heavy: bool,
 }
 
 enum Deed {
     Step(Step),
-    Raw(usize),
-    Pieced(usize, bool),
+    Raw(u64),
+    Pieced(u64, bool),
 }
 
 impl Batch {
     pub(super) fn step(&mut self, step: Step) {
         self.is_heavy |= matches!(step, Step::Compress(Method::Zstd { .. }));
-        self.weight += if matches!(step, Step::Compress(_) | Step::Guided(..) | Step::Pieces) { ENCODER } else { 0 };
         if let Step::Literal(bytes) | Step::Guide { guide: bytes, .. } = &step {
             self.cost += bytes.len();
         }
@@ -50,12 +48,12 @@ impl Batch {
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes(bytes);
-        self.deed(Deed::Raw(bytes.len()));
+        self.deed(Deed::Raw(bytes.len() as u64));
     }
 
     pub(super) fn pieced(&mut self, bytes: &[u8], is_done: bool) {
         self.bytes(bytes);
-        self.deed(Deed::Pieced(bytes.len(), is_done));
+        self.deed(Deed::Pieced(bytes.len() as u64, is_done));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -81,8 +79,8 @@ impl Batch {
         };
         let done = self.deeds.into_iter().try_for_each(|deed| match deed {
             Deed::Step(step) => stages.step(step, &mut out),
-            Deed::Raw(length) => stages.raw(next(&mut bytes, length), &mut out),
-            Deed::Pieced(length, is_done) => stages.pieced(next(&mut bytes, length), is_done, &mut out),
+            Deed::Raw(length) => stages.raw(take(&mut bytes, length).0, &mut out),
+            Deed::Pieced(length, is_done) => stages.pieced(take(&mut bytes, length).0, is_done, &mut out),
         });
         let done = done.map_err(|error| match error {
             RebuildError::Recipe(error) => error,
@@ -90,12 +88,6 @@ impl Batch {
         });
         (made, done)
     }
-}
-
-fn next<'b>(bytes: &mut &'b [u8], length: usize) -> &'b [u8] {
-    let (now, later) = bytes.split_at(length);
-    *bytes = later;
-    now
 }
 
 /// A group, on which one thread works at a time.
@@ -132,7 +124,7 @@ pub(super) enum Made {
     All(Result<(), RecipeError>),
     /// Whoever worked on it panicked.
     Panic(Box<dyn Any + Send>),
-    /// Nothing so far.
+    /// Nothing so far; or all, if more of it must be handed over first.
     Nothing,
 }
 
@@ -143,6 +135,11 @@ impl State {
     fn may(&self, waiting: usize) -> bool {
         let has_room = if self.is_first { self.length < ROOM } else { waiting < ROOM };
         self.batches.front().map_or(self.is_closed, |batch| has_room && (self.is_first || !batch.is_heavy))
+    }
+
+    /// Whether it has nothing to do until more is handed over.
+    fn is_idle(&self) -> bool {
+        !self.is_closed && !self.is_called && self.batches.is_empty()
     }
 
     /// Whether somebody must be called.
@@ -231,7 +228,7 @@ impl Group {
         self.changed.notify_all();
     }
 
-    /// What it made next; waits for that if it `must`.
+    /// What it made next; waits for that if it `must`, and if waiting is of use.
     pub(super) fn take(&self, must: bool) -> Made {
         let mut state = self.lock();
         loop {
@@ -248,7 +245,7 @@ impl Group {
                 state.result = Some(Ok(()));
                 return Made::All(result);
             }
-            if !must {
+            if !must || state.is_idle() {
                 return Made::Nothing;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

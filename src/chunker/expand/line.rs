@@ -1,10 +1,10 @@
 //! Streams of a container side by side: each is compressed by a thread of its own, and what they give is put in a line again.
 //!
 //! Where nothing is begun in a recipe that hasn't ended, one group of steps ends and another may begin; no group hangs on another. What a group takes from the stream is known when it's its turn, so this goes as far ahead as there is memory for,
-//! and waits for the first one then. Memory, for each rebuilder: 32 MiB for what was read and not compressed, with encoders; 32 MiB for what was compressed and isn't wanted yet; and what each thread makes of the batch at hand, at most 6 MiB.
+//! and waits for the first one then. Memory, for each rebuilder: 32 MiB for what was read and not compressed, with encoders; 32 MiB for what was compressed and isn't wanted yet; and what each thread makes of the batch at hand, which is some 100 KiB, but may be 40 MiB of what a hostile recipe held back.
 
 use super::crew::Crew;
-use super::group::{Batch, Group, Made, ROOM};
+use super::group::{Batch, ENCODER, Group, Made, ROOM};
 use super::rebuild::{Output, RebuildError};
 use super::recipe::Step;
 use super::stages::Stages;
@@ -21,6 +21,8 @@ pub(super) struct Line {
     crew: Crew,
     /// Steps that have begun and not ended, in each other.
     depth: usize,
+    /// So many of them at most, of those that nobody has yet.
+    deepest: usize,
     /// Of the group that goes on, what nobody has yet.
     batch: Batch,
     /// Whether the last one in the line goes on.
@@ -34,7 +36,7 @@ pub(super) struct Line {
 
 enum Item {
     Bytes(Vec<u8>),
-    /// And what it takes until its end.
+    /// And what its encoders take until its end: as many as there were at once.
     Group(Arc<Group>, usize),
 }
 
@@ -44,6 +46,7 @@ impl Line {
         let line = || Self {
             crew: crew.clone(),
             depth: 0,
+            deepest: 0,
             batch: Batch::default(),
             goes_on: false,
             items: VecDeque::new(),
@@ -69,7 +72,10 @@ impl Line {
 
     pub(super) fn step<E>(&mut self, step: Step, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
         match &step {
-            Step::Compress(_) | Step::Guided(..) | Step::Pieces => self.depth += 1,
+            Step::Compress(_) | Step::Guided(..) | Step::Pieces => {
+                self.depth += 1;
+                self.deepest = self.deepest.max(self.depth);
+            }
             Step::Literal(bytes) if self.depth == 0 => return self.give(bytes, out),
             // There's nothing that this could be for.
             _ if self.depth == 0 => return Stages::default().step(step, out),
@@ -88,11 +94,9 @@ impl Line {
 
     /// Passes on all that there is, before something ends it early.
     pub(super) fn settle<E>(&mut self, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
-        if self.depth > 0 {
-            let group = self.hand_over();
-            if group.close() {
-                self.crew.call(group);
-            }
+        // Of pieces outside of anything else the depth doesn't tell.
+        if self.depth > 0 || self.goes_on || self.batch.cost > 0 {
+            self.close();
         }
         self.pass_on(0, out)
     }
@@ -120,26 +124,35 @@ impl Line {
     }
 
     fn end<E>(&mut self, out: Output<'_, E>) -> Result<(), RebuildError<E>> {
+        self.close();
+        self.pass_on(ROOM, out)
+    }
+
+    /// The group that goes on has all that it takes.
+    fn close(&mut self) {
         let group = self.hand_over();
         self.goes_on = false;
+        self.deepest = 0;
         if group.close() {
             self.crew.call(group);
         }
-        self.pass_on(ROOM, out)
     }
 
     /// Gives what there is of a group to whoever does it.
     fn hand_over(&mut self) -> Arc<Group> {
         let batch = std::mem::take(&mut self.batch);
-        self.taken += batch.cost + batch.weight;
+        self.taken += batch.cost;
+        let encoders = self.deepest * ENCODER;
         let group = match self.items.back_mut() {
             Some(Item::Group(group, weight)) if self.goes_on => {
-                *weight += batch.weight;
+                self.taken += encoders - *weight;
+                *weight = encoders;
                 Arc::clone(group)
             }
             _ => {
                 let group = Arc::new(Group::new(&self.waiting));
-                self.items.push_back(Item::Group(Arc::clone(&group), batch.weight));
+                self.taken += encoders;
+                self.items.push_back(Item::Group(Arc::clone(&group), encoders));
                 self.goes_on = true;
                 group
             }
@@ -171,11 +184,13 @@ impl Line {
                     out(&bytes).map_err(RebuildError::Output)?;
                 }
                 Made::All(result) => {
-                    result?;
+                    if let Err(error) = result {
+                        // What comes behind it has no place any more.
+                        self.abandon();
+                        return Err(error.into());
+                    }
                     self.taken -= weight;
                     self.items.pop_front();
-                    // The one that goes on ended by what was wrong, or early.
-                    self.goes_on &= !self.items.is_empty();
                 }
                 Made::Panic(panic) => resume_unwind(panic),
                 Made::Nothing => break,
@@ -185,13 +200,21 @@ impl Line {
     }
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        for item in &self.items {
+impl Line {
+    /// Nobody wants any of it.
+    fn abandon(&mut self) {
+        for item in self.items.drain(..) {
             if let Item::Group(group, _) = item {
                 group.abandon();
             }
         }
+        (self.batch, self.goes_on, self.depth) = (Batch::default(), false, 0);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 
@@ -313,6 +336,75 @@ mod tests {
                 assert!(bytes.starts_with(&back) && back.len() + 100 > bytes.len(), "{}", back.len());
             }
         }
+    }
+
+    /// A container with a hundred others in it (a `.tar.gz` of `.gz` files): encoders counted until the outermost ended, and so nothing was left to wait for but what nobody had handed over yet.
+    #[test]
+    fn a_group_that_goes_on_is_not_waited_for() {
+        let (crew, mut given) = (Crew::new(2), 0);
+        let mut line = Line::with(&crew).unwrap();
+        let mut out = |bytes: &[u8]| {
+            given += bytes.len();
+            Ok::<_, Infallible>(())
+        };
+        let content = rows(1, 300);
+        line.step(Step::Compress(Method::Zlib(6)), &mut out).unwrap();
+        for _ in 0..300 {
+            line.step(Step::Compress(Method::Zlib(1)), &mut out).unwrap();
+            line.raw(&content, &mut out).unwrap();
+            line.step(Step::End, &mut out).unwrap();
+        }
+        line.step(Step::End, &mut out).unwrap();
+        assert!(content.len() * 300 > 4 * BATCH && line.finish(&mut out).unwrap() && given > 0);
+    }
+
+    /// Nor pieces outside of anything else, whose stream ends before they do.
+    #[test]
+    fn pieces_that_lack_something_are_not_waited_for() {
+        let crew = Crew::new(2);
+        let mut line = Line::with(&crew).unwrap();
+        let mut out = |_: &[u8]| Ok::<_, Infallible>(());
+        let piece = [&[0, 0, 4, 0, 0][..], &[7; 1024]].concat();
+        for _ in 0..2 * BATCH / piece.len() {
+            line.pieced(&piece, false, &mut out).unwrap();
+        }
+        line.settle(&mut out).unwrap();
+    }
+
+    /// What comes behind a fault stays away, also where others had made it by then.
+    #[test]
+    fn nothing_comes_out_behind_a_fault() {
+        let crew = Crew::new(3);
+        let mut line = Line::with(&crew).unwrap();
+        let mut given = Vec::new();
+        let mut out = |bytes: &[u8]| {
+            given.extend_from_slice(bytes);
+            Ok::<_, Infallible>(())
+        };
+        let mut failed = false;
+        for wrong in [false, true, false, false] {
+            let mut steps = vec![Step::Compress(Method::Zlib(1)), Step::Literal(rows(1, 200))];
+            // A size of what has no pieces.
+            steps.extend(wrong.then_some(Step::Sizes { count: 1, size: 1 }));
+            steps.push(Step::End);
+            for step in steps {
+                failed = failed || line.step(step, &mut out).is_err();
+            }
+        }
+        failed = failed || line.settle(&mut out).is_err();
+        assert!(failed);
+        line.settle(&mut out).unwrap();
+        let mut alone = Vec::new();
+        let mut stages = Stages::default();
+        for step in [Step::Compress(Method::Zlib(1)), Step::Literal(rows(1, 200)), Step::End] {
+            let mut out = |bytes: &[u8]| {
+                alone.extend_from_slice(bytes);
+                Ok::<_, Infallible>(())
+            };
+            stages.step(step, &mut out).unwrap();
+        }
+        // The zlib stream of what is before; of what is wrong its beginning at most.
+        assert!(given.starts_with(&alone) && given.len() < 2 * alone.len(), "{} of {}", given.len(), alone.len());
     }
 
     #[test]
