@@ -785,6 +785,7 @@ class Pieces:
         self.give(bytes(5))
 
     def cut(self):
+        self.push(b"")
         check(not self.waiting, "pieces of other sizes")
         if self.sizes:
             check(not self.left and len(self.sizes) == 1 and self.sizes[0][0] == 1, "pieces that aren't there")

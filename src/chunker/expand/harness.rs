@@ -6,7 +6,7 @@ use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
 use super::deflate::writer::write;
 use super::sum::Sum;
-use super::{Crew, Expansion, Inner, Outcome, RebuildError, Rebuilder};
+use super::{Crew, Expansion, Format, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -86,6 +86,29 @@ fn follow(
     }
     rebuilder.finish(&mut out)?;
     Ok(bytes)
+}
+
+/// Whatever a container ends with, and whichever byte of it is another one: what is made of it comes back.
+pub(super) fn each_damage(bytes: &[u8]) {
+    let comes_back = |damaged: &[u8], how: &dyn Fn() -> String| {
+        let expanded = expand(Expansion::of(Format::of(bytes)), damaged, &[64, 1, 700]);
+        match rebuild(&expanded.recipe, &expanded.stream, &[500, 3]) {
+            Ok(rebuilt) => assert!(rebuilt == damaged, "{}: other bytes come back", how()),
+            Err(error) => panic!("{}: {error:?}", how()),
+        }
+    };
+    for length in 0..bytes.len() {
+        comes_back(&bytes[..length], &|| format!("cut to {length}"));
+    }
+    let mut damaged = bytes.to_vec();
+    for at in 0..bytes.len() {
+        // A low bit, a high one, and another byte altogether.
+        for change in [1, 0x80, 0x5a] {
+            damaged[at] ^= change;
+            comes_back(&damaged, &|| format!("{change:#x} at {at}"));
+            damaged[at] ^= change;
+        }
+    }
 }
 
 /// A member of gzip by zlib.

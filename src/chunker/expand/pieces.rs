@@ -87,12 +87,14 @@ impl Framer {
         mut self,
         out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Result<u64, &'static str>, E> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let rest = self.frame(&waiting, out)?.len();
         let announced = match (self.left, self.sizes.make_contiguous()) {
             (_, []) => None,
             (0, [(1, size)]) => Some(*size),
             _ => return Ok(Err("pieces that aren't there")),
         };
-        if !self.waiting.is_empty() || self.overflowed {
+        if rest > 0 || self.overflowed {
             return Ok(Err("pieces of other sizes"));
         }
         if let Some(size) = announced {

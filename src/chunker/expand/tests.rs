@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::io::Write;
 
 mod ahead;
+mod damaged;
 mod encoders;
 mod frames;
 mod hostile;

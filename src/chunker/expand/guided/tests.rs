@@ -304,3 +304,8 @@ proptest! {
         let _ = guided(&all, USUAL, 2, &[700]);
     }
 }
+
+#[test]
+fn what_is_guided_to_comes_back_wherever_it_is_damaged() {
+    harness::each_damage(&gzipped(&content(60), 700));
+}

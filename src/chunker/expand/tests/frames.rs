@@ -292,3 +292,12 @@ proptest! {
         prop_assert!(rebuild(&expanded.recipe, &longer, &[10_000]).is_err());
     }
 }
+
+#[test]
+fn archives_of_frames_come_back_wherever_they_are_damaged() {
+    let rows = text(8).split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).map(<[u8]>::to_vec).collect();
+    let blocks = vec![MadeBlock::Rows(rows, 1), MadeBlock::Objects(vec![(5, vec![text(3)]), (7, vec![])])];
+    let plain = Made { minor: 15, compressed: false, blocks, with_tail: false }.bytes();
+    harness::each_damage(&compressed_by(&plain, LZ4, &|content| lz4(content, 0), 4096, Some(7)));
+    harness::each_damage(&compressed_by(&plain, ZSTD, &|content| zstd(content, &level(3)), 100, None));
+}

@@ -1,6 +1,6 @@
 use super::fixture::{BEHIND, Made, Sizes, deflate, expand, gzip, left, noise, proven, rebuild, text};
 use super::*;
-use crate::chunker::expand::harness::oddly;
+use crate::chunker::expand::harness::{each_damage, oddly};
 use crate::chunker::expand::{Expansion, Format};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -272,4 +272,17 @@ proptest! {
             prop_assert_eq!(&expand(begun(), &bytes, &[1 << 20]), &expanded);
         }
     }
+}
+
+#[test]
+fn a_zip_comes_back_wherever_it_is_damaged() {
+    let (one, other) = (text(1, 12), text(2, 4));
+    let made = Made::default()
+        .deflated("one", &one, 6)
+        .stored("other", &other)
+        .deflated("empty", b"", 6)
+        .member("piped", (8, 0), &deflate(&other, 9), BEHIND[0])
+        .member("64", (8, 0), &deflate(&other, 4), Sizes::InZip64)
+        .deflated("inner.gz", &gzip(&one), 9);
+    each_damage(&made.bytes(b"a comment"));
 }
