@@ -33,7 +33,9 @@ pub fn run(data: &[u8]) {
 }
 
 fn container(expansion: Expansion, bytes: &[u8]) {
-    let (stream, recipe) = memory::at_most(HELD + 2_000 * bytes.len(), || expand(expansion, pieces(bytes)));
+    let expanded = memory::at_most(HELD + 2_000 * bytes.len(), || expand(expansion, pieces(bytes)));
+    let Expanded { stream, recipe, misfit } = expanded;
+    assert_eq!(misfit, None, "it would be stored as it is");
     let rebuilt = rebuild(&recipe, &stream).expect("a recipe that was just made");
     assert!(rebuilt == bytes, "other bytes came back");
 }
@@ -105,8 +107,9 @@ fn known(mut input: Input<'_>) {
         _ => {}
     }
     let contradicted = Arc::clone(&known.contradicted);
-    let (stream, recipe) = expand(Expansion::of(Some(format)).with(Box::new(known)), pieces(&bytes));
+    let Expanded { stream, recipe, misfit } = expand(Expansion::of(Some(format)).with(Box::new(known)), pieces(&bytes));
     let contradicted = contradicted.load(Ordering::Relaxed);
+    assert!(contradicted || misfit.is_none(), "{misfit:?}");
     assert!(contradicted || rebuild(&recipe, &stream).is_ok_and(|rebuilt| rebuilt == bytes), "other bytes came back");
 }
 
@@ -130,7 +133,15 @@ impl Ahead for Known {
     }
 }
 
-fn expand<'a>(mut expansion: Expansion, input: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>) {
+/// What comes of a container.
+struct Expanded {
+    stream: Vec<u8>,
+    recipe: Vec<u8>,
+    /// What the rehearsal says against it.
+    misfit: Option<&'static str>,
+}
+
+fn expand<'a>(mut expansion: Expansion, input: impl Iterator<Item = &'a [u8]>) -> Expanded {
     let (mut stream, mut recipe) = (Vec::new(), Vec::new());
     let mut each = |inner: Inner<'_>| {
         if let Inner::Bytes(bytes) = inner {
@@ -142,9 +153,9 @@ fn expand<'a>(mut expansion: Expansion, input: impl Iterator<Item = &'a [u8]>) -
         let Ok(()) = expansion.push(piece, &mut each);
         recipe.extend(expansion.take_recipe());
     }
-    let Ok((rest, _)) = expansion.finish(&mut each);
-    recipe.extend(rest);
-    (stream, recipe)
+    let Ok(finished) = expansion.finish_all(&mut each);
+    recipe.extend(finished.recipe);
+    Expanded { stream, recipe, misfit: finished.misfit }
 }
 
 fn recipe_and_stream(recipe: &[u8], stream: &[u8]) {

@@ -8,6 +8,7 @@ use super::out::{Each, Out};
 use super::pgdump::{self, PgDump};
 use super::proven::Ahead;
 use super::recipe::RecipeWriter;
+use super::rehearsal::Rehearsal;
 use super::tar::{self, Tar};
 use super::zip::{self, Zip};
 use crate::chunker::export::{Collector, Export};
@@ -225,6 +226,9 @@ impl Expander {
 pub struct Expansion {
     expander: Expander,
     recipe: RecipeWriter,
+    rehearsal: Rehearsal,
+    /// Bytes of the container so far.
+    length: u64,
     outcome: Outcome,
     allowance: Allowance,
     export: Collector,
@@ -238,6 +242,8 @@ pub struct Finished {
     pub recipe: Vec<u8>,
     /// What became of the containers.
     pub outcome: Outcome,
+    /// Why following the recipe doesn't give the container, if that's so. It never should be; whoever stores it must then store the container as it is.
+    pub misfit: Option<&'static str>,
     /// What an application's export holds, if the outermost container seems to be one and all of it may be undone.
     pub export: Option<Export>,
 }
@@ -253,7 +259,8 @@ impl Expansion {
     pub fn new() -> Self {
         let (recipe, outcome, allowance) = (RecipeWriter::new(), Outcome::default(), Allowance::default());
         let export = Collector::default();
-        Self { expander: Expander::within(0), recipe, outcome, allowance, export, ahead: None }
+        let (expander, rehearsal) = (Expander::within(0), Rehearsal::default());
+        Self { expander, recipe, rehearsal, length: 0, outcome, allowance, export, ahead: None }
     }
 
     /// The same, with somebody who knows streams of it. See [`Ahead`] for what follows from that.
@@ -277,9 +284,10 @@ impl Expansion {
     ///
     /// After `each` failed nothing more may be asked of it.
     pub fn push<E>(&mut self, bytes: &[u8], each: Each<'_, E>) -> Result<(), E> {
-        let Self { expander, recipe, outcome, allowance, export, ahead } = self;
+        self.length += bytes.len() as u64;
+        let Self { expander, recipe, rehearsal, outcome, allowance, export, ahead, .. } = self;
         let ahead = ahead.as_deref_mut();
-        expander.push_into(bytes, outcome, &mut Out { recipe, stream: each, allowance, export, ahead })
+        expander.push_into(bytes, outcome, &mut Out { recipe, rehearsal, stream: each, allowance, export, ahead })
     }
 
     /// What is certain of the recipe since it was last asked.
@@ -294,11 +302,12 @@ impl Expansion {
 
     /// As [`finish`](Self::finish), and what else came of it.
     pub fn finish_all<E>(mut self, each: Each<'_, E>) -> Result<Finished, E> {
-        let Self { expander, recipe, outcome, allowance, export, ahead } = &mut self;
+        let Self { expander, recipe, rehearsal, outcome, allowance, export, ahead, .. } = &mut self;
         let ahead = ahead.as_deref_mut();
-        expander.finish_into(outcome, &mut Out { recipe, stream: each, allowance, export, ahead })?;
+        expander.finish_into(outcome, &mut Out { recipe, rehearsal, stream: each, allowance, export, ahead })?;
         // Of what is out of proportion not all was looked at.
         let export = self.export.finish().filter(|_| !self.outcome.left.contains(&Left::Bomb));
-        Ok(Finished { recipe: self.recipe.finish(), outcome: self.outcome, export })
+        let misfit = self.rehearsal.finish(self.length).err();
+        Ok(Finished { recipe: self.recipe.finish(), outcome: self.outcome, misfit, export })
     }
 }

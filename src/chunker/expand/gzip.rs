@@ -161,8 +161,8 @@ fn pass_on<E>(
     out: &mut Out<'_, E>,
 ) -> Result<(), E> {
     match given {
-        Given::Begin(_) | Given::Guided(..) => out.literal(&std::mem::take(header)),
-        Given::Guide { .. } => {}
+        Given::Begin(..) | Given::Guided(..) => out.literal(&std::mem::take(header)),
+        Given::Guide { .. } | Given::Made { .. } => {}
         Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
         Given::Flush | Given::End | Given::Cut(_) => inner.finish_into(outcome, out)?,
         Given::Verbatim(bytes) => {
@@ -173,9 +173,7 @@ fn pass_on<E>(
             out.raw(bytes)?;
         }
     }
-    if let Some(step) = given.step() {
-        out.step(step);
-    }
+    out.given(given);
     Ok(())
 }
 

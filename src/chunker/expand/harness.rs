@@ -6,7 +6,7 @@ use super::deflate::bits::BitWriter;
 use super::deflate::reader::{Block, Form, Token, WINDOW};
 use super::deflate::writer::write;
 use super::sum::Sum;
-use super::{Crew, Expansion, Format, Inner, Outcome, RebuildError, Rebuilder};
+use super::{Crew, Expansion, Finished, Format, Inner, Outcome, RebuildError, Rebuilder};
 use crate::chunker::steps::in_steps;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -23,6 +23,8 @@ pub(super) struct Expanded {
     pub(super) borders: Vec<usize>,
     pub(super) recipe: Vec<u8>,
     pub(super) outcome: Outcome,
+    /// Why its recipe can't be followed, as a rehearsal says.
+    pub(super) misfit: Option<&'static str>,
 }
 
 impl Expanded {
@@ -40,8 +42,15 @@ impl Expanded {
     }
 }
 
-/// What comes of bytes that arrive in pieces of these lengths.
-pub(super) fn expand(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
+/// What comes of bytes that arrive in pieces of these lengths, and of which nobody knows anything.
+pub(super) fn expand(expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
+    let expanded = expand_anyway(expansion, bytes, steps);
+    assert_eq!(expanded.misfit, None, "its recipe can't be followed");
+    expanded
+}
+
+/// The same, of which somebody may know what isn't so.
+fn expand_anyway(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) -> Expanded {
     let (mut stream, mut borders, mut recipe) = (Vec::new(), Vec::new(), Vec::new());
     let mut each = |inner: Inner<'_>| {
         match inner {
@@ -54,9 +63,10 @@ pub(super) fn expand(mut expansion: Expansion, bytes: &[u8], steps: &[usize]) ->
         let Ok(()) = expansion.push(part, &mut each);
         recipe.extend(expansion.take_recipe());
     }
-    let Ok((rest, outcome)) = expansion.finish(&mut each);
+    let Ok(finished) = expansion.finish_all(&mut each);
+    let Finished { recipe: rest, outcome, misfit, .. } = finished;
     recipe.extend(rest);
-    Expanded { stream, borders, recipe, outcome }
+    Expanded { stream, borders, recipe, outcome, misfit }
 }
 
 /// What comes of a recipe and a stream that arrives in pieces of these lengths. Whether one does it alone or several side by side is the same.

@@ -19,6 +19,8 @@ pub enum Left {
     TooDeep,
     /// It's encrypted, or compressed in a way that isn't known.
     Unsupported,
+    /// The recipe that was made of it can't be followed: a fault of this program.
+    Misfit,
 }
 
 impl Left {
@@ -33,6 +35,7 @@ impl Left {
             Self::Bomb => "bomb",
             Self::TooDeep => "too_deep",
             Self::Unsupported => "unsupported",
+            Self::Misfit => "misfit",
         }
     }
 }
@@ -48,6 +51,7 @@ impl std::fmt::Display for Left {
             Self::Bomb => "it gets out of proportion",
             Self::TooDeep => "it's in too many others",
             Self::Unsupported => "it's encrypted, or compressed in another way",
+            Self::Misfit => "what was made of it didn't fit together",
         })
     }
 }

@@ -37,6 +37,10 @@ mod proof;
 mod proven;
 mod rebuild;
 mod recipe;
+#[cfg(not(test))]
+mod rehearsal;
+#[cfg(test)]
+pub(crate) mod rehearsal;
 mod rows;
 mod stages;
 mod streams;

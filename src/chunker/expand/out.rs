@@ -3,6 +3,8 @@
 use super::allowance::Allowance;
 use super::proven::Ahead;
 use super::recipe::{RecipeWriter, Step};
+use super::rehearsal::Rehearsal;
+use super::undoing::Given;
 use crate::chunker::export::Collector;
 
 /// The next part of the stream that is stored instead of a container.
@@ -20,6 +22,8 @@ pub type Each<'e, E> = &'e mut dyn FnMut(Inner<'_>) -> Result<(), E>;
 /// Both at once.
 pub(super) struct Out<'o, E> {
     pub(super) recipe: &'o mut RecipeWriter,
+    /// Who follows it.
+    pub(super) rehearsal: &'o mut Rehearsal,
     pub(super) stream: Each<'o, E>,
     pub(super) allowance: &'o mut Allowance,
     /// Who knows streams of the outermost container.
@@ -31,29 +35,42 @@ pub(super) struct Out<'o, E> {
 impl<E> Out<'_, E> {
     /// A step that takes nothing from the stream.
     pub(super) fn step(&mut self, step: Step) {
+        self.rehearsal.step(&step);
         self.recipe.push(step);
+    }
+
+    /// What becomes of a stream.
+    pub(super) fn given(&mut self, given: &Given<'_>) {
+        self.rehearsal.given(given);
+        if let Some(step) = given.step() {
+            self.step(step);
+        }
     }
 
     /// Bytes that only the recipe knows.
     pub(super) fn literal(&mut self, bytes: &[u8]) {
         self.allowance.give(bytes.len());
+        self.rehearsal.raw(bytes);
         self.recipe.literal(bytes);
     }
 
     /// Bytes of the stream that are what they are.
     pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.rehearsal.raw(bytes);
         self.recipe.push(Step::Raw(bytes.len() as u64));
         self.bytes(bytes)
     }
 
     /// Bytes of the stream whose lengths in pieces don't count.
     pub(super) fn pieced(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.rehearsal.pieced(bytes);
         self.recipe.push(Step::Pieced(bytes.len() as u64));
         self.bytes(bytes)
     }
 
     /// Bytes of the stream that stand for others.
     pub(super) fn instead(&mut self, bytes: &[u8], of: &[u8]) -> Result<(), E> {
+        self.rehearsal.raw(of);
         self.recipe.push(Step::Skip(bytes.len() as u64));
         self.recipe.literal(of);
         self.bytes(bytes)

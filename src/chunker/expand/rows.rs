@@ -81,11 +81,9 @@ impl Pieces {
             }
             // A guide may be to any number of bytes without content.
             Given::Guide { .. } => self.tell_all(out),
-            Given::Begin(_) | Given::Guided(..) => {}
+            Given::Begin(..) | Given::Guided(..) | Given::Made { .. } => {}
         }
-        if let Some(step) = given.step() {
-            out.step(step);
-        }
+        out.given(given);
         Ok(())
     }
 

@@ -33,8 +33,8 @@ const SHORT: usize = 512;
 /// What becomes of a compressed stream, in the order in which a recipe needs it.
 #[derive(Debug)]
 pub(super) enum Given<'b> {
-    /// It's compressed like this.
-    Begin(Method),
+    /// As one of so many streams in each other it's compressed like this.
+    Begin(u8, Method),
     /// It's made again by guides, to which it's known as this.
     Guided(u8, Search),
     /// The guide to a block.
@@ -48,6 +48,13 @@ pub(super) enum Given<'b> {
     },
     /// Bytes that were undone, and that give again what they came from.
     Content(&'b [u8]),
+    /// So much content has been given in all, and is proven to give so many compressed bytes.
+    Made {
+        /// Which of the streams in each other it is.
+        level: u8,
+        content: u64,
+        given: u64,
+    },
     /// It's flushed here.
     Flush,
     /// The stream's end.
@@ -62,13 +69,13 @@ impl Given<'_> {
     /// The step that begins or ends it.
     pub(super) fn step(&self) -> Option<Step> {
         match *self {
-            Self::Begin(method) => Some(method.step()),
+            Self::Begin(_, method) => Some(method.step()),
             Self::Guided(level, search) => Some(Step::Guided(level, search)),
             Self::Guide { length, level, guide } => Some(Step::Guide { length, level, guide: guide.to_vec() }),
             Self::Flush => Some(Step::Flush),
             Self::End => Some(Step::End),
             Self::Cut(given) => Some(Step::Cut(given)),
-            Self::Content(_) | Self::Verbatim(_) => None,
+            Self::Content(_) | Self::Made { .. } | Self::Verbatim(_) => None,
         }
     }
 }
@@ -93,6 +100,8 @@ pub(super) struct Undoing {
     left: Option<Left>,
     compressed: u64,
     undone: u64,
+    /// Bytes of content that were given.
+    passed: u64,
     /// Of what was undone, if its container tells.
     sum: Option<Sum>,
     /// What is gathered of that, if somebody wants to know.
@@ -145,6 +154,7 @@ impl Undoing {
             left: None,
             compressed: 0,
             undone: 0,
+            passed: 0,
             sum: None,
             tally: None,
         }
@@ -342,7 +352,7 @@ impl Undoing {
             self.state = if inflater.has_ended() { State::Ended } else { State::Skipping(inflater) };
             return sink(Given::Verbatim(&original));
         };
-        sink(Given::Begin(method))?;
+        sink(Given::Begin(self.level, method))?;
         let mut proof = Box::new(Proof::new(method));
         let added = proof.add(&content, &original);
         self.go_on(inflater, proof, added, sink)
@@ -391,12 +401,12 @@ impl Undoing {
         added: Result<(), Unproven>,
         sink: Sink<'_, E>,
     ) -> Result<(), E> {
-        proof.settle(&mut |content| sink(Given::Content(content)))?;
+        self.settle(&mut proof, sink)?;
         let ended = inflater.has_ended();
         let whole = added.and_then(|()| if ended { proof.finish() } else { Ok(false) });
         match (whole, ended) {
             (Ok(flushed), true) => {
-                proof.all(&mut |content| sink(Given::Content(content)))?;
+                proof.all(&mut self.passing(sink))?;
                 self.end(flushed, sink)
             }
             (Ok(_), false) => {
@@ -410,9 +420,30 @@ impl Undoing {
         }
     }
 
+    /// Gives content, and counts it.
+    fn passing<E>(&mut self, sink: Sink<'_, E>) -> impl FnMut(&[u8]) -> Result<(), E> {
+        let passed = &mut self.passed;
+        move |content| {
+            *passed += content.len() as u64;
+            sink(Given::Content(content))
+        }
+    }
+
+    /// Gives what is proven.
+    fn settle<E>(&mut self, proof: &mut Proof, sink: Sink<'_, E>) -> Result<(), E> {
+        proof.settle(&mut self.passing(sink))?;
+        sink(self.made(proof.rest().0))
+    }
+
+    /// What all content so far gives.
+    const fn made(&self, given: u64) -> Given<'static> {
+        Given::Made { level: self.level, content: self.passed, given }
+    }
+
     /// It came to its end, and is made again.
     fn end<E>(&mut self, flushed: bool, sink: Sink<'_, E>) -> Result<(), E> {
         self.flushed = flushed;
+        sink(self.made(self.compressed))?;
         if flushed {
             sink(Given::Flush)?;
         }
@@ -421,7 +452,7 @@ impl Undoing {
 
     fn break_off<E>(&mut self, mut proof: Proof, why: Left, sink: Sink<'_, E>) -> Result<(), E> {
         self.left = Some(why);
-        proof.settle(&mut |content| sink(Given::Content(content)))?;
+        self.settle(&mut proof, sink)?;
         let (given, rest) = proof.rest();
         sink(Given::Cut(given))?;
         rest.into_iter().filter(|rest| !rest.is_empty()).try_for_each(|rest| sink(Given::Verbatim(rest)))

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Memory is bounded by what the stages hold: `lanes × 1 frame + (queue + sealers) × 3 frames + (classes + queue + uploaders) × 1 pack`, with
-//! frames of half a MiB (8 MiB for a lone large chunk) and packs of 16 MiB. The map of known chunks spills to disk.
+//! frames of half a MiB (4 MiB of rows, 8 MiB for a lone large chunk) and packs of 16 MiB. The map of known chunks spills to disk.
 //!
 //! The first error of any thread stops all of them and is the one that callers get.
 

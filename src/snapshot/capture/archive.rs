@@ -44,6 +44,11 @@ pub enum ArchiveStreamError {
     /// The file's or pipe's fault.
     #[error("read: {0}")]
     Read(#[source] io::Error),
+    /// Our own: what was made of a container doesn't fit together, so that it wouldn't come back.
+    #[error(
+        "its compression can't be undone so that it comes back ({0}); with --no-expand, or `expand = false`, it's stored as it is"
+    )]
+    Misfit(&'static str),
 }
 
 /// Stores what `input` gives, up to its end.

@@ -235,8 +235,8 @@ impl DatabaseCapture<'_> {
             let stored = archive::store(&mut reading, self.writer, self.gear, self.monitor);
             let stored = reading.settle(stored).map_err(Fault::from).and_then(|stored| {
                 stored.map_err(|error| match error {
-                    ArchiveStreamError::Repository(error) => error.into(),
                     ArchiveStreamError::Read(error) => Fault::Source(format!("reading what pg_dump writes: {error}")),
+                    other => other.into(),
                 })
             });
             // If that ended early, pg_dump learns so now.

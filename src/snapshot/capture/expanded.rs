@@ -9,7 +9,6 @@
 
 use crate::chunker::archive::{ArchiveCutter, Cut, RowTarget};
 use crate::chunker::expand::{Expansion, Finished, Format, Inner, Outcome};
-use crate::chunker::export::Export;
 use crate::chunker::script::{Script, is_script};
 use crate::chunker::{Cutter, Gear, LineCutter, Profile};
 use crate::repo::writer::{Lane, PendingRef, WriteError, Writer};
@@ -24,6 +23,9 @@ use crate::snapshot::postgres::ledger::dumped::is_wanted;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
 use std::sync::{Arc, Mutex};
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes of the stream that are passed on at once.
 const BATCH: usize = 256 << 10;
@@ -80,7 +82,10 @@ pub(super) fn store(
         preview.inspect(|preview| preview.close());
         drop(pieces);
         let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (outcome, export, bytes) = undone?.ok_or(WriteError::Stopped)?;
+        let (Finished { outcome, misfit, export, .. }, bytes) = undone?.ok_or(WriteError::Stopped)?;
+        if let Some(why) = misfit {
+            return Err(ArchiveStreamError::Misfit(why));
+        }
         let (hash, sha256) = hashes.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Stored { stream, recipe, inside } = stored;
         let recipe = Some(recipe).filter(|_| outcome.undone > 0 || stream.hash != hash);
@@ -91,13 +96,13 @@ pub(super) fn store(
     })
 }
 
-/// Reads and undoes all of it; what came of it, the export that it may be, and how many bytes there were. `None` if whoever stores has failed.
+/// Reads and undoes all of it; what came of it, and how many bytes there were. `None` if whoever stores has failed.
 fn undo(
     input: &mut dyn Read,
     mut expansion: Expansion,
     (pieces, messages): (&Sender<Arc<Vec<u8>>>, Sender<Message>),
     monitor: &dyn Monitor,
-) -> Result<Option<(Outcome, Option<Export>, u64)>, ArchiveStreamError> {
+) -> Result<Option<(Finished, u64)>, ArchiveStreamError> {
     let mut batch = Batch { messages, bytes: Vec::new() };
     let mut bytes = 0;
     while let Some(piece) = next_piece(input, monitor)? {
@@ -110,10 +115,9 @@ fn undo(
             return Ok(None);
         }
     }
-    let Ok(finished) = expansion.finish_all(&mut |inner| batch.take(inner)) else { return Ok(None) };
-    let Finished { recipe, outcome, export } = finished;
-    let sent = batch.recipe(recipe).and_then(|()| batch.flush());
-    Ok(sent.ok().map(|()| (outcome, export, bytes)))
+    let Ok(mut finished) = expansion.finish_all(&mut |inner| batch.take(inner)) else { return Ok(None) };
+    let sent = batch.recipe(std::mem::take(&mut finished.recipe)).and_then(|()| batch.flush());
+    Ok(sent.ok().map(|()| (finished, bytes)))
 }
 
 /// Gathers what is passed on.

@@ -34,6 +34,7 @@ impl From<ArchiveStreamError> for Fault {
         match error {
             ArchiveStreamError::Repository(error) => error.into(),
             ArchiveStreamError::Read(error) => Self::Source(format!("read: {error}")),
+            ArchiveStreamError::Misfit(_) => Self::Source(error.to_string()),
         }
     }
 }

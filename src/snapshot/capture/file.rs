@@ -1,6 +1,6 @@
 //! Capturing one regular file: read, cut, put; again if it changed meanwhile.
 
-use crate::chunker::expand::{Format, TAIL};
+use crate::chunker::expand::{self, Format, Left, TAIL};
 use crate::chunker::{Buffer, Gear};
 use crate::repo::format::MAX_INLINE_FILE;
 use crate::repo::writer::{Lane, WriteError, Writer};
@@ -69,6 +69,15 @@ pub struct FileReaderThread<'c> {
     pub monitor: &'c dyn Monitor,
 }
 
+/// How a file is read.
+#[derive(Clone, Copy)]
+struct Attempt {
+    /// Whether what is known of it from a look is believed; whether rightly so turns out while it's read.
+    trusting: bool,
+    /// Whether it was tried to expand it, and what came of it didn't fit together.
+    misfit: bool,
+}
+
 /// What happened to one reading.
 enum Reading {
     Done(Box<Captured>),
@@ -91,6 +100,10 @@ impl FileReaderThread<'_> {
                 self.problem(job, kind, message);
                 Outcome::Lost
             }
+            Err(FileError::Misfit(message)) => {
+                self.problem(job, ProblemKind::Other, message);
+                Outcome::Lost
+            }
             Err(FileError::Replaced) => {
                 self.problem(job, ProblemKind::Changed, OpenError::Replaced.to_string());
                 Outcome::Lost
@@ -107,14 +120,16 @@ impl FileReaderThread<'_> {
 
     fn read_until_stable(&self, job: &FileJob, buffer: &mut Buffer) -> Result<Box<Captured>, FileError> {
         let mut metadata = job.metadata;
-        let mut reads = 1;
+        let (mut reads, mut misfit) = (1, false);
         loop {
-            match self.read(job, metadata, (reads == 1, buffer)) {
+            match self.read(job, metadata, (Attempt { trusting: reads == 1, misfit }, buffer)) {
                 Ok(Reading::Done(captured)) => return Ok(captured),
                 Ok(Reading::Changed(captured)) if reads == MAX_READS => return Ok(captured),
                 Ok(Reading::Changed(_)) => {}
                 // That's how programs save a file: the new one is as good. But not if other names of the old one wait for the content that is read here.
                 Err(FileError::Replaced) if reads < MAX_READS && job.metadata.links == 1 => {}
+                // It's stored as it is.
+                Err(FileError::Misfit(_)) if !misfit => (misfit, reads) = (true, reads - 1),
                 Err(error) => return Err(error),
             }
             reads += 1;
@@ -138,12 +153,12 @@ impl FileReaderThread<'_> {
         Some(xattrs)
     }
 
-    /// Reads a file once. If `trusting`, what is known of it from a look is believed; whether rightly so turns out while it's read.
+    /// Reads a file once.
     fn read(
         &self,
         job: &FileJob,
         metadata: Metadata,
-        (trusting, buffer): (bool, &mut Buffer),
+        (attempt, buffer): (Attempt, &mut Buffer),
     ) -> Result<Reading, FileError> {
         let read_at = crate::snapshot::backup::now();
         let mut reader = FileReader::open(job.directory.as_fd(), &job.at, &metadata)?;
@@ -179,7 +194,7 @@ impl FileReaderThread<'_> {
                 if job.known.is_some() {
                     reader = FileReader::open(job.directory.as_fd(), &job.at, &metadata)?;
                 }
-                is_as_it_was = self.read_data(&mut reader, job, &mut captured, (trusting, buffer))?;
+                is_as_it_was = self.read_data(&mut reader, job, &mut captured, (attempt, buffer))?;
             }
         }
         let Finished { size, extents, changed } = reader.finish().map_err(|error| FileError::of("look", &error))?;
@@ -212,7 +227,7 @@ impl FileReaderThread<'_> {
         reader: &mut FileReader,
         job: &FileJob,
         captured: &mut Captured,
-        (trusting, buffer): (bool, &mut Buffer),
+        (attempt, buffer): (Attempt, &mut Buffer),
     ) -> Result<bool, FileError> {
         let length = reader.stream_len();
         let mut head = Vec::with_capacity(SNIFF);
@@ -224,11 +239,21 @@ impl FileReaderThread<'_> {
         // The holes of a sparse file aren't in its stream: what is read there isn't the container.
         let format = if job.expand && reader.extents().is_none() { Self::format(&head, reader) } else { None };
         let sink = DataSink { writer: self.writer, gear: self.gear, lane: self.data, monitor: self.monitor };
-        let preview = format.filter(|_| trusting).and_then(|format| self.look(reader, (length, format)));
+        if let Some(format) = format.filter(|_| attempt.misfit) {
+            sink.store(head, reader, Expected { length: Some(length), format: None, preview: None }, captured, buffer)?;
+            captured.outcome =
+                Some(expand::Outcome { formats: vec![format], left: [Left::Misfit].into(), ..Default::default() });
+            return Ok(true);
+        }
+        let preview = format.filter(|_| attempt.trusting).and_then(|format| self.look(reader, (length, format)));
         let expected = Expected { length: Some(length), format, preview: preview.as_ref() };
-        sink.store(head, reader, expected, captured, buffer)?;
-        let Some(preview) = preview else { return Ok(true) };
+        let stored = sink.store(head, reader, expected, captured, buffer);
+        let Some(preview) = preview else { return stored.map(|()| true).map_err(FileError::from) };
         let known = preview.end();
+        // What was believed and wasn't so fits nothing.
+        if known.is_some() || !matches!(stored, Err(ArchiveStreamError::Misfit(_))) {
+            stored?;
+        }
         if let (Some(known), Some(outcome)) = (known, &mut captured.outcome) {
             outcome.known = known;
         }
@@ -277,6 +302,8 @@ enum FileError {
     Source { kind: ProblemKind, message: String },
     /// Another file is in its place, or something else is.
     Replaced,
+    /// What was made of it doesn't fit together: it's to be read again, and not expanded.
+    Misfit(String),
 }
 
 impl FileError {
@@ -290,6 +317,7 @@ impl From<ArchiveStreamError> for FileError {
         match error {
             ArchiveStreamError::Repository(error) => Self::Repository(error),
             ArchiveStreamError::Read(error) => Self::of("read", &error),
+            ArchiveStreamError::Misfit(_) => Self::Misfit(error.to_string()),
         }
     }
 }

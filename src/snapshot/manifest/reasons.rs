@@ -31,6 +31,9 @@ pub struct Reasons {
     /// See [`Left::Unsupported`].
     #[cbor(n(7), default, skip_if = "is_zero")]
     pub unsupported: u64,
+    /// See [`Left::Misfit`].
+    #[cbor(n(8), default, skip_if = "is_zero")]
+    pub misfit: u64,
 }
 
 impl Reasons {
@@ -46,6 +49,7 @@ impl Reasons {
                 Left::Bomb => &mut self.bomb,
                 Left::TooDeep => &mut self.too_deep,
                 Left::Unsupported => &mut self.unsupported,
+                Left::Misfit => &mut self.misfit,
             } += 1;
         }
     }
@@ -61,6 +65,7 @@ impl Reasons {
             (Left::Bomb, self.bomb),
             (Left::TooDeep, self.too_deep),
             (Left::Unsupported, self.unsupported),
+            (Left::Misfit, self.misfit),
         ]
         .into_iter()
         .filter(|(_, count)| *count > 0)
@@ -81,7 +86,7 @@ mod tests {
     use super::*;
     use crate::repo::cbor;
 
-    const ALL: [Left; 8] = [
+    const ALL: [Left; 9] = [
         Left::Damaged,
         Left::Truncated,
         Left::OtherEncoder,
@@ -90,6 +95,7 @@ mod tests {
         Left::Bomb,
         Left::TooDeep,
         Left::Unsupported,
+        Left::Misfit,
     ];
 
     #[test]
@@ -101,7 +107,7 @@ mod tests {
         }
         assert_eq!(reasons.all().collect::<Vec<_>>(), ALL.into_iter().zip(1..).collect::<Vec<_>>());
         let bytes = cbor::encode(&reasons);
-        assert_eq!(bytes, [&[0xa8][..], &(0..8).flat_map(|n| [n, n + 1]).collect::<Vec<_>>()].concat());
+        assert_eq!(bytes, [&[0xa9][..], &(0..9).flat_map(|n| [n, n + 1]).collect::<Vec<_>>()].concat());
         assert_eq!(cbor::decode::<Reasons>("reasons", &bytes).unwrap(), reasons);
         let few = Reasons { bomb: 3, ..Reasons::default() };
         assert_eq!(cbor::decode::<Reasons>("reasons", &[0xa1, 5, 3]).unwrap(), few);

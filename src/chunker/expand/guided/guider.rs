@@ -133,6 +133,11 @@ impl Guider {
         if self.original.is_empty() { Next::End } else { Next::Unproven }
     }
 
+    /// Compressed bytes that are proven.
+    pub(in super::super) const fn given(&self) -> u64 {
+        self.compressed
+    }
+
     /// What stays as it is, behind what was given.
     pub(in super::super) fn rest(&self) -> Rest {
         Rest { given: self.compressed, bytes: self.original.iter().copied().collect() }

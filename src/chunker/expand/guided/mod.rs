@@ -16,14 +16,13 @@ mod tests;
 pub(super) use draft::search_of;
 pub(super) use guider::{Guider, Next, Rest};
 pub(super) use matches::{MAX_DEPTH, Search};
-pub(super) use pending::MAX_GUIDE;
+pub(super) use pending::{MAX_GUIDE, Pending};
 
 use super::deflate::bits::BitWriter;
 use super::deflate::writer::write;
 use coder::Decoder;
 use matches::Matches;
 use model::{MALFORMED, Model};
-use pending::Pending;
 
 /// Guides that are longer than this part of what they make aren't worth it.
 const WORTH: usize = 4;

@@ -10,7 +10,7 @@ const MAX_GUIDES: usize = 1 << 21;
 
 /// Guides in their order.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(in super::super) struct Pending {
     /// Bytes of content, and of the guide.
     lengths: VecDeque<(u32, u32)>,
     bytes: VecDeque<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Adds a guide; not if there are too many.
-    pub(super) fn push(&mut self, length: u32, guide: &[u8]) -> bool {
+    pub(in super::super) fn push(&mut self, length: u32, guide: &[u8]) -> bool {
         let fits = self.bytes.len() + guide.len() <= MAX_WAITING && self.lengths.len() < MAX_GUIDES;
         if fits {
             self.lengths.push_back((length, u32::try_from(guide.len()).unwrap_or(0)));
@@ -28,12 +28,12 @@ impl Pending {
     }
 
     /// Bytes of content that the next one is for.
-    pub(super) fn length(&self) -> Option<usize> {
+    pub(in super::super) fn length(&self) -> Option<usize> {
         self.lengths.front().map(|(length, _)| *length as usize)
     }
 
     /// The next one.
-    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+    pub(in super::super) fn pop(&mut self) -> Option<Vec<u8>> {
         let (_, bytes) = self.lengths.pop_front()?;
         Some(self.bytes.drain(..bytes as usize).collect())
     }

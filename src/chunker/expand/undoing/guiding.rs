@@ -34,13 +34,18 @@ impl Undoing {
                 Next::Block { guide, content } => {
                     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
                     sink(Given::Guide { length, level: self.level, guide })?;
+                    self.passed += content.len() as u64;
                     sink(Given::Content(content))?;
+                    sink(self.made(guider.given()))?;
                 }
                 Next::More | Next::End if !ended => {
                     self.state = State::Guiding { inflater, guider };
                     return Ok(());
                 }
-                Next::End if ended => return sink(Given::End),
+                Next::End if ended => {
+                    sink(self.made(guider.given()))?;
+                    return sink(Given::End);
+                }
                 Next::More | Next::End | Next::Unproven => {
                     self.state = if ended { State::Ended } else { State::Skipping(inflater) };
                     return self.keep_rest(&guider.rest(), Left::OtherEncoder, sink);

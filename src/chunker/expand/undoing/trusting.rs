@@ -35,18 +35,20 @@ impl Undoing {
     ) -> Result<(), E> {
         if self.method.is_none() {
             self.method = Some(proven.method);
-            sink(Given::Begin(proven.method))?;
+            sink(Given::Begin(self.level, proven.method))?;
         }
         let Some((undone, _)) = self.step(&mut inflater, input) else {
             self.state = State::Lost;
             return self.distrust(sink);
         };
         if !undone.is_empty() {
+            self.passed += undone.len() as u64;
             sink(Given::Content(undone))?;
         }
         if inflater.has_ended() {
             return self.end(proven.flushed, sink);
         }
+        sink(self.made(self.compressed))?;
         self.state = State::Trusting(inflater, proven);
         Ok(())
     }

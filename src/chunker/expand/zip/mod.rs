@@ -232,7 +232,7 @@ impl Common {
         out: &mut Out<'_, E>,
     ) -> Result<(), E> {
         match given {
-            Given::Begin(_) | Given::Guided(..) | Given::Guide { .. } => {}
+            Given::Begin(..) | Given::Guided(..) | Given::Guide { .. } | Given::Made { .. } => {}
             Given::Content(bytes) => inner.push_into(bytes, outcome, out)?,
             Given::Flush | Given::End | Given::Cut(_) => {
                 inner.finish_into(outcome, out)?;
@@ -240,9 +240,7 @@ impl Common {
             }
             Given::Verbatim(bytes) => self.raw(bytes, out)?,
         }
-        if let Some(step) = given.step() {
-            out.step(step);
-        }
+        out.given(given);
         Ok(())
     }
 }
