@@ -307,5 +307,5 @@ proptest! {
 
 #[test]
 fn what_is_guided_to_comes_back_wherever_it_is_damaged() {
-    harness::each_damage(&gzipped(&content(60), 700));
+    harness::each_damage(&gzipped(&content(30), 400));
 }
