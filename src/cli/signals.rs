@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: at once while nothing is at stake, gently while long work is under way.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ impl Signals {
             flag::register(signal, Arc::clone(&signals.interrupted))?;
             flag::register(signal, Arc::clone(&signals.at_once))?;
         }
+        // Whoever starts us may ignore the ends of children. That is inherited, and then nobody learns how a program ended: neither a password command nor a `pg_dump`.
+        flag::register(SIGCHLD, Arc::default())?;
         Ok(signals)
     }
 
