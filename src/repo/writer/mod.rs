@@ -53,7 +53,7 @@ pub enum WriteError {
     Store(#[from] StoreError),
     /// A frame didn't survive being sealed: a fault of this machine.
     #[error("a frame could not be verified after sealing ({0}); the memory or processor of this machine may be faulty")]
-    Verify(FrameError),
+    Verify(#[source] FrameError),
     /// A local cache file could not be written.
     #[error("the local cache can't be written: {0}")]
     Cache(#[from] IndexError),
@@ -302,7 +302,11 @@ impl Writer {
 
     /// The error that stopped the writer, if one did; else the one given.
     pub fn first_error(&self, otherwise: WriteError) -> WriteError {
-        self.shared.failure.take().unwrap_or(otherwise)
+        match self.shared.failure.take() {
+            // Whoever abandoned it knows why.
+            None | Some(WriteError::Stopped) => otherwise,
+            Some(first) => first,
+        }
     }
 
     /// Packs of others that something refers to so far.
