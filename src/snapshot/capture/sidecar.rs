@@ -1,5 +1,6 @@
 //! Files that applications write beside their dumps to describe them: read, kept in the manifest, and held against the dump.
 
+use crate::snapshot::backup::BackupError;
 use crate::snapshot::manifest::dump::{DumpFile, Sidecar};
 use crate::snapshot::source::patterns;
 use crate::snapshot::tree::path::SafePath;
@@ -37,6 +38,15 @@ impl SidecarRule {
         let path = Path::new(OsStr::from_bytes(path));
         size <= MAX_BYTES && self.0.matched(path, false).is_ignore()
     }
+}
+
+/// Whether a pattern can be used.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn check(pattern: &str) -> Result<(), String> {
+    let checked = SidecarRule::compile(pattern).map(drop);
+    checked.map_err(|message| BackupError::Sidecar { pattern: pattern.to_owned(), message }.to_string())
 }
 
 /// Reads one; nothing if it isn't an object of JSON.
@@ -168,6 +178,7 @@ mod tests {
         let rule = SidecarRule::compile("*.manifest.json").unwrap();
         assert!(rule.is_sidecar(b"backup/a.dump.manifest.json", 10));
         assert!(!rule.is_sidecar(b"backup/a.dump", 10) && !rule.is_sidecar(b"a.manifest.json", MAX_BYTES + 1));
-        assert!(SidecarRule::compile("[").is_err());
+        let said = check("[").unwrap_err();
+        assert!(said.starts_with("sidecar pattern `[`: ") && check("*.json").is_ok(), "{said}");
     }
 }

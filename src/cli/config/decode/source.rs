@@ -7,8 +7,11 @@ use crate::cli::config::model::{
     CommandSource, Databases, FilesSource, PostgresSource, Reach, SourceConfig, SourceKind, StackSource,
 };
 use crate::cli::ui::units;
+use crate::snapshot::capture::sidecar;
 use crate::snapshot::postgres::options;
 use crate::snapshot::postgres::server::check_prefix;
+use crate::snapshot::source::excludes::{ExcludeOptions, Excludes};
+use crate::snapshot::source::secrets::SecretRules;
 use crate::snapshot::tree::path::SafePath;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -103,16 +106,25 @@ fn files(section: &mut Section, around: &Around, report: &mut Report) -> FilesSo
         section.problem(report, "two of its paths have the same last component: make two sources of them");
     }
     let larger = section.get("exclude_larger_than", report);
+    let exclude = list(section, "exclude", report);
+    // Found out here, rather than by the next backup.
+    if let Err(error) = Excludes::compile(&ExcludeOptions { patterns: exclude.clone(), ..ExcludeOptions::default() }) {
+        section.problem(report, error.to_string());
+    }
+    let sidecar = section.get("sidecar", report).and_then(|node| node.text(report));
+    if let Some(Err(message)) = sidecar.as_deref().map(sidecar::check) {
+        section.problem(report, message);
+    }
     FilesSource {
         paths,
-        exclude: list(section, "exclude", report),
+        exclude,
         exclude_larger_than: larger
             .and_then(|node| node.as_number().or_else(|| node.parsed(units::parse_size, report))),
         one_file_system: flag(section, "one_file_system", false, report),
         expand: flag(section, "expand", true, report),
-        secret: list(section, "secret", report),
+        secret: secrets(section, report),
         references: section.get("references", report).and_then(|node| node.text(report)),
-        sidecar: section.get("sidecar", report).and_then(|node| node.text(report)),
+        sidecar,
     }
 }
 
@@ -128,7 +140,7 @@ fn command(name: &str, section: &mut Section, report: &mut Report) -> CommandSou
     if let Err(message) = name_fits(&file) {
         section.problem(report, message.replace("a source's name is a folder", "`file` is a file"));
     }
-    let secret = list(section, "secret", report);
+    let secret = secrets(section, report);
     CommandSource { command, file, expand: flag(section, "expand", true, report), secret }
 }
 
@@ -138,6 +150,15 @@ fn flag(section: &mut Section, name: &'static str, default: bool, report: &mut R
 
 fn list(section: &mut Section, name: &'static str, report: &mut Report) -> Vec<String> {
     section.get(name, report).map(|node| node.texts(report)).unwrap_or_default()
+}
+
+/// Patterns of secret files.
+fn secrets(section: &mut Section, report: &mut Report) -> Vec<String> {
+    let patterns = list(section, "secret", report);
+    if let Err(error) = SecretRules::compile(&patterns) {
+        section.problem(report, error.to_string());
+    }
+    patterns
 }
 
 fn postgres(section: &mut Section, around: &Around, report: &mut Report) -> PostgresSource {
