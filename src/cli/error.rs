@@ -23,6 +23,7 @@ use crate::snapshot::check::CheckError;
 use crate::snapshot::repair::RepairError;
 use crate::snapshot::snapshots::ResolveError;
 use crate::snapshot::source::roots::RootError;
+use crate::snapshot::source::walk::WalkError;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -127,6 +128,19 @@ impl CliError {
         self
     }
 
+    /// The same, where there may be nothing to do.
+    #[must_use]
+    pub(in crate::cli) fn hint_if_any(self, hint: &str) -> Self {
+        if hint.is_empty() { self } else { self.hint(hint) }
+    }
+
+    /// Names what it is about, where the library doesn't know it.
+    #[must_use]
+    pub(in crate::cli) fn about(mut self, object: &dyn std::fmt::Display) -> Self {
+        self.message = format!("{object}: {}", self.message);
+        self
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -153,28 +167,34 @@ impl CliError {
     }
 }
 
+/// What to do when a store failed.
+fn next_step_of(error: &StoreError) -> &'static str {
+    match error.kind {
+        // Of the folder or bucket as a whole.
+        StoreErrorKind::NotFound if error.key.is_empty() => "is the disk mounted, is the name right?",
+        StoreErrorKind::RootMissing => {
+            "is the disk mounted, is the name right? `nightsafe init` makes a new repository"
+        }
+        StoreErrorKind::Denied => {
+            "check the owner of the folder, or the access keys of the service (NIGHTSAFE_STORE_…)"
+        }
+        StoreErrorKind::Full => "nothing in the repository is damaged; make room and run this again",
+        StoreErrorKind::Transient => {
+            "nothing in the repository is damaged; run this again, it goes on from what was written"
+        }
+        StoreErrorKind::NotFound | StoreErrorKind::Short => {
+            "`nightsafe check` lists what is damaged and which snapshots that hits"
+        }
+        StoreErrorKind::Exists => "another object has this name already: `nightsafe check` looks at it",
+        StoreErrorKind::TooLong | StoreErrorKind::Other => "",
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        let hint = match error.kind {
-            StoreErrorKind::RootMissing => {
-                "is the disk mounted, is the name right? `nightsafe init` makes a new repository"
-            }
-            StoreErrorKind::Denied => {
-                "check the owner of the folder, or the access keys of the service (NIGHTSAFE_STORE_…)"
-            }
-            StoreErrorKind::Full => "nothing in the repository is damaged; make room and run this again",
-            StoreErrorKind::Transient => {
-                "nothing in the repository is damaged; run this again, it goes on from what was written"
-            }
-            StoreErrorKind::NotFound | StoreErrorKind::Short => {
-                "`nightsafe check` lists what is damaged and which snapshots that hits"
-            }
-            StoreErrorKind::Exists => "another object has this name already: `nightsafe check` looks at it",
-            StoreErrorKind::TooLong | StoreErrorKind::Other => "",
-        };
+        let hint = next_step_of(&error);
         let exit = if error.kind == StoreErrorKind::RootMissing { Exit::NoRepository } else { Exit::Failed };
-        let built = Self::from_error(exit, &error);
-        if hint.is_empty() { built } else { built.hint(hint) }
+        Self::from_error(exit, &error).hint_if_any(hint)
     }
 }
 
@@ -200,9 +220,7 @@ impl From<RepoError> for CliError {
             }
             RepoError::Ring(RingError::LastFull(_)) => (Exit::Refused, "add another one first: nightsafe key add"),
             RepoError::Ring(_) => (Exit::Failed, "`nightsafe key list` shows all credentials"),
-            RepoError::Cache(_) => {
-                (Exit::Failed, "the cache may be deleted at any time; --cache-dir puts it elsewhere")
-            }
+            RepoError::Cache(_) => (Exit::Failed, CACHE),
             RepoError::Probe(_) => {
                 (Exit::Failed, "no repository was made; the storage must keep what docs/format.md relies on")
             }
@@ -217,6 +235,31 @@ impl From<RepoError> for CliError {
 /// What to do when something can't be read.
 const CHECK: &str = "`nightsafe check` lists what is damaged and which snapshots that hits";
 
+/// What to do about the cache.
+const CACHE: &str = "the cache may be deleted at any time; --cache-dir puts it elsewhere";
+
+/// What to do when content can't be read: a store that gives no answer damages nothing, and neither does what this machine lacks.
+fn next_step_of_reading(error: &ReadError) -> &'static str {
+    match (error.store_failure(), error) {
+        (Some(error), _) => next_step_of(error),
+        (None, ReadError::Io(_)) => "",
+        (None, _) => CHECK,
+    }
+}
+
+/// What to do when writing failed.
+fn next_step_of_writing(error: &WriteError) -> &'static str {
+    match error {
+        WriteError::Store(error) => next_step_of(error),
+        WriteError::Cache(_) => CACHE,
+        WriteError::Verify(_) => "nothing of it was stored; test the memory of this machine before the next backup",
+        WriteError::System(_) => {
+            "nothing in the repository is damaged; see to `ulimit -a` and memory, and run this again"
+        }
+        WriteError::Interrupted | WriteError::Numbers | WriteError::Stopped => "",
+    }
+}
+
 impl From<BackupError> for CliError {
     fn from(error: BackupError) -> Self {
         match error {
@@ -226,11 +269,21 @@ impl From<BackupError> for CliError {
             BackupError::Roots(RootError::Name(_)) => {
                 Self::from_error(Exit::Usage, &error).hint("--as takes one name, without `/`")
             }
-            BackupError::Roots(RootError::Look { .. }) => Self::from_error(Exit::Failed, &error)
-                .hint("nothing was backed up: is the path right, is the disk mounted?"),
-            BackupError::Write(_)
-            | BackupError::Stopped(_)
-            | BackupError::Unstable { .. }
+            BackupError::Roots(RootError::Look { .. }) | BackupError::Walk(WalkError::Open { .. }) => {
+                Self::from_error(Exit::Failed, &error)
+                    .hint("nothing was backed up: is the path right, is the disk mounted?")
+            }
+            BackupError::Roots(RootError::SameName(_)) => {
+                Self::from_error(Exit::Failed, &error).hint("make two sources of them, or rename one")
+            }
+            BackupError::Unstable { .. } => Self::from_error(Exit::Failed, &error).hint(
+                "no snapshot was made. Does a rule of the storage delete old objects, does another program tidy up there? `nightsafe check` tells what is gone",
+            ),
+            BackupError::Write(ref cause) => {
+                let hint = next_step_of_writing(cause);
+                Self::from_error(Exit::Failed, &error).hint_if_any(hint)
+            }
+            BackupError::Stopped(_)
             | BackupError::Walk(_)
             | BackupError::Roots(_)
             | BackupError::Excludes(_)
@@ -248,16 +301,18 @@ impl From<BrowseError> for CliError {
             BrowseError::NoSuchPath(_) => {
                 Self::from_error(Exit::Failed, &error).hint("`nightsafe ls SNAP:/DIR` lists what is there")
             }
-            BrowseError::Read { .. } | BrowseError::TooMany { .. } => {
-                Self::from_error(Exit::Failed, &error).hint(CHECK)
+            BrowseError::Read { ref source, .. } => {
+                let hint = next_step_of_reading(source);
+                Self::from_error(Exit::Failed, &error).hint_if_any(hint)
             }
+            BrowseError::TooMany { .. } => Self::from_error(Exit::Failed, &error).hint(CHECK),
         }
     }
 }
 
 impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
-        Self::from_error(Exit::Failed, &error).hint(CHECK)
+        Self::from_error(Exit::Failed, &error).hint_if_any(next_step_of_reading(&error))
     }
 }
 

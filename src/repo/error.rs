@@ -141,7 +141,7 @@ pub enum ReadError {
     /// The trailers of packs can't be read.
     #[error(transparent)]
     Trailers(#[from] Box<RepoError>),
-    /// The local cache failed, or memory is short.
+    /// The local cache failed, memory is short, or what the content is read through can't be undone, such as gzip.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -149,11 +149,19 @@ pub enum ReadError {
 impl ReadError {
     /// Whether the store itself failed: then it's pointless to go on with other objects.
     pub fn is_store_failure(&self) -> bool {
-        let gone = |error: &StoreError| matches!(error.kind, StoreErrorKind::RootMissing | StoreErrorKind::Transient);
-        match self {
-            Self::Pack { source: PackError::Store(error), .. } => gone(error),
-            Self::Trailers(error) => matches!(&**error, RepoError::Store(error) if gone(error)),
-            _ => false,
-        }
+        self.store_failure().is_some()
+    }
+
+    /// How the store itself failed, if it did.
+    pub fn store_failure(&self) -> Option<&StoreError> {
+        let error = match self {
+            Self::Pack { source: PackError::Store(error), .. } => error,
+            Self::Trailers(error) => match &**error {
+                RepoError::Store(error) => error,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        matches!(error.kind, StoreErrorKind::RootMissing | StoreErrorKind::Transient).then_some(error)
     }
 }

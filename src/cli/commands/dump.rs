@@ -89,7 +89,7 @@ fn whole_to_file(
 ) -> Result<(), CliError> {
     file::to_file(file, |out| {
         let written = context.watched(|monitor| restore::dump(repo, snapshot, path, out, monitor));
-        context.ended(written, "no file was made").map(drop)
+        context.ended(written.map_err(|error| named(error, path)), "no file was made").map(drop)
     })
 }
 
@@ -100,7 +100,15 @@ fn whole(repo: &Repo<Full>, snapshot: &Snapshot, path: &SafePath, context: &Cont
         restore::dump(repo, snapshot, path, &mut out, monitor)?;
         out.flush().map_err(RestoreError::Output)
     });
-    context.ended(written, "what was written so far isn't the whole file")
+    context.ended(written.map_err(|error| named(error, path)), "what was written so far isn't the whole file")
+}
+
+/// What can't be read is a pack or a frame, of which nobody knows the file.
+fn named(error: RestoreError, path: &SafePath) -> CliError {
+    match error {
+        RestoreError::Read(error) => CliError::from(error).about(path),
+        other => other.into(),
+    }
 }
 
 /// Whether the file is marked secret.

@@ -30,6 +30,7 @@ impl From<DatabaseError> for CliError {
             DatabaseError::Connected { beside: None, .. } => "stop the application first, or give --disconnect",
             DatabaseError::Connected { .. } => "rename it by hand, or run this again with --disconnect",
             DatabaseError::Busy(_) => "wait for it to end",
+            DatabaseError::Template(_) => "name a new database, or the one that is to be replaced",
             DatabaseError::MayNotCreate { .. } => "connect as a user with CREATEDB, or as a superuser",
             DatabaseError::MayNotRename { .. } => "connect as its owner or as a superuser",
             DatabaseError::Extensions(_) => "install their packages on the server, then run this again",
@@ -45,13 +46,13 @@ impl From<DatabaseError> for CliError {
                 }
                 _ => "--allow-ledger-mismatch --allow-key-mismatch restore it all the same",
             },
+            DatabaseError::Read(error) => super::next_step_of_reading(error),
             _ => "",
         };
         let exit = match error {
             DatabaseError::Postgres(error) => return error.into(),
             DatabaseError::Repo(error) => return error.into(),
             DatabaseError::Browse(error) => return error.into(),
-            DatabaseError::Read(error) => return error.into(),
             DatabaseError::NoDatabaseNamed
             | DatabaseError::NameTooLong(_)
             | DatabaseError::SeveralStored(_)
@@ -60,7 +61,6 @@ impl From<DatabaseError> for CliError {
             ref refused if refused.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
         };
-        let built = Self::from_error(exit, &error);
-        if hint.is_empty() { built } else { built.hint(hint) }
+        Self::from_error(exit, &error).hint_if_any(hint)
     }
 }

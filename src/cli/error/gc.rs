@@ -1,6 +1,6 @@
 //! Errors of prune and undo.
 
-use crate::cli::error::{CHECK, CliError, Exit};
+use crate::cli::error::{CliError, Exit, next_step_of_reading, next_step_of_writing};
 use crate::repo::gc::error::GcError;
 use crate::repo::id::RunId;
 use crate::snapshot::undo::UndoError;
@@ -38,7 +38,7 @@ impl From<GcError> for CliError {
             )),
             GcError::Pins { .. } => Self::from_error(Exit::Failed, &error)
                 .hint("nothing was deleted; when the run is silent for as long as --stale-after says, it no longer counts"),
-            GcError::Rewrite(_) => Self::from_error(Exit::Failed, &error).hint(CHECK),
+            GcError::Rewrite(why) => Self::from_error(Exit::Failed, &error).hint_if_any(next_step_of_reading(why)),
             GcError::Io(_) => Self::from_error(Exit::Failed, &error),
             GcError::Interrupted => Self::from_error(Exit::Interrupted, &error),
         }
@@ -57,8 +57,16 @@ impl From<UndoError> for CliError {
                 .hint("--grace with a longer time tries all the same, as long as nothing was pruned"),
             UndoError::Gone { .. } => Self::from_error(Exit::Failed, &error)
                 .hint("nothing was changed; what is left of it can be restored by its id until the next prune"),
-            UndoError::Unreadable { .. } | UndoError::Stopped(_) | UndoError::Write(_) => {
-                Self::from_error(Exit::Failed, &error).hint(CHECK)
+            UndoError::Unreadable { ref source, .. } => {
+                let hint = next_step_of_reading(source);
+                Self::from_error(Exit::Failed, &error).hint_if_any(hint)
+            }
+            UndoError::Stopped(_) => Self::from_error(Exit::Failed, &error).hint(
+                "nothing was brought back; does a prune run with a short --stale-after, or is a clock wrong? Try again when it has ended",
+            ),
+            UndoError::Write(ref cause) => {
+                let hint = next_step_of_writing(cause);
+                Self::from_error(Exit::Failed, &error).hint_if_any(hint)
             }
         }
     }

@@ -74,7 +74,7 @@ pub enum GcError {
     },
     /// A pack couldn't be rewritten.
     #[error("rewriting: {0}")]
-    Rewrite(ReadError),
+    Rewrite(#[source] ReadError),
     /// The user wanted it.
     #[error("interrupted")]
     Interrupted,

@@ -11,7 +11,7 @@ use crate::repo::reader::Reader;
 use crate::repo::repository::{Full, Repo};
 use crate::repo::seal;
 use crate::snapshot::check::verifying::Verifying;
-use crate::snapshot::check::walk::LACKS_CHUNKS;
+use crate::snapshot::check::walk::{LACKS_CHUNKS, of_frame};
 use crate::snapshot::check::{CheckError, CheckReport, Findings, Reading};
 use crate::snapshot::monitor::{Monitor, Progress};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ pub(super) fn read_packs(
                 Ok(frame) if frame.is_whole() => None,
                 Ok(_) => Some(LACKS_CHUNKS.to_owned()),
                 Err(error) if error.is_store_failure() => return Err(error.into()),
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(of_frame(&error)),
             };
             if let Some(what) = what {
                 if findings.set_aside.contains(&found.pack) && !findings.frames.contains_key(&id) {

@@ -114,11 +114,8 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
         return Err(error.into());
     }
     match error {
-        ReadError::Missing { frame } => {
-            findings.frames.entry(frame).or_insert_with(|| MISSING.to_owned());
-        }
-        ReadError::Frame { frame, .. } => {
-            findings.frames.entry(frame).or_insert_with(|| error.to_string());
+        ReadError::Missing { frame } | ReadError::Frame { frame, .. } => {
+            findings.frames.entry(frame).or_insert_with(|| of_frame(&error));
         }
         other => findings.other.push(Damage {
             object: path.to_string(),
@@ -128,6 +125,15 @@ fn damaged(snapshot: &Snapshot, path: &SafePath, error: ReadError, findings: &mu
         }),
     }
     Ok(())
+}
+
+/// What is wrong with a frame, behind its name.
+pub(super) fn of_frame(error: &ReadError) -> String {
+    match error {
+        ReadError::Missing { .. } => MISSING.to_owned(),
+        ReadError::Frame { pack, source, .. } => format!("pack {pack}: {source}"),
+        other => other.to_string(),
+    }
 }
 
 /// The frames that an entry refers to and that no pack holds, or not with all chunks that it needs.

@@ -93,7 +93,7 @@ pub enum PostgresError {
         version: String,
     },
     /// No session came about: unreachable, a wrong password, no such database, no such container.
-    #[error("can't connect to {server}: {said}")]
+    #[error("can't connect to {server}{}", said_behind(.said))]
     Connect {
         /// The server.
         server: String,

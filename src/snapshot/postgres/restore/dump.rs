@@ -139,7 +139,11 @@ impl Dump {
             _ if self.is_undone() => Box::new(StreamReader::of(reader, &self.entry)?),
             _ => Box::new(FileReader::new(reader, &self.entry)?),
         };
-        Ok(if self.gzip { Box::new(MultiGzDecoder::new(BufReader::new(stream))) } else { stream })
+        if !self.gzip {
+            return Ok(stream);
+        }
+        let stream = MultiGzDecoder::new(BufReader::new(stream));
+        Ok(Box::new(Gunzipped { stream, path: self.path.clone() }))
     }
 
     /// Reads the beginning.
@@ -200,6 +204,26 @@ impl Dump {
             entries.iter().filter(|entry| &*entry.desc != "DATABASE").map(|entry| &*entry.owner).collect();
         self.owners = owners.into_iter().filter(|owner| !owner.is_empty()).map(str::to_owned).collect();
         Ok(())
+    }
+}
+
+/// The content of a gzip file.
+struct Gunzipped<R> {
+    stream: MultiGzDecoder<R>,
+    path: SafePath,
+}
+
+impl<R: io::BufRead> Read for Gunzipped<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(room).map_err(|error| match error.downcast::<ReadError>() {
+            Ok(error) => io::Error::other(error),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => error,
+            // What is read was compared with its hash: the file was like that when it was backed up.
+            Err(error) => io::Error::new(
+                error.kind(),
+                format!("{} is in gzip, and broken ({error}); it was like that when it was backed up", self.path),
+            ),
+        })
     }
 }
 

@@ -31,7 +31,7 @@ pub enum DatabaseError {
     #[error("'{0}' is too long for the name of a database: 63 bytes are kept")]
     NameTooLong(String),
     /// The location names a database that mustn't be replaced.
-    #[error("{0} is a template for new databases, nothing to restore into")]
+    #[error("'{0}' is a template for new databases, nothing to restore into")]
     Template(String),
     /// The snapshot holds no database that was captured live.
     #[error(
@@ -117,12 +117,10 @@ pub enum DatabaseError {
     #[error("another restore into database '{0}' is under way")]
     Busy(String),
     /// The user may not create databases.
-    #[error("user '{user}' may not create databases on {server}")]
+    #[error("user '{user}' may not create databases, and a restore fills a new one")]
     MayNotCreate {
         /// The user.
         user: String,
-        /// The server.
-        server: String,
     },
     /// The user may not do to the target what a restore needs.
     #[error("user '{user}' may not rename database '{database}', which belongs to '{owner}'")]

@@ -133,8 +133,7 @@ impl DatabasePlan {
             self.refused.push(DatabaseError::ServerOlder { server: self.version, dump });
         }
         if !self.user.superuser && !self.user.createdb {
-            let (user, server) = (self.user.name.clone(), self.server.clone());
-            self.refused.push(DatabaseError::MayNotCreate { user, server });
+            self.refused.push(DatabaseError::MayNotCreate { user: self.user.name.clone() });
         }
         self.judge_problems();
         self.judge_extensions(admin)?;
