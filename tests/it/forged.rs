@@ -2,6 +2,8 @@
 //! written outside of the target, what is wrong is named, and all else comes back.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod said;
+
 use crate::binary::{Said, Scene};
 use crate::world::{Portrait, noise, noisy_text, portrait};
 use nightsafe::repo::cbor;

@@ -1,4 +1,4 @@
-//! A store in which something happens before each object is written.
+//! A store in which something happens before each object is written or read as a whole.
 
 use bytes::Bytes;
 use nightsafe::repo::store::{Listed, Store, StoreError};
@@ -7,9 +7,13 @@ use std::sync::Arc;
 /// What happens: given the store behind, the key and the bytes. An error is the answer, and nothing is written.
 type BeforePut = dyn Fn(&dyn Store, &str, &Bytes) -> Result<(), StoreError> + Send + Sync;
 
+/// The same of a read, given the key.
+type BeforeGet = dyn Fn(&str) -> Result<(), StoreError> + Send + Sync;
+
 pub(crate) struct Intercepted {
     inner: Arc<dyn Store>,
     before_put: Box<BeforePut>,
+    before_get: Box<BeforeGet>,
 }
 
 impl Intercepted {
@@ -17,7 +21,14 @@ impl Intercepted {
         inner: Arc<dyn Store>,
         before_put: impl Fn(&dyn Store, &str, &Bytes) -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Self {
-        Self { inner, before_put: Box::new(before_put) }
+        Self { inner, before_put: Box::new(before_put), before_get: Box::new(|_| Ok(())) }
+    }
+
+    pub(crate) fn of_gets(
+        inner: Arc<dyn Store>,
+        before_get: impl Fn(&str) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { before_get: Box::new(before_get), ..Self::new(inner, |_, _, _| Ok(())) }
     }
 }
 
@@ -36,6 +47,7 @@ impl Store for Intercepted {
         self.inner.put(key, bytes)
     }
     fn get(&self, key: &str, limit: u64) -> Result<Bytes, StoreError> {
+        (self.before_get)(key)?;
         self.inner.get(key, limit)
     }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {

@@ -11,6 +11,7 @@ mod diff;
 mod disk;
 mod dumps;
 mod encoders;
+mod ended;
 mod errors;
 mod expand;
 mod exports;

@@ -3,24 +3,28 @@
 //! `tests/it/snapshots/it__messages__*.snap` holds them. Each names its object, gives the cause, and says the next step where there is one.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod damage;
+
 use crate::binary::{Said, Scene};
 use crate::world::noise;
 use std::fmt::Write as _;
 use std::fs;
 
 /// What is printed, with everything that differs from run to run replaced.
-struct Transcript<'s> {
+pub(crate) struct Transcript<'s> {
     scene: &'s Scene,
-    text: String,
+    pub(crate) text: String,
+    /// What else differs, and what is written instead.
+    pub(crate) others: Vec<(String, String)>,
 }
 
 impl<'s> Transcript<'s> {
-    fn new(scene: &'s Scene) -> Self {
-        Self { scene, text: String::new() }
+    pub(crate) fn new(scene: &'s Scene) -> Self {
+        Self { scene, text: String::new(), others: Vec::new() }
     }
 
     /// Runs the program, which must fail, and writes down what it says. `with` are variables besides those of the scene; an empty value takes one away.
-    fn run(&mut self, arguments: &[&str], with: &[(&str, &str)]) {
+    pub(crate) fn run(&mut self, arguments: &[&str], with: &[(&str, &str)]) {
         let mut command = self.scene.command(arguments.iter().copied());
         command.current_dir(self.scene.at(""));
         for (name, value) in with {
@@ -65,6 +69,9 @@ impl<'s> Transcript<'s> {
     fn fixed(&self, text: &str) -> String {
         let base = self.scene.at("");
         let mut text = text.replace(base.to_str().unwrap().trim_end_matches('/'), "BASE");
+        for (other, instead) in &self.others {
+            text = text.replace(other, instead);
+        }
         // Some have no digit, and then nothing tells them from a word.
         for id in self.snapshots() {
             text = text.replace(&id, "ID");
@@ -98,14 +105,17 @@ fn mask(text: &str) -> String {
 
 /// With numbers before units replaced, and the units, in lines that tell how long something took or how much room there is.
 fn measures(line: &str) -> String {
-    const UNITS: [&str; 10] = ["ms", "s", "min", "B", "KiB", "MiB", "GiB", "TiB", "B/s", "KiB/s"];
-    if !["free", "looked at in", "restored"].iter().any(|word| line.contains(word)) {
+    const UNITS: [&str; 11] = ["ms", "s", "min", "d", "B", "KiB", "MiB", "GiB", "TiB", "B/s", "KiB/s"];
+    if !["free", "looked at in", "restored", "younger than the store says", " a dump of PostgreSQL"]
+        .iter()
+        .any(|word| line.contains(word))
+    {
         return line.to_owned();
     }
     let mut words: Vec<&str> = line.split(' ').collect();
     for at in 1..words.len() {
         let is_number = words[at - 1].bytes().all(|b| b.is_ascii_digit() || b == b'.') && !words[at - 1].is_empty();
-        if is_number && UNITS.contains(&words[at].trim_end_matches([',', ';', '\n', ')'])) {
+        if is_number && UNITS.contains(&words[at].trim_end_matches([',', ';', ':', '\n', ')'])) {
             (words[at - 1], words[at]) = ("N", if words[at].ends_with('\n') { "U\n" } else { "U" });
         }
     }
@@ -128,6 +138,7 @@ fn of_getting_at_a_repository() {
     on.run(&["snapshots", "-r", scene.at("home").to_str().unwrap()], &[]);
     on.run(&["snapshots", "-r", text], &[]);
     on.run(&["snapshots", "-r", "gopher://host/night"], &[]);
+    on.run(&["snapshots", "-r", "ftp://host/night"], &[]);
     on.run(&["snapshots", "-r", "s3:"], &[]);
     on.run(&["snapshots", "-r", ""], &[]);
     on.run(&["snapshots", "-r", "~/night"], &[]);
@@ -148,6 +159,7 @@ fn of_getting_at_a_repository() {
     on.run(&["init", "--generate-key", scene.at("new").to_str().unwrap()], &[]);
     on.run(&["init", "-r", scene.at("second").to_str().unwrap()], &[none]);
     on.run(&["init", "-r", scene.at("second").to_str().unwrap(), "--generate-key", key], &[none]);
+    on.run(&["init", "-r", "/proc/night", "--generate-key", scene.at("newer").to_str().unwrap()], &[]);
     on.run(&["snapshots", "--config", "/nonexistent.toml", "-r", "name"], &[]);
     on.run(&["config", "check"], &[]);
     insta::assert_snapshot!("repository", on.text);
@@ -165,6 +177,7 @@ fn of_snapshots() {
     on.run(&["backup", "/nonexistent/folder"], &[]);
     on.run(&["backup", "--as", "x", source, "/usr/include"], &[]);
     on.run(&["backup", "--as", "a/b", source], &[]);
+    on.run(&["backup", "--as", "db", source, "--postgres", "postgres:///wiki"], &[]);
     on.run(&["backup", "--app", "wiki"], &[]);
     on.run(&["backup", "--time", "yesterday-ish", source], &[]);
     on.run(&["backup", "--files-from", "/nonexistent", source], &[]);
@@ -230,6 +243,15 @@ fn of_forgetting_pruning_checking_and_keys() {
     on.run(&["forget", "--undo", "zzzz"], &[]);
     on.run(&["forget", "--app", "wiki"], &[]);
     on.run(&["forget", "--keep-last", "1", "--group-by", "moon"], &[]);
+    for day in ["2099-01-01", "2099-01-02"] {
+        let said = scene.run(["backup", "--host", "fast", "--as", "data", "--time", day, source]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    on.run(&["forget", "--host", "fast", "--keep-last", "1"], &[]);
+    let said = scene.run(["forget", "--host", "fast", "--keep-last", "1", "--trust-hosts"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = scene.run(["forget", "--host", "fast", "latest", "--allow-empty-group", "--trust-hosts"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(scene.run(["protect", "latest"]).code, Some(0));
     on.run(&["forget", "latest", "--allow-empty-group"], &[]);
     assert_eq!(scene.run(["protect", "--remove", "latest"]).code, Some(0));
@@ -282,6 +304,9 @@ fn of_configurations() {
         "[repository.x]\nurl = \"/x\"\n[app.a]\nschedule = \"61 * * * *\"\n",
         "[repository.x]\nurl = \"/x\"\n[app.a]\nrepositories = [\"y\"]\n[app.a.source.f]\nkind = \"fils\"\npath = \"/x\"\n",
         "[repository.x]\nurl = \"/x\"\npassword = { env = \"UNSET\" }\n",
+        "[repository.x]\nurl = \"/x\"\n[app.a.source.f]\npath = \"/x\"\nexclude = [\"a[\"]\nsecret = [\"b[\"]\nsidecar = \"c[\"\n",
+        "[repository.x]\nurl = \"/x\"\n[app.a.source.d]\nurl = \"postgres:///d\"\nargs = [\"--exclude-table=log\"]\n",
+        "[repository.x]\nurl = \"/x\"\n[app.a.source.f]\npaths = [\"/x/f\", \"/y/f\"]\n",
         "include = [\"*/x.toml\"]\n",
     ] {
         fs::write(&path, content).unwrap();
@@ -290,5 +315,14 @@ fn of_configurations() {
     }
     on.run(&["backup", "--app", "b", "--config", config], &[]);
     on.run(&["snapshots", "-r", "x", "--config", config], &[]);
+    for folder in ["web", "db"] {
+        fs::create_dir(scene.at(folder)).unwrap();
+        fs::write(scene.at(folder).join("compose.yml"), "services: {}\n").unwrap();
+    }
+    let url = scene.at("repository");
+    let twice = "[app.a]\ncompose = [\"web/compose.yml\", \"db/compose.yml\"]\n[app.a.source.s]\nkind = \"stack\"\n";
+    fs::write(&path, format!("[repository.x]\nurl = {url:?}\n{twice}")).unwrap();
+    writeln!(on.text, "{twice}").unwrap();
+    on.run(&["backup", "--app", "a", "--config", config], &[]);
     insta::assert_snapshot!("configurations", on.text);
 }

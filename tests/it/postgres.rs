@@ -12,6 +12,7 @@ mod facts;
 mod interrupt;
 mod ledger;
 mod long;
+mod messages;
 mod newer;
 mod restore;
 mod restore_facts;

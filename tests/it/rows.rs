@@ -1,7 +1,7 @@
 //! Rows of one table out of stored dumps: which, how they are written, and how little is read for them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::world::{NAME, World, noisy_text};
+use crate::world::{Impatient, NAME, World, noisy_text};
 use nightsafe::chunker::archive::Parser;
 use nightsafe::repo::repository::{Full, Repo};
 use nightsafe::repo::store::operation::Operation;
@@ -70,6 +70,20 @@ fn archive(tables: &[(&str, Vec<String>)]) -> Made {
         blocks.push((start, bytes.len()));
     }
     Made { bytes, blocks }
+}
+
+/// An archive that needs an extension of this name, made by the oldest clients.
+pub(crate) fn archive_with_extension(name: &str) -> Vec<u8> {
+    let mut bytes = archive(&[(name, vec![])]).bytes;
+    for (old, new) in [
+        (string("TABLE DATA"), string("EXTENSION")),
+        (string("15.1"), string("10.1")),
+        (string("15.2"), string("10.2")),
+    ] {
+        let at = bytes.windows(old.len()).position(|part| part == old).unwrap();
+        bytes.splice(at..at + old.len(), new);
+    }
+    bytes
 }
 
 /// So many rows of a kilobyte that hardly shrinks.
@@ -141,6 +155,12 @@ fn one_table_of_a_large_dump_costs_little() {
     assert_eq!(text, tables[1].1.join("\n") + "\n");
     assert_eq!(summary, RowsSummary { rows: 1_000, written: 1_000 });
     assert!(read < 3 << 20, "{read} bytes of packs for 1 MB");
+
+    for options in [options("wanted"), RowsOptions { path: Some(path("shop.dump")), ..options("wanted") }] {
+        let mut out = Vec::new();
+        let ended = rows(&repo, &snapshot, &options, &mut out, &Impatient::default());
+        assert!(matches!(ended, Err(RowsError::Interrupted)) && out.len() < text.len(), "{ended:?}");
+    }
 
     let one = RowsOptions { conditions: vec!["id=517".parse().unwrap()], ..options("public.wanted") };
     assert_eq!(of(&repo, &snapshot, &one).unwrap().0, format!("{}\n", tables[1].1[517]));

@@ -8,7 +8,7 @@ use nightsafe::repo::repository::{AnyRepo, CacheDir, CreateOptions, Full, Repo, 
 use nightsafe::repo::store::memory::MemoryStore;
 use nightsafe::repo::store::{Listed, Store};
 use nightsafe::snapshot::backup::{BackupError, BackupOptions, BackupSummary, FilesSource, backup};
-use nightsafe::snapshot::monitor::Silent;
+use nightsafe::snapshot::monitor::{Monitor, Progress, Silent};
 use nightsafe::snapshot::restore::{self, RestoreError, RestoreOptions, RestoreSummary};
 use nightsafe::snapshot::snapshots::{Snapshot, load};
 use nightsafe::snapshot::target::attributes::AttributeOptions;
@@ -27,6 +27,19 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub secret: Arc<Secret>,
     folder: tempfile::TempDir,
+}
+
+/// The monitor of somebody who wants an end at once.
+#[derive(Default)]
+pub struct Impatient(Silent);
+
+impl Monitor for Impatient {
+    fn progress(&self) -> &Progress {
+        self.0.progress()
+    }
+    fn interrupted(&self) -> bool {
+        true
+    }
 }
 
 pub fn label() -> Label {
