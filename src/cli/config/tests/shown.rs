@@ -2,11 +2,20 @@
 
 use super::{again, said};
 use crate::cli::config::*;
+use crate::snapshot::source::excludes::{ExcludeOptions, Excludes};
 use proptest::prelude::*;
 
 fn text() -> impl Strategy<Value = String> {
     // Whatever a text may hold, in keys and values: quotes, backslashes, letters of all kinds.
     "[^\\p{Cc}\\s][^\\p{Cc}]{0,12}".prop_map(|text| text.replace("://", ""))
+}
+
+/// One that a backup can use: others are problems of a configuration.
+fn pattern() -> impl Strategy<Value = String> {
+    text().prop_filter("a pattern", |pattern| {
+        let options = ExcludeOptions { patterns: vec![pattern.clone()], ..ExcludeOptions::default() };
+        Excludes::compile(&options).is_ok()
+    })
 }
 
 fn secret_from() -> impl Strategy<Value = SecretFrom> {
@@ -50,7 +59,7 @@ prop_compose! {
 prop_compose! {
     fn files()(
         names in prop::collection::btree_set("[a-z \"'#]{1,8}[a-z]", 1..4),
-        exclude in prop::collection::vec(text(), 0..3),
+        exclude in prop::collection::vec(pattern(), 0..3),
         exclude_larger_than in prop::option::of(0..=i64::MAX as u64),
         (one_file_system, expand) in any::<(bool, bool)>(),
         references in prop::option::of(text()),
