@@ -182,9 +182,7 @@ fn next_step_of(error: &StoreError) -> &'static str {
         StoreErrorKind::Transient => {
             "nothing in the repository is damaged; run this again, it goes on from what was written"
         }
-        StoreErrorKind::NotFound | StoreErrorKind::Short => {
-            "`nightsafe check` lists what is damaged and which snapshots that hits"
-        }
+        StoreErrorKind::NotFound | StoreErrorKind::Short => CHECK,
         StoreErrorKind::Exists => "another object has this name already: `nightsafe check` looks at it",
         StoreErrorKind::TooLong | StoreErrorKind::Other => "",
     }

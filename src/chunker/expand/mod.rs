@@ -37,10 +37,7 @@ mod proof;
 mod proven;
 mod rebuild;
 mod recipe;
-#[cfg(not(test))]
 mod rehearsal;
-#[cfg(test)]
-pub(crate) mod rehearsal;
 mod rows;
 mod stages;
 mod streams;
@@ -65,5 +62,7 @@ pub use out::{Each, Inner};
 pub use proven::{Ahead, Proven, Trusted};
 pub use rebuild::{Output, RebuildError, Rebuilder};
 pub use recipe::RecipeError;
+#[cfg(test)]
+pub(crate) use rehearsal::spoiled;
 pub use streams::{Prover, StreamPlace, Streams};
 pub use zip::TAIL;

@@ -22,6 +22,7 @@ use crate::chunker::export::Tally;
 const FREE: u64 = 64 << 20;
 /// Text of databases shrinks to a tenth, zeros to a thousandth.
 const MAX_RATIO: u64 = 250;
+
 /// What becomes of a compressed stream, in the order in which a recipe needs it.
 #[derive(Debug)]
 pub(super) enum Given<'b> {

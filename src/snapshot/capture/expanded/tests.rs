@@ -1,5 +1,4 @@
-use crate::chunker::expand::Left;
-use crate::chunker::expand::rehearsal::spoiled;
+use crate::chunker::expand::{Left, spoiled};
 use crate::repo::cbor::Time;
 use crate::repo::keys::{KdfParams, KeyFile, Label, Secret};
 use crate::repo::repository::{AnyRepo, CacheDir, CreateOptions, Repo, open};
